@@ -1,0 +1,18 @@
+"""The families that come with the library: one file each, one line each in this table."""
+
+from ..family import register
+from .bernoulli import BERNOULLI
+from .categorical import categorical
+from .diagonal import DIAGONAL
+from .exponential import EXPONENTIAL
+from .full import FULL
+from .gamma import GAMMA
+from .poisson import POISSON
+from .spherical import SPHERICAL
+from .tied import TIED
+
+for family in (FULL, TIED, DIAGONAL, SPHERICAL, BERNOULLI):
+    register(family.name, lambda n_categories, family=family: family)
+register("categorical", categorical)
+for family in (POISSON, EXPONENTIAL, GAMMA):
+    register(family.name, lambda n_categories, family=family: family)

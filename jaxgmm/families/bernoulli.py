@@ -1,0 +1,83 @@
+"""Independent binary features.
+
+    log p(x) = Σ_j x_j log p_j + (1 - x_j) log(1 - p_j)
+
+Both outcomes are features, so that probabilities of 0 and 1 stay exact.
+
+Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.3.3.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..family import Constraint, Natural, Support, exponential_family, parameter
+from ..numerics import keep_empty, product, safe_log
+from ..records import record
+
+
+@record
+class Bernoulli:
+    """Probabilities of a one, (k, d)."""
+
+    probs: Any = parameter("kd", Constraint.UNIT)
+
+
+@record
+class BernoulliCounts:
+    """Σ r x and Σ r (1 - x), both (k, d)."""
+
+    ones: Any
+    zeros: Any
+
+
+def features(x, reference):
+    return x, 1 - x
+
+
+def natural(params, reference):
+    theta = jnp.concatenate([safe_log(params.probs), safe_log(1 - params.probs)], axis=1).T
+    k = params.probs.shape[0]
+    return Natural(theta, jnp.zeros(k, theta.dtype), reference, loss=jnp.zeros((), theta.dtype))
+
+
+def maximize(params, reference, sums, counts, prior):
+    both = sums.ones + sums.zeros
+    probs = sums.ones / jnp.where(both > 0, both, 1)
+    return Bernoulli(keep_empty(counts, probs, params.probs)), jnp.zeros_like(probs)
+
+
+def around(centres, x):
+    return Bernoulli(jnp.full_like(centres, 0.5))
+
+
+def centre(params, weights):
+    return product(weights, params.probs)
+
+
+def loosen(params, weights, counts, added):
+    """Probabilities of exactly 0 or 1 would stay so for ever: they start with one row of the whole data added."""
+    count = counts[:, None]
+    free = (count * params.probs + centre(params, weights)) / (count + 1)
+    return Bernoulli(jnp.where((params.probs == 0) | (params.probs == 1), free, params.probs))
+
+
+def sample(key, params, labels):
+    uniform = jax.random.uniform(key, (labels.shape[0], params.probs.shape[1]), jnp.float32)
+    return (uniform < params.probs[labels]).astype(params.probs.dtype)
+
+
+BERNOULLI = exponential_family(
+    "bernoulli",
+    Bernoulli,
+    support=Support(lambda x: (x == 0) | (x == 1) | jnp.isnan(x), "0 or 1"),
+    features=features,
+    natural=natural,
+    sums=BernoulliCounts,
+    maximize=maximize,
+    around=around,
+    centre=centre,
+    loosen=loosen,
+    sample=sample,
+)

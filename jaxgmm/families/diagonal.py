@@ -1,0 +1,126 @@
+"""Gaussian components with independent features.
+
+    log N(x; μ, σ²) = Σ_j -½ (x_j - μ_j)² / σ²_j - ½ log σ²_j - ½ log 2π
+
+Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
+from ..numerics import LOG_2PI, divide, keep_empty, product
+from ..records import record
+from . import gaussian
+
+
+@record
+class Diagonal:
+    """Means (k, d) and variances, called covariances as in scikit-learn, (k, d)."""
+
+    means: Any = parameter("kd", Constraint.REAL, units=1, located=True)
+    covariances: Any = parameter("kd", Constraint.POSITIVE, units=2)
+
+
+@record
+class DiagonalMoments:
+    """Σ r z and Σ r z², both (k, d), for z = x - reference."""
+
+    x: Any
+    xx: Any
+
+
+def features(x, reference):
+    z = x - reference
+    return z, z * z
+
+
+def natural(params, reference):
+    means, precisions = params.means - reference, 1 / params.covariances
+    linear = means * precisions
+    return Natural(
+        theta=jnp.concatenate([linear, -0.5 * precisions], axis=1).T,
+        bias=-0.5 * (linear * means + jnp.log(params.covariances) + LOG_2PI).sum(-1),
+        reference=reference,
+        loss=(1 + means**2 * precisions).max(),
+        precisions=precisions,
+    )
+
+
+def maximize_moments(params, reference, sums, counts, prior):
+    means = divide(sums.x, counts)
+    return finish(params, means + reference, divide(sums.xx, counts) - means**2, counts, prior)
+
+
+def prepare(params, reference):
+    half_log_dets = 0.5 * jnp.log(params.covariances).sum(-1)
+    return gaussian.Whitened(params.means, 1 / jnp.sqrt(params.covariances), half_log_dets, 1 / params.covariances)
+
+
+def residuals(prepared, x):
+    """y = (x - μ) / σ of every component, (n, k, d)."""
+    return (x[:, None, :] - prepared.means) * prepared.factors
+
+
+def log_prob(prepared, x):
+    distance = (residuals(prepared, x) ** 2).sum(-1)  # (n, k)
+    return -0.5 * distance - prepared.half_log_dets - x.shape[-1] / 2 * LOG_2PI
+
+
+def statistics(prepared, x, resp):
+    y = residuals(prepared, x)
+    weighted = resp[:, :, None] * y
+    return gaussian.Residuals(weighted.sum(0), (weighted * y).sum(0))
+
+
+def maximize_residuals(params, reference, sums, counts, prior):
+    first, second = divide(sums.first, counts), divide(sums.second, counts)
+    means = params.means + jnp.sqrt(params.covariances) * first
+    return finish(params, means, params.covariances * (second - first**2), counts, prior)
+
+
+def finish(params, means, variances, counts, prior):
+    """Prior, floors and empty components."""
+    variance = gaussian.spread(means, variances, counts)  # (d,)
+    new = jnp.maximum(variances + gaussian.lift(variance, prior), gaussian.floor(variance))
+    kept = Diagonal(keep_empty(counts, means, params.means), keep_empty(counts, new, params.covariances))
+    return kept, keep_empty(counts, new - variances, 0 * new)
+
+
+def around(centres, x):
+    return Diagonal(centres, jnp.ones_like(centres))
+
+
+def loosen(params, weights, counts, added):
+    """Collapsed components start with a share of the whole variance instead of their own."""
+    middle = product(weights, params.means)
+    whole = product(weights, params.covariances + (params.means - middle) ** 2) / weights.shape[0]
+    collapsed = degenerate(params, weights, added) & (counts > 0)
+    return dataclasses.replace(params, covariances=jnp.where(collapsed[:, None], whole, params.covariances))
+
+
+def sample(key, params, labels):
+    noise = gaussian.draw(key, labels, params.means.shape[-1], params.means.dtype)
+    return params.means[labels] + jnp.sqrt(params.covariances)[labels] * noise
+
+
+def degenerate(params, weights, added):
+    return gaussian.degenerate_variances(params.means, params.covariances, weights, added)
+
+
+DIAGONAL = Family(
+    name="diag",
+    parameters=Diagonal,
+    support=gaussian.REAL_LINE,
+    accurate=ResidualForm(prepare, log_prob, statistics, gaussian.Residuals, maximize_residuals),
+    moments=ExponentialForm(features, natural, DiagonalMoments, maximize_moments),
+    around=around,
+    centre=gaussian.centre,
+    loosen=loosen,
+    sample=sample,
+    degenerate=degenerate,
+    scaling="feature",
+    slack=gaussian.slack,
+)

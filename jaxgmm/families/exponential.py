@@ -1,0 +1,86 @@
+"""Independent exponential waiting times.
+
+    log p(x) = log β - β x, x >= 0
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..family import Constraint, Natural, Support, exponential_family, parameter
+from ..numerics import divide, keep_empty, product
+from ..records import record
+
+FLOOR = 1e-9  # of the feature's mean: below it a component sits on rows of zeros
+
+
+@record
+class Exponential:
+    """Rates β (k, d), inverse means."""
+
+    rates: Any = parameter("kd", Constraint.POSITIVE, units=-1)
+
+
+@record
+class ExponentialSums:
+    """Σ r x, (k, d)."""
+
+    x: Any
+
+
+def features(x, reference):
+    return (x,)
+
+
+def natural(params, reference):
+    rates = params.rates
+    return Natural(-rates.T, jnp.log(rates).sum(-1), reference, loss=jnp.zeros((), rates.dtype))
+
+
+def maximize(params, reference, sums, counts, prior):
+    means = divide(sums.x, counts)
+    whole = divide(sums.x.sum(0), counts.sum())  # (d,)
+    held = jnp.maximum(means, FLOOR * jnp.where(whole > 0, whole, 1))
+    return Exponential(keep_empty(counts, 1 / held, params.rates)), keep_empty(counts, held - means, 0 * means)
+
+
+def around(centres, x):
+    return Exponential(jnp.ones_like(centres))
+
+
+def centre(params, weights):
+    return product(weights, 1 / params.rates)
+
+
+def loosen(params, weights, counts, added):
+    """Components of zeros alone start with the mean of the whole data."""
+    floored = (added > 0) & (counts[:, None] > 0)
+    return Exponential(jnp.where(floored, 1 / centre(params, weights), params.rates))
+
+
+def sample(key, params, labels):
+    rates = params.rates[labels]
+    return jax.random.exponential(key, rates.shape, jnp.float32).astype(rates.dtype) / rates
+
+
+def degenerate(params, weights, added):
+    raw = 1 / params.rates - added
+    return ((raw < added) & (product(weights, raw) > 0)).any(-1)
+
+
+EXPONENTIAL = exponential_family(
+    "exponential",
+    Exponential,
+    support=Support(lambda x: ((x >= 0) & (x < jnp.inf)) | jnp.isnan(x), "numbers >= 0"),
+    features=features,
+    natural=natural,
+    sums=ExponentialSums,
+    maximize=maximize,
+    around=around,
+    centre=centre,
+    loosen=loosen,
+    sample=sample,
+    degenerate=degenerate,
+    scaling="ratio",
+)

@@ -1,0 +1,160 @@
+"""Gaussian components, each with its own covariance matrix.
+
+    log N(x; μ, Σ) = -½ (x - μ)ᵀ Σ⁻¹ (x - μ) - ½ log|Σ| - d/2 log 2π
+                   = xᵀ Σ⁻¹ μ - ½ ⟨Σ⁻¹, x xᵀ⟩ - ½ μᵀ Σ⁻¹ μ - ½ log|Σ| - d/2 log 2π
+
+Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
+from ..numerics import (
+    LOG_2PI,
+    contract,
+    diagonal,
+    divide,
+    eps,
+    keep_empty,
+    pack,
+    pairs,
+    positive_definite,
+    product,
+    unpack,
+    whitening,
+)
+from ..records import record
+from . import gaussian
+
+
+@record
+class Full:
+    """Means (k, d) and covariances (k, d, d)."""
+
+    means: Any = parameter("kd", Constraint.REAL, units=1, located=True)
+    covariances: Any = parameter("kdd", Constraint.POSITIVE_DEFINITE, units=2)
+
+
+@record
+class FullMoments:
+    """Σ r z (k, d) and Σ r z_i z_j, i <= j, (k, d(d+1)/2) for z = x - reference."""
+
+    x: Any
+    xx: Any
+
+
+def features(x, reference):
+    z = x - reference
+    return z, pairs(z)
+
+
+def natural(params, reference):
+    means = params.means - reference
+    factors, half_log_dets = whitening(params.covariances)
+    precision = contract("kij,klj->kil", factors, factors)
+    linear = contract("kij,kj->ki", precision, means)  # (k, d)
+    d = means.shape[-1]
+    quadratic = pack(precision) * pack(jnp.full((d, d), -1.0, means.dtype) + 0.5 * jnp.eye(d, dtype=means.dtype))
+    precisions = diagonal(precision)
+    return Natural(
+        theta=jnp.concatenate([linear, quadratic], axis=1).T,
+        bias=-0.5 * (linear * means).sum(-1) - half_log_dets - d / 2 * LOG_2PI,
+        reference=reference,
+        loss=((diagonal(params.covariances) + means**2) * precisions).max(),
+        precisions=precisions,
+    )
+
+
+def maximize_moments(params, reference, sums, counts, prior):
+    means = divide(sums.x, counts)
+    covariances = unpack(divide(sums.xx, counts)) - means[:, :, None] * means[:, None, :]
+    return finish(params, means + reference, covariances, counts, prior)
+
+
+def prepare(params, reference):
+    factors, half_log_dets = whitening(params.covariances)
+    return gaussian.Whitened(params.means, factors, half_log_dets, (factors**2).sum(-1))
+
+
+def residuals(prepared, x):
+    """y = L⁻¹ (x - μ) of every component, (k, n, d)."""
+    return product(x - prepared.means[:, None, :], prepared.factors)
+
+
+def log_prob(prepared, x):
+    distance = (residuals(prepared, x) ** 2).sum(-1).T  # (n, k)
+    return -0.5 * distance - prepared.half_log_dets - x.shape[-1] / 2 * LOG_2PI
+
+
+def statistics(prepared, x, resp):
+    y = residuals(prepared, x)
+    weighted = resp.T[:, :, None] * y  # (k, n, d)
+    return gaussian.Residuals(weighted.sum(1), product(jnp.swapaxes(weighted, 1, 2), y))
+
+
+def maximize_residuals(params, reference, sums, counts, prior):
+    lower = jnp.linalg.cholesky(params.covariances)
+    first, second = divide(sums.first, counts), divide(sums.second, counts)
+    inner = second - first[:, :, None] * first[:, None, :]
+    means = params.means + contract("kij,kj->ki", lower, first)
+    covariances = contract("kij,kjl,kml->kim", lower, inner, lower)
+    return finish(params, means, covariances, counts, prior)
+
+
+def finish(params, means, covariances, counts, prior):
+    """Prior, floors and empty components."""
+    variance = gaussian.spread(means, diagonal(covariances), counts)  # (d,)
+    lift = jnp.broadcast_to(gaussian.lift(variance, prior), means.shape)
+    covariances = covariances + lift[..., None] * jnp.eye(means.shape[-1], dtype=means.dtype)
+    covariances, held = positive_definite(covariances, gaussian.floor(variance))
+    new = Full(means, covariances)
+    return jax.tree.map(lambda n, o: keep_empty(counts, n, o), new, params), keep_empty(counts, lift + held, 0 * lift)
+
+
+def around(centres, x):
+    identity = jnp.eye(centres.shape[-1], dtype=centres.dtype)
+    return Full(centres, jnp.broadcast_to(identity, (centres.shape[0], *identity.shape)))
+
+
+def loosen(params, weights, counts, added):
+    """Collapsed components start with a share of the whole covariance instead of their own."""
+    whole = gaussian.total_covariance(params.means, params.covariances, weights) / weights.shape[0]
+    collapsed = degenerate(params, weights, added) & (counts > 0)
+    whole, _ = positive_definite(whole[None], eps(whole) * diagonal(whole)[None])
+    return dataclasses.replace(params, covariances=jnp.where(collapsed[:, None, None], whole, params.covariances))
+
+
+def sample(key, params, labels):
+    lower = jnp.linalg.cholesky(params.covariances)
+    noise = gaussian.draw(key, labels, params.means.shape[-1], params.means.dtype)
+
+    def place(x, component):  # one component at a time: no (n, d, d) array
+        index, mean, factor = component
+        return jnp.where((labels == index)[:, None], mean + product(noise, factor.T), x), None
+
+    k = params.means.shape[0]
+    return jax.lax.scan(place, noise, (jnp.arange(k), params.means, lower))[0]
+
+
+def degenerate(params, weights, added):
+    return gaussian.degenerate_matrices(params.means, params.covariances, weights, added)
+
+
+FULL = Family(
+    name="full",
+    parameters=Full,
+    support=gaussian.REAL_LINE,
+    accurate=ResidualForm(prepare, log_prob, statistics, gaussian.Residuals, maximize_residuals),
+    moments=ExponentialForm(features, natural, FullMoments, maximize_moments),
+    around=around,
+    centre=gaussian.centre,
+    loosen=loosen,
+    sample=sample,
+    degenerate=degenerate,
+    scaling="feature",
+    slack=gaussian.slack,
+)

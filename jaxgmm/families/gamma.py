@@ -1,0 +1,175 @@
+"""Independent Gamma features, with concentration a, rate β and mean μ = a / β.
+
+    log p(x) = a log β - log Γ(a) + (a - 1) log x - β x
+             = -a (t - 1 - log t) - log x + ½ log a - ½ log 2π - δ(a),      t = x / μ
+
+M-step: μ = Σ r x / n, and log a - ψ(a) = s with s = log μ - Σ r log x / n, solved by a fixed number of Newton steps on
+1/a from a closed-form start. At a = 1e5 the moments lose 1 % of s in float32; the accurate form sums t - 1 - log t.
+
+Source: Minka, Estimating a Gamma distribution (2002), equations 9 and 10.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, Support, parameter
+from ..numerics import (
+    LOG_2PI,
+    divide,
+    gap,
+    keep_empty,
+    log_minus_digamma,
+    log_minus_digamma_slope,
+    product,
+    stirling,
+)
+from ..records import record
+
+NEWTON_STEPS = 5  # the closed-form start is within 2 %, and Newton on 1/a squares the error
+
+
+@record
+class Gamma:
+    """Concentrations a and rates β, both (k, d)."""
+
+    concentrations: Any = parameter("kd", Constraint.POSITIVE)
+    rates: Any = parameter("kd", Constraint.POSITIVE, units=-1)
+
+
+@record
+class GammaMoments:
+    """Σ r z and Σ r log z, both (k, d), for z = x / reference."""
+
+    x: Any
+    log_x: Any
+
+
+@record
+class GammaResiduals:
+    """Σ r (t - 1) and Σ r (t - 1 - log t), both (k, d), for t = x / μ_k."""
+
+    excess: Any
+    gap: Any
+
+
+@record
+class Prepared:
+    means: Any  # (k, d)
+    concentrations: Any  # (k, d)
+    log_norms: Any  # (k,)
+
+
+def positive(reference):
+    return jnp.where(reference > 0, reference, 1)
+
+
+def log_norm(concentrations):
+    """½ log a - ½ log 2π - δ(a), elementwise."""
+    return 0.5 * (jnp.log(concentrations) - LOG_2PI) - stirling(concentrations)
+
+
+def features(x, reference):
+    z = x / positive(reference)
+    return z, jnp.log(z)
+
+
+def natural(params, reference):
+    a = params.concentrations
+    means = a / (params.rates * positive(reference))
+    bias = (a * (1 - jnp.log(means)) + log_norm(a)).sum(-1)
+    loss = (a * (1 + jnp.abs(jnp.log(means)))).max()
+    return Natural(jnp.concatenate([-a / means, a], axis=1).T, bias, reference, loss)
+
+
+def base(x, reference):
+    """What the moment form leaves out, (n,)."""
+    return -jnp.log(x).sum(-1)
+
+
+def maximize_moments(params, reference, sums, counts, prior):
+    means, log_means = divide(sums.x, counts), divide(sums.log_x, counts)
+    gaps = jnp.log(jnp.where(means > 0, means, 1)) - log_means
+    return finish(params, means * positive(reference), gaps, counts)
+
+
+def prepare(params, reference):
+    a = params.concentrations
+    return Prepared(a / params.rates, a, log_norm(a).sum(-1))
+
+
+def log_prob(prepared, x):
+    gaps = gap((x[:, None, :] - prepared.means) / prepared.means)  # (n, k, d)
+    return prepared.log_norms - (prepared.concentrations * gaps).sum(-1) - jnp.log(x).sum(-1)[:, None]
+
+
+def statistics(prepared, x, resp):
+    excess = (x[:, None, :] - prepared.means) / prepared.means
+    resp = resp[:, :, None]
+    return GammaResiduals((resp * excess).sum(0), (resp * gap(excess)).sum(0))
+
+
+def maximize_residuals(params, reference, sums, counts, prior):
+    excess, gaps = divide(sums.excess, counts), divide(sums.gap, counts)
+    means = params.concentrations / params.rates * (1 + excess)
+    return finish(params, means, gaps - gap(excess), counts)
+
+
+def finish(params, means, gaps, counts):
+    """Floor on s, Newton steps on 1/a, empty components."""
+    floor = 1e-9 if means.dtype == jnp.float64 else 1e-7
+    floored = ~(gaps > floor)
+    s = jnp.where(floored, floor, gaps)
+    a = (3 - s + jnp.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
+    for _ in range(NEWTON_STEPS):
+        a = 1 / (1 / a + (log_minus_digamma(a) - s) / (a * a * log_minus_digamma_slope(a)))
+    new = Gamma(keep_empty(counts, a, params.concentrations), keep_empty(counts, a / means, params.rates))
+    return new, keep_empty(counts, floored.astype(s.dtype), 0 * s)
+
+
+def around(centres, x):
+    return Gamma(jnp.ones_like(centres), jnp.exp(-centres))
+
+
+def centre(params, weights):
+    return product(weights, params.concentrations / params.rates)
+
+
+def loosen(params, weights, counts, added):
+    """Collapsed components start with the concentration of an exponential."""
+    floored = (added > 0) & (counts[:, None] > 0)
+    a = jnp.where(floored, 1, params.concentrations)
+    return Gamma(a, jnp.where(floored, params.rates / params.concentrations, params.rates))
+
+
+def sample(key, params, labels):
+    a, rates = params.concentrations[labels], params.rates[labels]
+    draws = jnp.exp(jax.random.loggamma(key, a.astype(jnp.float32), dtype=jnp.float32))
+    tiny = jnp.finfo(jnp.float32).tiny  # a draw that underflows would leave the support
+    return jnp.maximum(draws, tiny).astype(a.dtype) / rates
+
+
+def degenerate(params, weights, added):
+    """Components whose s is on its floor, in features where the data as a whole vary."""
+    means = params.concentrations / params.rates
+    same = (jnp.abs(means - means[:1]) <= 1e-6 * means[:1]).all(0)
+    constant = same & (added > 0).all(0)  # (d,)
+    return ((added > 0) & ~constant).any(-1)
+
+
+GAMMA = Family(
+    name="gamma",
+    parameters=Gamma,
+    support=Support(lambda x: ((x > 0) & (x < jnp.inf)) | jnp.isnan(x), "numbers > 0"),
+    accurate=ResidualForm(prepare, log_prob, statistics, GammaResiduals, maximize_residuals),
+    moments=ExponentialForm(features, natural, GammaMoments, maximize_moments),
+    base=base,
+    around=around,
+    centre=centre,
+    loosen=loosen,
+    sample=sample,
+    degenerate=degenerate,
+    points=jnp.log,
+    scaling="ratio",
+)

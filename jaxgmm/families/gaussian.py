@@ -1,0 +1,129 @@
+"""What the Gaussian covariance structures share: spread, prior, floors, degeneracy, and the residual form.
+
+    log N(x; μ, Σ) = -½ ‖y‖² - log|L| - d/2 log 2π,      y = L⁻¹ (x - μ),  Σ = L Lᵀ
+
+Two forms. *Moments*: products of the features (x, x xᵀ) with natural parameters; one wide product, but it loses a
+covariance by eps·E[x²]/σ². *Residuals* (accurate): from m = Σ r y / n and S = Σ r y yᵀ / n,
+
+    μ ← μ + L m,      Σ ← L (S - m mᵀ) Lᵀ
+
+which has no squared condition number.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..family import Support
+from ..numerics import contract, divide, eps, product
+from ..records import GaussianPrior, record
+
+REAL_LINE = Support(lambda x: jnp.abs(x) != jnp.inf, "finite real numbers")
+
+
+@record
+class Residuals:
+    """Moments of the whitened residuals of every component: Σ r y and Σ r y yᵀ (or its diagonal, or its trace)."""
+
+    first: Any
+    second: Any
+
+
+@record
+class Whitened:
+    """Parameters prepared for the residual form."""
+
+    means: Any  # (k, d)
+    factors: Any  # L⁻ᵀ, or 1/σ
+    half_log_dets: Any  # (k,)
+    precisions: Any  # (k, d): diagonal of Σ⁻¹
+
+
+def centre(params, weights):
+    """Mean of the mixture (d,)."""
+    return product(weights, params.means)
+
+
+def spread(means, variances, counts):
+    """Variance of every feature over all the data: V_j = Σ n_k (σ²_kj + (μ_kj - μ̄_j)²) / W, (d,).
+
+    A feature that does not vary counts as variance 1.
+    """
+    return or_one(*_whole(means, variances, divide(counts, counts.sum())))
+
+
+def mean_spread(means, variances, counts):
+    """The mean of `spread` over features, (): what ``spherical`` measures its prior by."""
+    variance, middle = _whole(means, variances, divide(counts, counts.sum()))
+    return or_one(variance.mean(), jnp.sqrt((middle**2).mean()))
+
+
+def _whole(means, variances, weights):
+    middle = product(weights, means)
+    return product(weights, variances + (means - middle) ** 2), middle
+
+
+def or_one(variance, mean):
+    """The variance, or 1 where it is rounding of the mean: V ≤ (8·eps·|mean|)²."""
+    return jnp.where(variance <= (8 * eps(variance) * jnp.abs(mean)) ** 2, 1, variance)
+
+
+def lift(variance, prior: GaussianPrior):
+    """What the prior adds to variances whose spread over all the data is ``variance``."""
+    return prior.reg_covar + prior.reg_relative * variance
+
+
+def floor(variance):
+    """No variance of a component is below this, prior or not."""
+    return (8 * eps(variance)) ** 2 * variance
+
+
+def slack(prepared, added, counts):
+    """How far the prior can make the log-likelihood fall in one update, ().
+
+    The update misses the maximum of Q by Σ_k n_k/2 Σ_i (-log(1 - u_i) - u_i), u the eigenvalues of Σ⁻¹ diag(added); the
+    sum is at most its value for one eigenvalue τ = tr(Σ⁻¹ diag(added)).
+    """
+    tau = jnp.clip((prepared.precisions * added).sum(-1), 0, 1)  # (k,)
+    return (counts / 2 * jnp.where(counts > 0, -jnp.log1p(-tau) - tau, 0)).sum()
+
+
+def degenerate_matrices(means, covariances, weights, added):
+    """Components with a direction in which what was added exceeds what the data gave, (k,) bool.
+
+    Counting only directions in which the data as a whole vary. covariances (k, d, d), added (k, d).
+    """
+    d = means.shape[-1]
+    identity = jnp.eye(d, dtype=means.dtype)
+    raw = covariances - added[..., None] * identity
+    middle = product(weights, means)
+    total = total_covariance(means, raw, weights)
+    variances = jnp.diagonal(total)
+    varies = variances > (8 * eps(means) * jnp.abs(middle)) ** 2
+    scale = jnp.where(varies, jnp.sqrt(jnp.where(varies, variances, 1)), 1)
+    scale = scale[:, None] * scale
+    values, vectors = jnp.linalg.eigh(jnp.where(varies[:, None] & varies, total / scale, 0))
+    alive = values > 20 * d * eps(means)  # (d,)
+    excess = product(product(vectors.T, (raw - added[..., None] * identity) / scale), vectors)
+    excess = jnp.where(alive[:, None] & alive, excess, identity)
+    return jnp.linalg.eigvalsh(excess)[..., 0] < 0
+
+
+def degenerate_variances(means, variances, weights, added):
+    """The same for independent features: variances and added (k, d) -> (k,) bool."""
+    raw = variances - added
+    total, middle = _whole(means, raw, weights)
+    varies = total > (8 * eps(means) * jnp.abs(middle)) ** 2
+    return ((raw < added) & varies).any(-1)
+
+
+def total_covariance(means, covariances, weights):
+    """Covariance of the whole mixture (d, d), for covariances (k, d, d)."""
+    offset = means - product(weights, means)
+    return contract("k,kij->ij", weights, covariances) + product((weights[:, None] * offset).T, offset)
+
+
+def draw(key, labels, d, dtype):
+    """Standard normal draws (n, d), made in float32 whatever the dtype."""
+    return jax.random.normal(key, (labels.shape[0], d), jnp.float32).astype(dtype)

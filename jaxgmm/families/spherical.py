@@ -1,0 +1,133 @@
+"""Gaussian components with one variance each.
+
+    log N(x; μ, σ²) = -½ ‖x - μ‖² / σ² - d/2 log σ² - d/2 log 2π
+
+Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
+from ..numerics import LOG_2PI, divide, keep_empty, product
+from ..records import record
+from . import gaussian
+
+
+@record
+class Spherical:
+    """Means (k, d) and variances, called covariances as in scikit-learn, (k,)."""
+
+    means: Any = parameter("kd", Constraint.REAL, units=1, located=True)
+    covariances: Any = parameter("k", Constraint.POSITIVE, units=2)
+
+
+@record
+class SphericalMoments:
+    """Σ r z (k, d) and Σ r ‖z‖² (k, 1), for z = x - reference."""
+
+    x: Any
+    xx: Any
+
+
+def features(x, reference):
+    z = x - reference
+    return z, (z * z).sum(1, keepdims=True)
+
+
+def natural(params, reference):
+    means, precisions = params.means - reference, 1 / params.covariances[:, None]  # (k, 1)
+    d = means.shape[-1]
+    linear = means * precisions
+    return Natural(
+        theta=jnp.concatenate([linear, -0.5 * precisions], axis=1).T,
+        bias=-0.5 * (linear * means).sum(-1) - d / 2 * (jnp.log(params.covariances) + LOG_2PI),
+        reference=reference,
+        loss=(1 + (linear * means).mean(-1)).max(),
+        precisions=d * precisions,
+    )
+
+
+def maximize_moments(params, reference, sums, counts, prior):
+    means = divide(sums.x, counts)
+    variances = (divide(sums.xx[:, 0], counts) - (means**2).sum(-1)) / means.shape[-1]
+    return finish(params, means + reference, variances, counts, prior)
+
+
+def prepare(params, reference):
+    d = params.means.shape[-1]
+    half_log_dets = d / 2 * jnp.log(params.covariances)
+    deviations = jnp.sqrt(params.covariances)[:, None]
+    return gaussian.Whitened(params.means, 1 / deviations, half_log_dets, d / params.covariances[:, None])
+
+
+def residuals(prepared, x):
+    """y = (x - μ) / σ of every component, (n, k, d)."""
+    return (x[:, None, :] - prepared.means) * prepared.factors
+
+
+def log_prob(prepared, x):
+    distance = (residuals(prepared, x) ** 2).sum(-1)  # (n, k)
+    return -0.5 * distance - prepared.half_log_dets - x.shape[-1] / 2 * LOG_2PI
+
+
+def statistics(prepared, x, resp):
+    y = residuals(prepared, x)
+    weighted = resp[:, :, None] * y
+    return gaussian.Residuals(weighted.sum(0), (weighted * y).sum((0, 2)))
+
+
+def maximize_residuals(params, reference, sums, counts, prior):
+    first, second = divide(sums.first, counts), divide(sums.second, counts)
+    means = params.means + jnp.sqrt(params.covariances)[:, None] * first
+    variances = params.covariances * (second - (first**2).sum(-1)) / means.shape[-1]
+    return finish(params, means, variances, counts, prior)
+
+
+def finish(params, means, variances, counts, prior):
+    """Prior, floors and empty components."""
+    variance = gaussian.mean_spread(means, variances[:, None], counts)  # ()
+    new = jnp.maximum(variances + jnp.mean(gaussian.lift(variance, prior)), gaussian.floor(variance))
+    kept = Spherical(keep_empty(counts, means, params.means), keep_empty(counts, new, params.covariances))
+    return kept, keep_empty(counts, new - variances, 0 * new)[:, None]
+
+
+def around(centres, x):
+    return Spherical(centres, jnp.ones_like(centres[:, 0]))
+
+
+def loosen(params, weights, counts, added):
+    """Collapsed components start with a share of the whole variance instead of their own."""
+    middle = product(weights, params.means)
+    whole = product(weights, params.covariances + ((params.means - middle) ** 2).mean(-1)) / weights.shape[0]
+    collapsed = degenerate(params, weights, added) & (counts > 0)
+    return dataclasses.replace(params, covariances=jnp.where(collapsed, whole, params.covariances))
+
+
+def sample(key, params, labels):
+    noise = gaussian.draw(key, labels, params.means.shape[-1], params.means.dtype)
+    return params.means[labels] + jnp.sqrt(params.covariances)[labels][:, None] * noise
+
+
+def degenerate(params, weights, added):
+    middle = product(weights, params.means)
+    about = jnp.sqrt(((params.means - middle) ** 2).mean(-1, keepdims=True))
+    return gaussian.degenerate_variances(about, params.covariances[:, None], weights, added)
+
+
+SPHERICAL = Family(
+    name="spherical",
+    parameters=Spherical,
+    support=gaussian.REAL_LINE,
+    accurate=ResidualForm(prepare, log_prob, statistics, gaussian.Residuals, maximize_residuals),
+    moments=ExponentialForm(features, natural, SphericalMoments, maximize_moments),
+    around=around,
+    centre=gaussian.centre,
+    loosen=loosen,
+    sample=sample,
+    degenerate=degenerate,
+    scaling="common",
+    slack=gaussian.slack,
+)

@@ -1,0 +1,196 @@
+"""Gaussian components that share one covariance matrix.
+
+    Σ = (Σ_n w x xᵀ - Σ_k n_k μ_k μ_kᵀ) / W,       logits = xᵀ Σ⁻¹ μ_k - ½ μ_kᵀ Σ⁻¹ μ_k - ½ ‖L⁻¹ x‖²
+
+The second moment is that of the whole data, whatever the responsibilities, so a row costs 2d a component rather than d².
+
+Source: McLachlan and Peel, Finite Mixture Models (2000), section 3.8.1 (homoscedastic components).
+"""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..family import Constraint, Family, Natural, ResidualForm, parameter
+from ..numerics import (
+    LOG_2PI,
+    contract,
+    diagonal,
+    divide,
+    eps,
+    keep_empty,
+    positive_definite,
+    product,
+    whitening,
+    with_diagonal,
+)
+from ..records import record
+from . import gaussian
+
+
+@record
+class Tied:
+    """Means (k, d) and the covariance they share (d, d)."""
+
+    means: Any = parameter("kd", Constraint.REAL, units=1, located=True)
+    covariances: Any = parameter("dd", Constraint.POSITIVE_DEFINITE, units=2)
+
+
+@record
+class TiedMoments:
+    """Σ r z (k, d) and Σ w z zᵀ (d, d) for z = x - reference."""
+
+    x: Any
+    xx: Any
+
+
+@record
+class Shared:
+    """The natural parameters, and the factor of the row's own term."""
+
+    natural: Natural
+    factor: Any  # (d, d)
+
+
+def shared_whitening(params):
+    factors, half_log_dets = whitening(params.covariances[None])
+    return factors[0], half_log_dets[0]
+
+
+def prepare_moments(params, reference):
+    means = params.means - reference
+    factor, half_log_det = shared_whitening(params)
+    precision = product(factor, factor.T)
+    linear = product(means, precision)
+    natural = Natural(
+        theta=linear.T,
+        bias=-0.5 * (linear * means).sum(-1) - half_log_det - means.shape[-1] / 2 * LOG_2PI,
+        reference=reference,
+        loss=((diagonal(params.covariances) + means**2) * diagonal(precision)).max(),
+        precisions=diagonal(precision),
+    )
+    return Shared(natural, factor)
+
+
+def log_prob_moments(prepared, x):
+    z = x - prepared.natural.reference
+    own = -0.5 * (product(z, prepared.factor) ** 2).sum(-1)
+    return product(z, prepared.natural.theta) + prepared.natural.bias + own[:, None]
+
+
+def statistics_moments(prepared, x, resp):
+    z = x - prepared.natural.reference
+    return TiedMoments(product(resp.T, z), product((resp.sum(1)[:, None] * z).T, z))
+
+
+def maximize_moments(params, reference, sums, counts, prior):
+    means = divide(sums.x, counts)
+    covariance = divide(sums.xx - product((counts[:, None] * means).T, means), counts.sum())
+    return finish(params, means + reference, covariance, counts, prior)
+
+
+def prepare(params, reference):
+    factor, half_log_det = shared_whitening(params)
+    half_log_dets = jnp.broadcast_to(half_log_det, params.means.shape[:1])
+    return gaussian.Whitened(params.means, factor, half_log_dets, (factor**2).sum(-1))
+
+
+def residuals(prepared, x):
+    """y = L⁻¹ (x - μ) of every component, (k, n, d)."""
+    return product(x - prepared.means[:, None, :], prepared.factors)
+
+
+def log_prob(prepared, x):
+    distance = (residuals(prepared, x) ** 2).sum(-1).T  # (n, k)
+    return -0.5 * distance - prepared.half_log_dets - x.shape[-1] / 2 * LOG_2PI
+
+
+def statistics(prepared, x, resp):
+    y = residuals(prepared, x)
+    weighted = resp.T[:, :, None] * y  # (k, n, d)
+    return gaussian.Residuals(weighted.sum(1), contract("kni,knj->ij", weighted, y))
+
+
+def maximize_residuals(params, reference, sums, counts, prior):
+    lower = jnp.linalg.cholesky(params.covariances)
+    first = divide(sums.first, counts)
+    inner = divide(sums.second - product((counts[:, None] * first).T, first), counts.sum())
+    covariance = product(product(lower, inner), lower.T)
+    return finish(params, params.means + product(first, lower.T), covariance, counts, prior)
+
+
+def finish(params, means, covariance, counts, prior):
+    """Prior, floors and empty components."""
+    means = keep_empty(counts, means, params.means)
+    variance = gaussian.spread(means, diagonal(covariance), counts)  # (d,)
+    lift = jnp.broadcast_to(gaussian.lift(variance, prior), variance.shape)
+    covariances, held = positive_definite((covariance + with_diagonal(lift))[None], gaussian.floor(variance)[None])
+    return Tied(means, covariances[0]), lift + held[0]
+
+
+def around(centres, x):
+    return Tied(centres, jnp.eye(centres.shape[-1], dtype=centres.dtype))
+
+
+def each(params, added):
+    """The covariance and what was added, once a component: (k, d, d), (k, d)."""
+    k, d = params.means.shape
+    return jnp.broadcast_to(params.covariances, (k, d, d)), jnp.broadcast_to(added, (k, d))
+
+
+def loosen(params, weights, counts, added):
+    """A collapsed covariance starts as a share of the whole one instead."""
+    whole = gaussian.total_covariance(params.means, each(params, added)[0], weights) / weights.shape[0]
+    whole, _ = positive_definite(whole[None], eps(whole) * diagonal(whole)[None])
+    collapsed = degenerate(params, weights, added).any()
+    return dataclasses.replace(params, covariances=jnp.where(collapsed, whole[0], params.covariances))
+
+
+def sample(key, params, labels):
+    lower = jnp.linalg.cholesky(params.covariances)
+    noise = gaussian.draw(key, labels, params.means.shape[-1], params.means.dtype)
+    return params.means[labels] + product(noise, lower.T)
+
+
+def degenerate(params, weights, added):
+    covariances, added = each(params, added)
+    return gaussian.degenerate_matrices(params.means, covariances, weights, added)
+
+
+def slack(prepared, added, counts):
+    return gaussian.slack(getattr(prepared, "natural", prepared), added, counts)
+
+
+@dataclasses.dataclass(frozen=True)
+class TiedForm:
+    """The moment form: features x alone, and one second moment for the whole data. Cost: 4·n·(k·d + d²)."""
+
+    prepare: Any = prepare_moments
+    log_prob: Any = log_prob_moments
+    statistics: Any = statistics_moments
+    sums: type = TiedMoments
+    maximize: Any = maximize_moments
+
+    def loss(self, prepared):
+        return prepared.natural.loss
+
+    def width(self, d, k):
+        """Numbers in memory per row of a block."""
+        return 3 * d + 2 * k
+
+
+TIED = Family(
+    name="tied",
+    parameters=Tied,
+    support=gaussian.REAL_LINE,
+    accurate=ResidualForm(prepare, log_prob, statistics, gaussian.Residuals, maximize_residuals),
+    moments=TiedForm(),
+    around=around,
+    centre=gaussian.centre,
+    loosen=loosen,
+    sample=sample,
+    degenerate=degenerate,
+    scaling="feature",
+    slack=slack,
+)

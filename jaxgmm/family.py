@@ -1,0 +1,283 @@
+"""What a family of distributions is: its parameters, its two forms of EM, and the registry of names.
+
+A family is a record of module-level functions, not a pytree. It is equal, hashed, copied and pickled by its fields, so
+a copy is the same static argument of a compiled function. Numbers never live in it.
+
+A *form* is one way to do EM with the family. It has five functions, all of a block of rows x (n, d):
+
+    prepare(params, reference)                     -> prepared     everything that depends on parameters alone
+    log_prob(prepared, x)                          -> (n, k)       log densities, up to ``base`` of the form
+    statistics(prepared, x, resp)                  -> sums         additive over rows
+    maximize(params, reference, sums, counts, prior) -> params, added
+    loss(prepared)                                 -> ()           rounding of this form in units of eps
+
+``reference`` (d,) is what moments are taken about: the mean of the data in `fit`, of the mixture in `e_step`.
+``added`` is what the prior and the floors put into the parameters (the family's own array): `degenerate` reads it.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .numerics import LOG_ZERO, product
+from .records import record
+
+
+class Constraint(enum.Enum):
+    """Where a parameter lives; `unconstrained` and the checks follow from it."""
+
+    REAL = "real numbers"
+    POSITIVE = "positive numbers"
+    NON_NEGATIVE = "numbers >= 0"
+    UNIT = "numbers in [0, 1]"
+    SIMPLEX = "probabilities that sum to 1 over the last axis"
+    POSITIVE_DEFINITE = "symmetric positive definite matrices"
+
+
+def parameter(shape: str, constraint: Constraint, *, units: int = 0, located: bool = False):
+    """A field of a parameter record.
+
+    Args:
+        shape: one letter an axis: k components, d features, c categories. No leading k: shared by all components.
+        constraint: where the values live.
+        units: the power of the data's units in the parameter (variance 2, rate -1).
+        located: whether the parameter moves with the origin of the data.
+    """
+    return dataclasses.field(
+        metadata={"shape": shape, "constraint": constraint, "units": units, "located": located},
+    )
+
+
+def parameters(kind: type) -> dict[str, Any]:
+    """Metadata of a parameter record's fields, by name."""
+    return {field.name: field.metadata for field in dataclasses.fields(kind)}
+
+
+def free_parameters(params) -> int:
+    """Number of free parameters of the components: read off shapes and constraints."""
+    total = 0
+    for name, about in parameters(type(params)).items():
+        size, last = getattr(params, name).size, getattr(params, name).shape[-1]
+        if about["constraint"] is Constraint.POSITIVE_DEFINITE:
+            size = size // last * (last + 1) // 2
+        elif about["constraint"] is Constraint.SIMPLEX:
+            size = size // last * (last - 1)
+        total += size
+    return total
+
+
+@dataclasses.dataclass(frozen=True)
+class Support:
+    """Which values a feature can take: ``contains(x)`` elementwise (NaN counts as inside), and in words."""
+
+    contains: Callable
+    words: str
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Family:
+    """A family of distributions, as functions. See the module's docstring for the two forms.
+
+    Args:
+        name: what tables and files call it.
+        parameters: the record class of its parameters, fields declared with `parameter`.
+        support: the values its features can take.
+        accurate: the form that is right wherever the dtype allows; its log_prob is the full log density.
+        moments: the fast form; the same object where there is only one.
+        around: ``(centres (k, p), x (1, d)) -> params``: parameters that the first statistics are taken under.
+        centre: ``(params, weights) -> (d,)``: mean of the mixture.
+        loosen: ``(params, weights, counts, added) -> params``: a start freed from boundaries EM could never leave.
+        sample: ``(key, params, labels (n,)) -> (n, d)``.
+        degenerate: ``(params, weights, added) -> (k,)`` bool: components that prior or floors hold up.
+        base: ``(x, reference) -> (n,)``: what ``moments.log_prob`` leaves out of the log density.
+        points: ``x -> (n, p)``: where initialisers measure distance.
+        scaling: how `fit` frames the data: "feature", "common", "ratio" (no shift) or None.
+        slack: ``(prepared, added, counts) -> ()``: how far the prior can make the log-likelihood fall in one step.
+        n_categories: for families that have such a number.
+    """
+
+    name: str
+    parameters: type
+    support: Support
+    accurate: Any
+    moments: Any
+    around: Callable
+    centre: Callable
+    loosen: Callable
+    sample: Callable
+    degenerate: Callable
+    base: Callable = lambda x, reference: jnp.zeros(x.shape[0], x.dtype)
+    points: Callable = lambda x: x
+    scaling: str | None = None
+    slack: Callable = lambda prepared, added, counts: jnp.zeros((), counts.dtype)
+    n_categories: int | None = None
+
+    def __repr__(self):
+        options = "" if self.n_categories is None else f", n_categories={self.n_categories}"
+        return f"Family({self.name!r}{options})"
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):  # a family of the registry is pickled by its name: the copy is the same object
+        if self.name in _REGISTRY and _REGISTRY[self.name](self.n_categories) is self:
+            return lookup, (self.name, self.n_categories)
+        return type(self), tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class ResidualForm:
+    """A form that works on the distance of every row from every component; right wherever the dtype allows.
+
+    The functions are those of the module's docstring; ``loss`` is 0.
+
+    Cost: one number a row, component and feature of a block in memory.
+    """
+
+    prepare: Callable
+    log_prob: Callable
+    statistics: Callable
+    sums: type
+    maximize: Callable
+
+    def loss(self, prepared):
+        return jnp.zeros((), jax.tree.leaves(prepared)[0].dtype)
+
+    def width(self, d, k):
+        """Numbers in memory per row of a block."""
+        return 3 * k * d
+
+
+@record
+class Natural:
+    """An exponential family's parameters, prepared: logits = phi(x - or / reference) @ theta + bias."""
+
+    theta: Any  # (f, k)
+    bias: Any  # (k,)
+    reference: Any  # (d,)
+    loss: Any  # ()
+    precisions: Any = None  # (k, d), for the slack of Gaussian priors
+
+
+@dataclasses.dataclass(frozen=True)
+class ExponentialForm:
+    """The form of an exponential family: both halves of EM are a matrix product with the same features.
+
+        logits = phi(x) @ theta + bias          (n, f) @ (f, k)
+        sums   = respᵀ @ phi(x)                 (k, n) @ (n, f)
+
+    Args:
+        features: ``(x, reference) -> tuple of blocks (n, f_i)``.
+        natural: ``(params, reference) -> Natural``.
+        sums: the record class of the statistics, one field (k, f_i) a block, in order.
+        maximize: as in the module's docstring.
+
+    Cost: 4·n·k·f for both products.
+    """
+
+    features: Callable
+    natural: Callable
+    sums: type
+    maximize: Callable
+
+    def prepare(self, params, reference):
+        return self.natural(params, reference)
+
+    def log_prob(self, prepared, x):
+        logits = product(self._phi(prepared, x), prepared.theta) + prepared.bias
+        return jnp.where(logits < LOG_ZERO / 2, -jnp.inf, logits)
+
+    def statistics(self, prepared, x, resp):
+        widths = [block.shape[1] for block in jax.eval_shape(self.features, x, prepared.reference)]
+        totals = product(resp.T, self._phi(prepared, x))  # (k, f)
+        ends = [sum(widths[: i + 1]) for i in range(len(widths))]
+        return self.sums(*jnp.split(totals, ends[:-1], axis=1))
+
+    def loss(self, prepared):
+        return prepared.loss
+
+    def width(self, d, k):
+        """Numbers in memory per row of a block."""
+        return len(jax.eval_shape(self._row_features, jax.ShapeDtypeStruct((1, d), jnp.float32))) + 2 * k
+
+    def _phi(self, prepared, x):
+        blocks = self.features(x, prepared.reference)
+        return blocks[0] if len(blocks) == 1 else jnp.concatenate(blocks, axis=1)
+
+    def _row_features(self, x):
+        return jnp.concatenate(self.features(x, jnp.ones_like(x[0])), axis=1)[0]
+
+
+def exponential_family(
+    name: str,
+    parameters: type,
+    *,
+    support: Support,
+    features: Callable,
+    natural: Callable,
+    sums: type,
+    maximize: Callable,
+    sample: Callable,
+    centre: Callable,
+    around: Callable,
+    degenerate: Callable | None = None,
+    loosen: Callable | None = None,
+    **options,
+) -> Family:
+    """A family whose E-step and M-step are matrix products with features of the data.
+
+    Its one form is the exponential one. See `Family` and `ExponentialForm` for the functions.
+
+    Source: Dempster, Laird and Rubin (1977), section 2: EM on sufficient statistics.
+    """
+    form = ExponentialForm(features, natural, sums, maximize)
+    return Family(
+        name=name,
+        parameters=parameters,
+        support=support,
+        accurate=form,
+        moments=form,
+        around=around,
+        centre=centre,
+        sample=sample,
+        degenerate=degenerate or never_degenerate,
+        loosen=loosen or as_it_is,
+        **options,
+    )
+
+
+def never_degenerate(params, weights, added):
+    """(k,) False: families whose likelihood is bounded."""
+    return jnp.zeros(weights.shape, bool)
+
+
+def as_it_is(params, weights, counts, added):
+    return params
+
+
+_REGISTRY: dict[str, Callable] = {}
+
+
+def register(name: str, make: Callable) -> None:
+    """Give a family a name: ``make(n_categories) -> Family`` (the argument is None where there is no such number)."""
+    _REGISTRY[name] = make
+
+
+def known() -> list[str]:
+    return list(_REGISTRY)
+
+
+def lookup(family, n_categories: int | None = None) -> Family:
+    """The Family of a name; a Family is returned as it is."""
+    if isinstance(family, Family):
+        return family
+    if family not in _REGISTRY:
+        raise ValueError(f"family must be one of {', '.join(known())} or a jaxgmm.Family, got {family!r}")
+    return _REGISTRY[family](n_categories)
+
+
+__all__ = ["Constraint", "ExponentialForm", "Family", "Natural", "ResidualForm", "Support", "exponential_family", "parameter"]

@@ -1,0 +1,155 @@
+"""Products, symmetric matrices, triangular factors and small special functions that keep their digits.
+
+Everything here is a pure function of arrays, written for float32 as much as for float64.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import digamma, gammaln, polygamma
+
+LOG_ZERO = -1e28  # stands for log 0 inside products, where -inf * 0 would be NaN; far below any log density
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+def eps(x) -> float:
+    """Rounding unit of x's dtype."""
+    return float(jnp.finfo(x.dtype).eps)
+
+
+def product(a, b):
+    """Matrix product at float32-grade precision (JAX's default on recent GPUs is TF32)."""
+    return jnp.matmul(a, b, precision="highest")
+
+
+def contract(subscripts: str, *operands):
+    """``einsum`` at float32-grade precision."""
+    return jnp.einsum(subscripts, *operands, precision="highest")
+
+
+def divide(total, count):
+    """total / count, and 0 where count is 0. Shapes: count is total's leading axes."""
+    count = count.reshape(count.shape + (1,) * (total.ndim - count.ndim))
+    return jnp.where(count > 0, total, 0) / jnp.where(count > 0, count, 1)
+
+
+def keep_empty(counts, new, old):
+    """new where a component has rows, old where it has none: empty components stay where they were."""
+    return jnp.where(counts.reshape(counts.shape + (1,) * (new.ndim - counts.ndim)) > 0, new, old)
+
+
+# -- symmetric matrices -------------------------------------------------------------------------------------------
+
+
+def pairs(x):
+    """Products x_i x_j, i <= j, of every row. (n, d) -> (n, d(d+1)/2)."""
+    i, j = np.triu_indices(x.shape[-1])
+    return x[..., i] * x[..., j]
+
+
+def pack(matrix):
+    """Upper triangle of a symmetric matrix. (..., d, d) -> (..., d(d+1)/2)."""
+    i, j = np.triu_indices(matrix.shape[-1])
+    return matrix[..., i, j]
+
+
+def unpack(packed):
+    """Symmetric matrix of a packed triangle. (..., d(d+1)/2) -> (..., d, d)."""
+    d = (int(np.sqrt(8 * packed.shape[-1] + 1)) - 1) // 2
+    i, j = np.triu_indices(d)
+    position = np.zeros((d, d), int)
+    position[i, j] = position[j, i] = np.arange(len(i))
+    return packed[..., position]
+
+
+def diagonal(matrix):
+    """Diagonals of matrices. (..., d, d) -> (..., d)."""
+    return jnp.diagonal(matrix, axis1=-2, axis2=-1)
+
+
+def with_diagonal(values):
+    """Diagonal matrices. (..., d) -> (..., d, d)."""
+    return values[..., None] * jnp.eye(values.shape[-1], dtype=values.dtype)
+
+
+def whitening(covariances):
+    """Inverse triangular factors W with W Wᵀ = Σ⁻¹, and ½ log|Σ|. (k, d, d) -> (k, d, d), (k,).
+
+    One batched Cholesky and one batched solve in a chain: two independent solves in one program can deadlock
+    jax 0.10.2 on CPU.
+    """
+    lower = jnp.linalg.cholesky(covariances)
+    identity = jnp.broadcast_to(jnp.eye(lower.shape[-1], dtype=lower.dtype), lower.shape)
+    inverse = jax.lax.linalg.triangular_solve(lower, identity, left_side=True, lower=True)
+    return jnp.swapaxes(inverse, -1, -2), jnp.log(diagonal(lower)).sum(-1)
+
+
+def positive_definite(covariances, floor):
+    """Covariances whose Cholesky factor exists, and what was added to their diagonals. (k, d, d), (k, d) -> same.
+
+    No variance is below ``floor``; where a pivot of the *correlation* matrix is below 10·d·eps it gets a ridge of that
+    size; where rounding has broken it beyond that, its off-diagonal goes.
+    """
+    d = covariances.shape[-1]
+    ridge = 10 * d * eps(covariances)
+    variances = diagonal(covariances)
+    held = jnp.maximum(variances, floor)
+    scale = jnp.sqrt(held)
+    off_diagonal = jnp.where(jnp.eye(d, dtype=bool), 0, covariances / (scale[..., :, None] * scale[..., None, :]))
+    identity = jnp.eye(d, dtype=covariances.dtype)
+    pivots = diagonal(jnp.linalg.cholesky(off_diagonal + identity)) ** 2
+    lift = jnp.where(jnp.min(pivots, axis=-1) >= ridge, 0, ridge)  # NaN compares False: (k,)
+    lifted = jnp.linalg.cholesky(off_diagonal + (1 + lift[..., None, None]) * identity)
+    exists = jnp.isfinite(lifted).all((-2, -1))
+    new = jnp.where(exists[..., None], held * (1 + lift[..., None]), held)
+    kept = jnp.where(exists[..., None, None], off_diagonal, 0) * (scale[..., :, None] * scale[..., None, :])
+    added = jnp.where(exists[..., None], new - variances, new)
+    return kept + with_diagonal(new), added
+
+
+# -- special functions --------------------------------------------------------------------------------------------
+
+
+def gap(u):
+    """u - log(1 + u) >= 0, to full relative precision near u = 0."""
+    small = jnp.abs(u) < 0.05
+    v = jnp.where(small, u, 0)
+    series = v * v * (1 / 2 - v * (1 / 3 - v * (1 / 4 - v * (1 / 5 - v * (1 / 6 - v * (1 / 7 - v * (1 / 8 - v / 9)))))))
+    return jnp.where(small, series, u - jnp.log1p(jnp.where(small, 0, u)))
+
+
+def stirling(a):
+    """log Γ(a) - ((a - ½) log a - a + ½ log 2π), a > 0: about 1 / 12a."""
+    large = jnp.where(a < 16, 16, a)
+    series = (1 / 12 - (1 / 360 - 1 / (1260 * large**2)) / large**2) / large
+    small = jnp.where(a < 16, a, 1)
+    return jnp.where(a < 16, gammaln(small) - ((small - 0.5) * jnp.log(small) - small + LOG_2PI / 2), series)
+
+
+def log_minus_digamma(a):
+    """log a - ψ(a), a > 0: about 1 / 2a."""
+    large = jnp.where(a < 16, 16, a)
+    series = (1 / 2 + (1 / 12 - (1 / 120 - 1 / (252 * large**2)) / large**2) / large) / large
+    small = jnp.where(a < 16, a, 1)
+    return jnp.where(a < 16, jnp.log(small) - digamma(small), series)
+
+
+def log_minus_digamma_slope(a):
+    """Derivative of log a - ψ(a): 1/a - ψ'(a), about -1 / 2a²."""
+    large = jnp.where(a < 16, 16, a)
+    series = -(1 / 2 + (1 / 6 - (1 / 30 - 1 / (42 * large**2)) / large**2) / large) / large**2
+    small = jnp.where(a < 16, a, 1)
+    return jnp.where(a < 16, 1 / small - polygamma(1, small), series)
+
+
+def safe_log(p):
+    """log p, and LOG_ZERO where p is 0: fit for a matrix product."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), LOG_ZERO)
+
+
+def two_sum(total, lost, term):
+    """Compensated addition: the new total and the rounding lost so far (Knuth, TAOCP 2, 4.2.2)."""
+    new = total + term
+    virtual = new - total
+    error = (total - (new - virtual)) + (term - virtual)
+    return new, lost + jnp.where(jnp.isfinite(new), error, 0)

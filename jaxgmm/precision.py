@@ -1,0 +1,71 @@
+"""Which dtype a computation runs in: the data decide, whatever JAX's global flag says.
+
+JAX turns float64 into float32 without a word unless its x64 mode is on. Every public function therefore looks at the
+argument that decides, and runs inside ``jax.enable_x64(True)`` when that is float64.
+"""
+
+import functools
+import inspect
+
+import jax
+import numpy as np
+
+HALF = ("float16", "bfloat16")
+
+
+def as_array(x):
+    """x as a NumPy array, or as it is where it is a JAX array or a tracer."""
+    return x if isinstance(x, jax.Array) else np.asarray(x)
+
+
+def compute_dtype(x) -> np.dtype:
+    """The dtype that computations on x run in.
+
+    float32 and float64 stay; half precision becomes float32; integers and booleans float64, or JAX's default float
+    inside a trace.
+    """
+    dtype = np.dtype(x.dtype)
+    if dtype in (np.float32, np.float64):
+        return dtype
+    if dtype.name in HALF:
+        return np.dtype(np.float32)
+    if dtype.kind in "iub":
+        if isinstance(x, jax.core.Tracer):
+            return np.dtype(np.float64 if jax.config.jax_enable_x64 else np.float32)
+        return np.dtype(np.float64)
+    if dtype == np.longdouble:
+        return np.dtype(np.float64)
+    raise ValueError(f"x must hold real numbers (float, integer or boolean), got dtype {dtype}; convert it first")
+
+
+def in_precision_of(name: str):
+    """Decorator: run the function in the precision of its argument ``name`` (an array, or a record of arrays)."""
+
+    def decorate(function):
+        signature = inspect.signature(function)
+        place = list(signature.parameters).index(name)
+
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            decisive = args[place] if len(args) > place else kwargs.get(name)
+            with jax.enable_x64(jax.config.jax_enable_x64 or is_double(decisive)):
+                return function(*args, **kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def is_double(value) -> bool:
+    """Whether computing on value (an array, a record, or anything NumPy can read) asks for float64."""
+    if value is None:
+        return False
+    if not isinstance(value, (jax.Array, np.ndarray)):
+        leaves = jax.tree.leaves(value, is_leaf=lambda leaf: isinstance(leaf, (list, tuple)))
+        arrays = [leaf for leaf in leaves if isinstance(leaf, (jax.Array, np.ndarray))]
+        if arrays:
+            return any(np.dtype(leaf.dtype) == np.float64 for leaf in arrays if np.dtype(leaf.dtype).kind == "f")
+        value = np.asarray(value)
+        if value.dtype.kind not in "fiub":
+            return True
+    return compute_dtype(value) == np.float64

@@ -1,0 +1,143 @@
+"""The values that flow through the library: mixtures, statistics, results. Frozen, and pytrees."""
+
+import dataclasses
+import enum
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .precision import in_precision_of
+
+
+def record(cls):
+    """A frozen dataclass pytree without ``==``; fields marked with ``static()`` are part of its structure."""
+    cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    names = {True: [], False: []}
+    for field in dataclasses.fields(cls):
+        names[field.metadata.get("static", False)].append(field.name)
+    jax.tree_util.register_dataclass(cls, data_fields=names[False], meta_fields=names[True])
+    return cls
+
+
+def static(**options):
+    """A field that belongs to the structure of a record, not to its numbers."""
+    return dataclasses.field(metadata={"static": True}, **options)
+
+
+class Status(enum.IntEnum):
+    """How a fit ended. Inside a trace, an int32."""
+
+    CONVERGED = 0
+    MAX_ITER = 1
+    DECREASED = 2
+    DEGENERATE = 3
+    NON_FINITE = 4
+    INVALID = 5
+    STOPPED = 6
+
+
+class FitWarning(UserWarning):
+    """A fit ended in a way its user should know of; the message says what to change."""
+
+
+@record
+class GaussianPrior:
+    """What is added to the variances of Gaussian components in every M-step.
+
+    Args:
+        reg_covar: added to the diagonal, in squared data units (as in scikit-learn).
+        reg_relative: added to the diagonal as a fraction of each feature's variance over all the data (of their mean
+            for ``spherical``).
+
+    Maximum likelihood is ``GaussianPrior()``; the default of ``fit`` is ``GaussianPrior(reg_relative=1e-9)``.
+    """
+
+    reg_covar: Any = 0.0
+    reg_relative: Any = 0.0
+
+
+@record
+class Mixture:
+    """A convex combination of k components of one family.
+
+    ``log_weights`` (k,) sum to 1 in linear space; ``components`` holds the family's parameters by their public names;
+    ``family`` says which family, and is part of the structure. A padded component has log weight -inf.
+    """
+
+    log_weights: Any
+    components: Any
+    family: Any = static()
+
+    @property
+    def weights(self):
+        """Mixing weights (k,)."""
+        return _exp(self.log_weights)
+
+    @property
+    def n_components(self) -> int:
+        return self.log_weights.shape[-1]
+
+
+@in_precision_of("values")
+def _exp(values):
+    return jnp.exp(values)
+
+
+@record
+class Statistics:
+    """Expected sufficient statistics of rows under one mixture; those of disjoint rows under one mixture add.
+
+    ``log_likelihood`` Σ w log p(x); ``rounding`` Σ w |log p(x)|, the scale of its rounding error; ``weight`` Σ w;
+    ``counts`` (k,) Σ w r; ``components`` the family's own moments, whose type says which form they have.
+    """
+
+    log_likelihood: Any
+    rounding: Any
+    weight: Any
+    counts: Any
+    components: Any
+
+    def __add__(self, other):
+        if not isinstance(other, Statistics):
+            return NotImplemented
+        if type(self.components) is not type(other.components):
+            raise ValueError(
+                "statistics of two forms cannot be added: "
+                f"{type(self.components).__name__} and {type(other.components).__name__}; "
+                "call e_step with the same form= for all of them"
+            )
+        return jax.tree.map(jnp.add, self, other)
+
+
+@record
+class FitResult:
+    """A fitted mixture and how it was reached.
+
+    ``log_likelihood`` is that of ``mixture``, in total; ``n_iter`` counts parameter updates; ``status`` is a `Status`
+    (an int32 array inside a trace or under ``vmap``); ``restarts`` (n_init,) holds the final log-likelihood of every
+    start.
+    """
+
+    mixture: Mixture
+    log_likelihood: Any
+    n_iter: Any
+    status: Any
+    restarts: Any
+
+    @property
+    def converged(self):
+        """Whether the log-likelihood settled (a fit that ended in any other way did not converge)."""
+        answer = self.status == Status.CONVERGED
+        return bool(answer) if isinstance(self.status, (int, np.integer)) else answer
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Selection:
+    """A grid of fits: ``best`` by the criterion, ``table`` one dict a fit, ``results`` the fits in the same order."""
+
+    best: FitResult
+    table: list
+    results: list
+    criterion: str
