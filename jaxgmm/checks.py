@@ -1,0 +1,203 @@
+"""What users pass in, checked before anything runs: one ValueError that names the argument and says what to do."""
+
+import numbers
+
+import jax
+import numpy as np
+
+from .family import Constraint, Family, known, parameters
+from .precision import as_array, compute_dtype
+from .records import GaussianPrior
+
+SMALL = 2**17  # rows up to which concrete arrays are padded, so that nearly equal sizes share a program
+
+
+def in_trace(*values) -> bool:
+    """Whether any array in values is a tracer."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def table(x, name: str = "x"):
+    """x as an (n, d) array: NumPy's, or JAX's as it is."""
+    if hasattr(x, "to_numpy") and not isinstance(x, np.ndarray):
+        x = x.to_numpy()
+    try:
+        x = as_array(x)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an (n, d) array of numbers: {error}") from None
+    if x.dtype.kind in "OSUMmV":
+        try:
+            x = np.asarray(x, np.float64) if x.dtype.kind == "O" else None
+        except (TypeError, ValueError):
+            x = None
+        if x is None:
+            raise ValueError(f"{name} must hold numbers; some of its values are not: convert or drop those columns")
+    compute_dtype(x)
+    if x.ndim == 1:
+        raise ValueError(f"{name} must have shape (n, d), got {x.shape}: for one feature write {name}[:, None]")
+    if x.ndim != 2:
+        raise ValueError(f"{name} must have shape (n, d), got {x.shape}")
+    if 0 in x.shape:
+        raise ValueError(f"{name} is empty: its shape is {x.shape}")
+    return x.astype(np.float64) if x.dtype == np.longdouble else x
+
+
+def like_mixture(x, mixture):
+    """Check that rows x have as many features as the mixture."""
+    d = n_features(mixture)
+    if x.shape[1] != d:
+        raise ValueError(f"x has {x.shape[1]} features (columns), the mixture has {d}")
+
+
+def n_features(mixture) -> int:
+    """d of a mixture."""
+    for name, about in parameters(type(mixture.components)).items():
+        if "d" in about["shape"]:
+            return getattr(mixture.components, name).shape[about["shape"].index("d")]
+    raise ValueError(f"the parameters of {mixture.family.name} have no axis of features")
+
+
+def weights(sample_weight, n: int, dtype):
+    """Sample weights (n,), 1 where none are given; their values are checked where they are concrete."""
+    if sample_weight is None:
+        return np.ones(n, dtype)
+    sample_weight = as_array(sample_weight)
+    if sample_weight.shape != (n,):
+        raise ValueError(f"sample_weight must have shape ({n},), one weight a row of x, got {sample_weight.shape}")
+    if sample_weight.dtype.kind not in "fiub" and sample_weight.dtype.name != "bfloat16":
+        raise ValueError(f"sample_weight must hold real numbers, got dtype {sample_weight.dtype}")
+    return sample_weight.astype(dtype)
+
+
+def weight_values(sample_weight, n_components: int):
+    """Check the values of concrete weights."""
+    values = np.asarray(sample_weight)
+    wrong = ~(np.isfinite(values) & (values >= 0))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(f"sample_weight must be finite and >= 0; row {row} has {values[row]}")
+    positive = int((values > 0).sum())
+    if positive == 0:
+        raise ValueError("sample_weight must not be all zero")
+    if positive < n_components:
+        raise ValueError(
+            f"n_components={n_components} needs at least as many rows of positive weight, got {positive}: "
+            "ask for fewer components"
+        )
+
+
+def row_values(x, family: Family, measured):
+    """Check the values of concrete data, of which ``measured`` counts those that are wrong."""
+    if measured.not_finite:
+        row, column = _first(x, lambda block: ~np.isfinite(block))
+        raise ValueError(
+            f"x must be finite; row {row}, column {column} is {x[row, column]} ({int(measured.not_finite)} such rows): "
+            "drop or impute these rows"
+        )
+    if measured.outside:
+        row, column = _first(x, lambda block: ~np.asarray(family.support.contains(block)))
+        raise ValueError(
+            f"x must be {family.support.words} for family {family.name!r}; row {row}, column {column} is "
+            f"{x[row, column]} ({int(measured.outside)} such rows)"
+        )
+
+
+def _first(x, wrong, block: int = 65536):
+    for start in range(0, x.shape[0], block):
+        found = wrong(np.asarray(x[start : start + block]).astype(np.float64))
+        if found.any():
+            row, column = np.unravel_index(np.argmax(found), found.shape)
+            return start + int(row), int(column)
+    raise AssertionError("a value was counted as wrong and is not to be found")
+
+
+def padded(x, sample_weight, *columns):
+    """Concrete small arrays with rows of weight 0 appended up to one of few sizes; others as they are."""
+    n = x.shape[0]
+    if n > SMALL or not all(isinstance(each, np.ndarray) for each in (x, sample_weight, *columns)):
+        return x, sample_weight, *columns
+    size = few_sizes(n)
+    index = np.minimum(np.arange(size), n - 1)
+    sample_weight = np.where(np.arange(size) < n, sample_weight[index], 0).astype(sample_weight.dtype)
+    return x[index], sample_weight, *(each[index] for each in columns)
+
+
+def few_sizes(n: int) -> int:
+    """The least of 8, 9, ... 16 times a power of two that is at least n."""
+    step = 1 << max((n - 1).bit_length() - 4, 0)
+    return -(-n // step) * step
+
+
+def count(value, name: str, least: int = 1) -> int:
+    """An integer option."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+    return int(value)
+
+
+def number(value, name: str, least: float = 0.0):
+    """A real option >= least; tracers pass."""
+    if isinstance(value, jax.core.Tracer):
+        return value
+    try:
+        good = float(value) >= least
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(f"{name} must be a number >= {least:g}, got {value!r}")
+    return value
+
+
+def choice(value, name: str, allowed):
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def prior_for(prior, family: Family) -> GaussianPrior:
+    """The prior of an M-step; None is ``GaussianPrior(reg_relative=1e-9)``."""
+    gaussian = any(about["located"] for about in parameters(family.parameters).values())
+    if prior is None:
+        return GaussianPrior(reg_relative=1e-9)
+    if not isinstance(prior, GaussianPrior):
+        raise ValueError(f"prior must be a jaxgmm.GaussianPrior or None, got {prior!r}")
+    if not gaussian:
+        raise ValueError(f"prior must be None for family {family.name!r}: only Gaussian families have one yet")
+    number(prior.reg_covar, "prior.reg_covar")
+    number(prior.reg_relative, "prior.reg_relative")
+    return prior
+
+
+def constrained(value, about, name: str):
+    """Check the values of a concrete parameter against its constraint."""
+    constraint = about["constraint"]
+    if not np.isfinite(value).all():
+        raise ValueError(f"{name} must be finite")
+    if constraint is Constraint.POSITIVE:
+        good = (value > 0).all()
+    elif constraint is Constraint.NON_NEGATIVE:
+        good = (value >= 0).all()
+    elif constraint is Constraint.UNIT:
+        good = ((value >= 0) & (value <= 1)).all()
+    elif constraint is Constraint.SIMPLEX:
+        good = (value >= 0).all() and np.allclose(value.sum(-1), 1, rtol=0, atol=1e-4)
+    elif constraint is Constraint.POSITIVE_DEFINITE:
+        good = np.allclose(value, np.swapaxes(value, -1, -2), rtol=1e-4, atol=1e-6 * np.abs(value).max())
+        good = good and _factors(value)
+    else:
+        good = True
+    if not good:
+        raise ValueError(f"{name} must be {constraint.value}")
+
+
+def _factors(value) -> bool:
+    try:
+        np.linalg.cholesky(value.astype(np.float64))
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
+def is_family(family) -> None:
+    if not isinstance(family, (str, Family)):
+        raise ValueError(f"family must be one of {', '.join(known())} or a jaxgmm.Family, got {family!r}")

@@ -1,0 +1,62 @@
+"""Criteria that weigh the log-likelihood against the number of parameters: lower is better for all of them.
+
+    bic = -2 log L + p log Σw        aic = -2 log L + 2 p        icl = bic - 2 Σ w log max_k r_k
+
+Source: Schwarz (1978); Akaike (1974); Biernacki, Celeux and Govaert (2000), as in mclust.
+"""
+
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import checks, em
+from .building import cast
+from .drivers.memory import total
+from .inference import e_step, joint, n_parameters, rows_for
+from .precision import compute_dtype, in_precision_of
+
+
+@in_precision_of("x")
+def bic(mixture, x, sample_weight=None):
+    """Bayesian information criterion, (); weights are frequencies: n is Σ w."""
+    statistics = e_step(mixture, x, sample_weight)
+    return scalar(-2 * statistics.log_likelihood + n_parameters(mixture) * jnp.log(statistics.weight))
+
+
+@in_precision_of("x")
+def aic(mixture, x, sample_weight=None):
+    """Akaike information criterion, ()."""
+    return scalar(-2 * e_step(mixture, x, sample_weight).log_likelihood + 2 * n_parameters(mixture))
+
+
+@in_precision_of("x")
+def icl(mixture, x, sample_weight=None):
+    """Integrated completed likelihood, (): bic plus twice the uncertainty of the most probable labels."""
+    x = checks.table(x)
+    checks.like_mixture(x, mixture)
+    dtype = compute_dtype(x)
+    padded = checks.padded(x, checks.weights(sample_weight, x.shape[0], dtype))
+    rows = rows_for(mixture, *padded, mixture.family.accurate, None)
+    return scalar(bic(mixture, x, sample_weight) - 2 * certainty(rows, cast(mixture, dtype)))
+
+
+@jax.jit
+def certainty(rows, mixture):
+    """Σ w log max_k r_k <= 0."""
+
+    def block(x, weight):
+        logits = joint(mixture, x)
+        log_density, resp = em.normalise(logits, mixture.log_weights)
+        possible = log_density > -jnp.inf
+        log_best = jnp.where(possible, logits.max(1) - jnp.where(possible, log_density, 0), jnp.log(resp.max(1)))
+        return (jnp.where(weight > 0, weight, 0) * log_best).sum()
+
+    return total(rows, block)
+
+
+def scalar(value):
+    """An exact NumPy number, or the tracer."""
+    return value if checks.in_trace(value) else np.asarray(value)[()]
+
+

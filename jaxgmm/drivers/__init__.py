@@ -1,0 +1,1 @@
+"""Ways to compute the statistics of all rows: one file a way."""

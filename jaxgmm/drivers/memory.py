@@ -1,0 +1,108 @@
+"""Rows in memory: statistics as a sum over blocks, and the loop of EM over them.
+
+The last block overlaps the one before it and gives weight 0 to the rows already seen, so nothing is padded or copied.
+Only a block of responsibilities exists at any time.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import em
+from ..frame import Frame
+from ..numerics import eps, two_sum
+from ..records import Statistics, record, static
+
+BLOCK_BYTES = 6 * 2**20  # what one block of features and responsibilities may take: near the second-level caches
+
+
+@record
+class Rows:
+    """Data in memory: x (n, d) of any real dtype, weight (n,), and the frame they are seen in.
+
+    ``n_blocks`` blocks of ``block`` rows; ``dtype`` is what they are cast to, block by block.
+    """
+
+    x: Any
+    weight: Any
+    frame: Frame
+    block: int = static()
+    dtype: str = static()
+
+    @property
+    def n_blocks(self) -> int:
+        return -(-self.x.shape[0] // self.block)
+
+    def start(self, i):
+        return jnp.minimum(i * self.block, self.x.shape[0] - self.block)
+
+    def take(self, i, *columns):
+        """Rows, weights and further columns (n, ...) of block i; rows that an earlier block held have weight 0."""
+        start = self.start(i)
+        columns = [jax.lax.dynamic_slice_in_dim(column, start, self.block) for column in columns]
+        x = jax.lax.dynamic_slice_in_dim(self.x, start, self.block)
+        weight = jax.lax.dynamic_slice_in_dim(self.weight, start, self.block)
+        fresh = start + jnp.arange(self.block) >= i * self.block
+        return self.framed(x), jnp.where(fresh, weight, 0), *columns
+
+    def framed(self, x):
+        return (x.astype(self.dtype) - self.frame.shift) * self.frame.inverse
+
+
+def block_rows(n: int, width: int, itemsize: int) -> int:
+    """Rows a block for ``width`` numbers a row: a power of two between 64 and n."""
+    wanted = max(BLOCK_BYTES // (itemsize * max(width, 1)), 64)
+    return max(min(1 << (wanted.bit_length() - 1), n), 1)
+
+
+def total(rows: Rows, summarise, *columns):
+    """The sum over blocks of ``summarise(x, weight, *columns)``, compensated."""
+    if rows.n_blocks == 1:
+        return summarise(*rows.take(0, *columns))
+    shape = jax.eval_shape(summarise, *rows.take(0, *columns))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+    outer = jax.tree.structure(zeros)
+
+    def add(i, carry):
+        sums, lost = carry
+        terms = summarise(*rows.take(i, *columns))
+        both = [two_sum(*parts) for parts in zip(*map(jax.tree.leaves, (sums, lost, terms)), strict=True)]
+        return tuple(jax.tree.unflatten(outer, leaves) for leaves in zip(*both, strict=True))
+
+    sums, lost = jax.lax.fori_loop(0, rows.n_blocks, add, (zeros, zeros))
+    return jax.tree.map(jnp.add, sums, lost)
+
+
+def each(rows: Rows, function):
+    """``function(x, weight) -> (block, ...)`` of every block, put together to (n, ...)."""
+    if rows.n_blocks == 1:
+        return function(*rows.take(0))
+    shape = jax.eval_shape(function, *rows.take(0))
+    out = jax.tree.map(lambda leaf: jnp.zeros((rows.x.shape[0], *leaf.shape[1:]), leaf.dtype), shape)
+
+    def write(i, out):
+        def put(whole, part):
+            return jax.lax.dynamic_update_slice_in_dim(whole, part, rows.start(i), 0)
+
+        return jax.tree.map(put, out, function(*rows.take(i)))
+
+    return jax.lax.fori_loop(0, rows.n_blocks, write, out)
+
+
+def collect(rows: Rows, form, prepared, log_weights, inside=None) -> Statistics:
+    """Statistics of all rows under one mixture."""
+    return total(rows, lambda x, weight: em.expect(form, prepared, log_weights, inside, x, weight))
+
+
+def run(rows: Rows, form, state: em.State, prior, limits: em.Limits, offset, on_fall: int) -> em.State:
+    """Iterate one fit until it stops. ``offset`` is what the form's log-likelihood leaves out."""
+
+    def body(state):
+        prepared = form.prepare(state.candidate.components, rows.frame.reference)
+        statistics = collect(rows, form, prepared, state.candidate.log_weights)
+        statistics = em.shifted(statistics, offset)
+        lossy = form.loss(prepared) * eps(offset) > em.LOSS_LIMIT
+        return em.advance(form, rows.frame.reference, prior, limits, state, prepared, statistics, lossy, on_fall)
+
+    return jax.lax.while_loop(em.unfinished, body, state)

@@ -1,0 +1,196 @@
+"""EM itself: the E-step and the M-step on blocks of rows, one update, and when to stop.
+
+    E-step    log r_nk = log π_k + log p_k(x_n) - log p(x_n),      statistics = Σ_n w_n r_nk φ(x_n)
+    M-step    π_k = n_k / W,      parameters = maximize(statistics)
+
+This module knows no family, driver or file. A driver gives `advance` the statistics of the state's candidate, computed
+however it likes.
+
+Source: Dempster, Laird and Rubin (1977); stopping by Aitken's estimate, Böhning et al. (1994).
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .numerics import divide, eps
+from .records import Mixture, Statistics, Status, record
+
+RUNNING = -1  # statuses of a loop that no result carries
+LOSSY = -2  # the moment form has lost its digits: go on in the accurate form
+LOSS_LIMIT = 1e-4  # relative rounding of a variance, or nats a row, at which the moment form gives way
+
+
+def normalise(logits, log_weights):
+    """Log density of every row (n,), and responsibilities (n, k), from joint log-probabilities (n, k).
+
+    A row that is impossible under every component has log density -inf and responsibilities equal to the weights.
+    """
+    top = jax.lax.stop_gradient(logits.max(axis=1, keepdims=True))
+    impossible = top == -jnp.inf
+    top = jnp.where(impossible, 0, top)
+    scaled = jnp.exp(jnp.where(impossible, log_weights, logits - top))
+    total = scaled.sum(axis=1, keepdims=True)
+    log_density = jnp.where(impossible, -jnp.inf, top + jnp.log(total))
+    return log_density[:, 0], scaled / total
+
+
+def expect(form, prepared, log_weights, inside, x, weight) -> Statistics:
+    """E-step of a block of rows x (b, d) with weight (b,); ``inside`` is the support, or None where it is known."""
+    logits = form.log_prob(prepared, x) + log_weights  # (b, k)
+    if inside is not None:
+        logits = jnp.where(inside(x).all(-1, keepdims=True), logits, -jnp.inf)
+    log_density, resp = normalise(logits, log_weights)
+    terms = jnp.where(weight > 0, weight * log_density, 0 * weight)
+    weighted = resp * weight[:, None]
+    sums = form.statistics(prepared, x, weighted)
+    return Statistics(terms.sum(), jnp.abs(terms).sum(), weight.sum(), weighted.sum(0), sums)
+
+
+def shifted(statistics: Statistics, offset) -> Statistics:
+    """The statistics with a constant added to the log-likelihood."""
+    return dataclasses.replace(statistics, log_likelihood=statistics.log_likelihood + offset)
+
+
+def maximise(form, mixture: Mixture, reference, statistics: Statistics, prior) -> tuple[Mixture, Any]:
+    """M-step: the mixture that maximises Q, and what prior and floors added to its parameters."""
+    counts = statistics.counts
+    share = divide(counts, counts.sum())
+    log_weights = jnp.where(share > 0, jnp.log(jnp.where(share > 0, share, 1)), -jnp.inf)
+    params, added = form.maximize(mixture.components, reference, statistics.components, counts, prior)
+    return Mixture(log_weights, params, mixture.family), added
+
+
+@record
+class State:
+    """Where a fit stands. ``mixture`` is the last one judged good, with its ``log_likelihood`` and ``counts``;
+    ``candidate`` is next.
+
+    ``added`` and ``candidate_added`` are what prior and floors put into either. ``previous`` is the log-likelihood that
+    the candidate's is compared with, -inf where there is none.
+    """
+
+    mixture: Mixture
+    added: Any
+    log_likelihood: Any
+    counts: Any
+    candidate: Mixture
+    candidate_added: Any
+    previous: Any
+    gain: Any
+    remaining: Any
+    streak: Any
+    n_iter: Any
+    status: Any
+
+
+@record
+class Limits:
+    """Traced numbers of the stopping rule."""
+
+    tol: Any
+    max_iter: Any
+
+
+def initial_state(candidate: Mixture, added) -> State:
+    """The state before anything was judged."""
+    infinite = jnp.full((), jnp.inf, candidate.log_weights.dtype)
+    zero = jnp.zeros((), jnp.int32)
+    return State(
+        mixture=candidate,
+        added=added,
+        log_likelihood=jnp.nan * infinite,
+        counts=jnp.zeros_like(candidate.log_weights),
+        candidate=candidate,
+        candidate_added=added,
+        previous=-infinite,
+        gain=infinite,
+        remaining=infinite,
+        streak=zero,
+        n_iter=zero - 1,
+        status=zero + RUNNING,
+    )
+
+
+def resume_accurately(state: State) -> State:
+    """Lanes that the moment form gave up, as the accurate form should go on with them: from their last good mixture."""
+    lossy = state.status == LOSSY
+    again = lossy & (state.n_iter >= 0)
+
+    def pick(condition, new, old):
+        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+    return dataclasses.replace(
+        state,
+        candidate=pick(again, state.mixture, state.candidate),
+        candidate_added=pick(again, state.added, state.candidate_added),
+        previous=pick(lossy, jnp.full_like(state.previous, -jnp.inf), state.previous),
+        gain=pick(lossy, jnp.full_like(state.gain, jnp.inf), state.gain),
+        remaining=pick(lossy, jnp.full_like(state.remaining, jnp.inf), state.remaining),
+        streak=pick(lossy, 0, state.streak),
+        n_iter=pick(again, state.n_iter - 1, state.n_iter),
+        status=pick(lossy, RUNNING, state.status),
+    )
+
+
+def unfinished(state: State):
+    return state.status == RUNNING
+
+
+def advance(
+    form, reference, prior, limits: Limits, state: State, prepared, statistics: Statistics, lossy, on_fall: int
+) -> State:
+    """Judge the candidate by its statistics, then make the next one.
+
+    Stops with CONVERGED when Aitken's estimate of what the mean log-likelihood may still gain is below tol three times
+    in a row, none larger than the one before, or when a gain is below rounding; with ``on_fall`` on a fall that neither
+    rounding nor the prior explains (DECREASED, or LOSSY in the moment form); with NON_FINITE; or with MAX_ITER.
+    """
+    weight = statistics.weight
+    value = statistics.log_likelihood
+    first = state.previous == -jnp.inf
+    gain = (value - state.previous) / weight  # +inf at first
+    noise = jnp.where(jnp.isfinite(value), 4 * eps(value) * statistics.rounding / weight, 0)
+    finite = jnp.isfinite(value) | ((value == -jnp.inf) & (state.n_iter < 0))  # an impossible start may still recover
+
+    comparable = (state.gain > 0) & jnp.isfinite(state.gain)
+    ratio = gain / jnp.where(comparable, state.gain, 1)
+    slowing = comparable & (ratio < 1) & (gain > 0)
+    remaining = jnp.where(slowing, gain * ratio / jnp.where(slowing, 1 - ratio, 1), jnp.inf)
+    steady = remaining <= state.remaining
+    streak = jnp.where(remaining < limits.tol, jnp.where(steady, state.streak + 1, 1), 0)
+
+    slack = state.mixture.family.slack(prepared, state.candidate_added, state.counts) / weight
+    fell = (gain < -noise) & ~first
+    excused = first | (-gain <= noise + 2 * slack)  # the bound is on exact arithmetic
+    settled = (streak >= 3) | ((jnp.abs(gain) <= noise) & ~first) | (fell & excused & (state.n_iter > 0))
+    n_iter = state.n_iter + 1
+
+    failed = fell & ~excused
+    status = jnp.where(n_iter >= limits.max_iter, int(Status.MAX_ITER), RUNNING)
+    status = jnp.where(settled & (limits.tol > 0), int(Status.CONVERGED), status)
+    status = jnp.where(failed, on_fall, status)
+    status = jnp.where(~finite, int(Status.NON_FINITE), status)
+    status = jnp.where(lossy, LOSSY, status)
+    accept = ~failed & finite & ~lossy
+    next_mixture, next_added = maximise(form, state.candidate, reference, statistics, prior)
+
+    def pick(new, old):
+        return jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, old)
+
+    return State(
+        mixture=pick(state.candidate, state.mixture),
+        added=pick(state.candidate_added, state.added),
+        log_likelihood=pick(value, state.log_likelihood),
+        counts=pick(statistics.counts, state.counts),
+        candidate=pick(next_mixture, state.candidate),
+        candidate_added=pick(next_added, state.candidate_added),
+        previous=pick(value, state.previous),
+        gain=pick(gain, state.gain),
+        remaining=pick(remaining, state.remaining),
+        streak=pick(streak.astype(jnp.int32), state.streak),
+        n_iter=pick(n_iter, state.n_iter),
+        status=status.astype(jnp.int32),
+    )

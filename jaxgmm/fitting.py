@@ -1,0 +1,259 @@
+"""`fit`: where users, maths and loops meet. Checks, dtype, frame, starts, loops, and the way back.
+
+Concrete data drive a few compiled pieces from the host; under a user's ``jit`` or ``vmap`` the same pieces are traced.
+"""
+
+import dataclasses
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import checks, restarts
+from .building import cast
+from .em import Limits
+from .family import Family, lookup
+from .frame import enter, enter_prior
+from .inference import as_key
+from .initializers import INITIALIZERS
+from .precision import compute_dtype, in_precision_of
+from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status, record
+
+ACCELERATIONS = ("auto", "none", "squarem")
+
+ADVICE = {
+    Status.MAX_ITER: "it ended at max_iter before the log-likelihood settled: raise max_iter or tol",
+    Status.DECREASED: "the log-likelihood fell: pass float64 data, or scale the features",
+    Status.DEGENERATE: (
+        "a component is held up by the prior or by less than a row of data, in every start: ask for fewer components, "
+        "another family, more starts (n_init) or a larger prior"
+    ),
+    Status.NON_FINITE: "the log-likelihood is not finite: check the start and the scale of the data",
+}
+
+
+@record
+class Problem:
+    """Checked data in their frame, with the numbers of the stopping rule and the prior in the frame's units."""
+
+    rows: restarts.Rows
+    measured: restarts.Measured
+    prior: GaussianPrior
+    limits: Limits
+
+
+@in_precision_of("x")
+def fit(
+    key,
+    x,
+    n_components: int,
+    *,
+    family: str | Family = "full",
+    n_init: int = 1,
+    init="k-means++",
+    sample_weight=None,
+    prior: GaussianPrior | None = None,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    accelerate: str = "auto",
+    block_size: int | None = None,
+) -> FitResult:
+    """The mixture of maximal likelihood found by EM from ``n_init`` starts.
+
+    Args:
+        key: a JAX key or an int seed.
+        x: (n, d) rows; float64 data (lists and integers too) are fitted in float64, float32 in float32.
+        n_components: K >= 1.
+        family: "full", "tied", "diag", "spherical", "bernoulli", "categorical", "poisson", "exponential", "gamma", or
+            a `Family`.
+        n_init: number of starts; the best that is not degenerate wins.
+        init: "k-means++", "kmeans", "random", a callable ``(key, x, sample_weight, k) -> centres (k, d)``, a `Mixture`
+            to start from, or responsibilities (n, k).
+        sample_weight: (n,) weights >= 0, as frequencies: weight 2 is the row twice.
+        prior: what is added to variances; None is ``GaussianPrior(reg_relative=1e-9)``, ``GaussianPrior()`` nothing.
+        tol: how far the mean log-likelihood per unit weight may still be from its limit, by Aitken's estimate. 0: run
+            exactly ``max_iter`` updates.
+        max_iter: most parameter updates; 0 returns the start.
+        accelerate: "auto", "none" or "squarem"; all of them are plain EM until acceleration is there.
+        block_size: rows in flight; default by size.
+
+    Returns:
+        FitResult: components by decreasing weight, unless ``init`` is a mixture or responsibilities.
+
+    Raises:
+        ValueError: bad values or shapes, before anything runs. Under a trace, values become `Status` codes.
+
+    Warns:
+        FitWarning: the fit ended degenerate, decreasing, not finite, or at ``max_iter`` with tol > 0.
+
+    Source: Dempster, Laird and Rubin (1977); Böhning et al. (1994) for the stopping rule.
+    Cost: O(n·K·d²) an iteration for full covariances, O(n·K·d) for the others.
+    """
+    x = checks.table(x)
+    k = checks.count(n_components, "n_components")
+    n_init = checks.count(n_init, "n_init")
+    family = family_of(family, x)
+    key = as_key(key)
+    _check_init(init, n_init, k, family, x)
+    problem = load(x, family, k, sample_weight, prior, tol, max_iter, accelerate, block_size)
+    states = _starts(problem, key, x, k, family, n_init, init, sample_weight)
+    keeps_order = not isinstance(init, str) and not callable(init)
+    active = np.ones((1, k), bool)
+    result = finish(problem, family, states, active, block_size, keeps_order)
+    result = jax.tree.map(lambda leaf: leaf[0], result)
+    if checks.in_trace(result):
+        return dataclasses.replace(result, status=traced_status(problem, result.status))
+    result = concrete(result)
+    warn(result.status, tol)
+    return result
+
+
+def family_of(family, x) -> Family:
+    """The Family asked for; the number of categories is read off concrete data."""
+    checks.is_family(family)
+    if family != "categorical":
+        return lookup(family)
+    if checks.in_trace(x):
+        raise ValueError(
+            "family 'categorical' reads the number of codes off the data, which a trace does not have: "
+            "pass jaxgmm.categorical(n_categories)"
+        )
+    largest = np.asarray(x).max()
+    if not np.isfinite(largest):
+        row, column = np.argwhere(~np.isfinite(np.asarray(x)))[0]
+        raise ValueError(f"x must be finite; row {row}, column {column} is {x[row, column]}: drop or impute these rows")
+    if largest < 0:
+        raise ValueError(f"x must be integer codes >= 0 for family 'categorical'; its largest value is {largest}")
+    return lookup(family, int(largest) + 1)
+
+
+def load(x, family, k, sample_weight, prior, tol, max_iter, accelerate, block_size) -> Problem:
+    """Check the options and the data, and put the data in their frame."""
+    checks.choice(accelerate, "accelerate", ACCELERATIONS)
+    checks.number(tol, "tol")
+    if not checks.in_trace(max_iter):
+        checks.count(max_iter, "max_iter", least=0)
+    if block_size is not None:
+        block_size = checks.count(block_size, "block_size")
+    prior = checks.prior_for(prior, family)
+    n, d = x.shape
+    dtype = compute_dtype(x)
+    weight = checks.weights(sample_weight, n, dtype)
+    if n < k:
+        raise ValueError(f"n_components={k} needs at least as many rows, got {n}: ask for fewer components")
+    if not checks.in_trace(weight):
+        checks.weight_values(weight, k)
+    padded_x, padded_weight = checks.padded(x, weight)
+    block = min(block_size or restarts.block_rows(padded_x.shape[0], 4 * d, dtype.itemsize), padded_x.shape[0])
+    rows, measured = restarts.measure(padded_x, padded_weight, family, str(dtype), block)
+    if not checks.in_trace(measured):
+        checks.row_values(x, family, measured)
+    prior = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), prior)
+    limits = Limits(jnp.asarray(tol, dtype), jnp.asarray(max_iter, jnp.int32))
+    return Problem(rows, measured, enter_prior(prior, rows.frame), limits)
+
+
+def keys_of(key, n_init: int):
+    """One key a start; the first do not depend on how many there are."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n_init, dtype=jnp.uint32))
+
+
+def finish(problem: Problem, family, states, active, block_size, keep_order: bool) -> FitResult:
+    """Run first states (m, r) to their ends; results (m,)."""
+    m, r = states.status.shape
+    lanes = jax.tree.map(lambda leaf: leaf.reshape(m * r, *leaf.shape[2:]), states)
+    traced = checks.in_trace(problem, states)
+    measured = problem.measured
+    ended = restarts.solve(
+        problem.rows, family, lanes, problem.prior, problem.limits, measured.offset, block_size, traced
+    )
+    ended = jax.tree.map(lambda leaf: leaf.reshape(m, r, *leaf.shape[1:]), ended)
+    return restarts.conclude(problem.rows, ended, active, measured.heaviest, keep_order)
+
+
+def traced_status(problem: Problem, status):
+    """Inside a trace, bad values become codes."""
+    measured = problem.measured
+    weights_fine = (measured.lightest >= 0) & (measured.weight > 0) & jnp.isfinite(measured.weight)
+    invalid = (measured.outside > 0) | ~weights_fine
+    status = jnp.where(invalid, int(Status.INVALID), status)
+    return jnp.where(measured.not_finite > 0, int(Status.NON_FINITE), status).astype(jnp.int32)
+
+
+def concrete(result: FitResult) -> FitResult:
+    """The result with plain Python and NumPy scalars."""
+    return dataclasses.replace(
+        result,
+        log_likelihood=np.asarray(result.log_likelihood)[()],
+        n_iter=int(result.n_iter),
+        status=Status(int(result.status)),
+        restarts=np.asarray(result.restarts),
+    )
+
+
+def warn(status: Status, tol, what: str = "the fit", stacklevel: int = 4):
+    """One FitWarning that says what to change, where the status calls for one."""
+    if status in ADVICE and (status is not Status.MAX_ITER or tol > 0):
+        warnings.warn(f"{what} ended {status.name}: {ADVICE[status]}", FitWarning, stacklevel=stacklevel)
+
+
+def _check_init(init, n_init, k, family, x):
+    if isinstance(init, str):
+        checks.choice(init, "init", tuple(INITIALIZERS))
+        return
+    if callable(init):
+        return
+    if n_init != 1:
+        raise ValueError(f"n_init must be 1 where init is a mixture or responsibilities, got {n_init}")
+    if isinstance(init, Mixture):
+        checks.like_mixture(x, init)
+        if init.family != family or init.n_components != k:
+            raise ValueError(
+                f"init is a mixture of {init.n_components} components of family {init.family.name!r}; "
+                f"n_components={k}, family={family.name!r} were asked for"
+            )
+        return
+    if not hasattr(init, "shape") and not isinstance(init, (list, tuple)):
+        raise ValueError(
+            f"init must be one of {', '.join(map(repr, INITIALIZERS))}, a callable, a Mixture or responsibilities "
+            f"(n, k), got {init!r}"
+        )
+    if np.shape(init) != (x.shape[0], k):
+        raise ValueError(f"init must hold responsibilities of shape {(x.shape[0], k)}, got {np.shape(init)}")
+    if not checks.in_trace(init):
+        values = np.asarray(init)
+        if not (np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4)):
+            raise ValueError("init must hold responsibilities >= 0 whose rows sum to 1")
+
+
+def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight):
+    """First states (1, n_init)."""
+    rows, prior, dtype = problem.rows, problem.prior, problem.rows.dtype
+    active = np.ones((1, k), bool)
+    if isinstance(init, str):
+        return restarts.begin(rows, family, init, k, keys_of(key, n_init), active, prior)
+    if callable(init):
+        keys = keys_of(key, n_init)
+        centres = [_called(init, keys[i], x, sample_weight, k, dtype) for i in range(n_init)]
+        states = restarts.begin_at(rows, family, jnp.stack(centres), active[0], prior)
+    elif isinstance(init, Mixture):
+        framed = cast(init, dtype)
+        framed = dataclasses.replace(framed, components=enter(framed.components, rows.frame))
+        states = restarts.begin_from(rows, family, framed)
+    else:
+        resp = init if isinstance(init, jax.Array) else np.asarray(init, dtype)
+        resp = resp.astype(dtype)
+        if rows.x.shape[0] != resp.shape[0]:
+            resp = resp[np.minimum(np.arange(rows.x.shape[0]), resp.shape[0] - 1)]
+        states = restarts.begin_with(rows, family, resp, prior)
+    lead = (1,) if states.status.ndim == 1 else (1, 1)
+    return jax.tree.map(lambda leaf: leaf[(None,) * len(lead)], states)
+
+
+def _called(init, key, x, sample_weight, k, dtype):
+    centres = init(key, x, sample_weight, k)
+    shape = (k, x.shape[1])
+    if np.shape(centres) != shape:
+        raise ValueError(f"init must return centres of shape {shape}, got {np.shape(centres)}")
+    return jnp.asarray(centres, dtype)

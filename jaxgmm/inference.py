@@ -1,0 +1,254 @@
+"""What a mixture says of rows: both steps of EM, densities, responsibilities, labels, samples. Pure functions.
+
+They run under ``jit``, ``vmap`` and ``grad``. Concrete NumPy rows are scored in blocks of few sizes, so that a new n
+compiles nothing.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import checks, em
+from .building import cast
+from .drivers.memory import Rows, block_rows, collect, each, total
+from .family import free_parameters
+from .frame import unit_frame
+from .initializers import threefry
+from .precision import compute_dtype, in_precision_of
+from .records import GaussianPrior, Mixture, Statistics
+
+SCORED_TOGETHER = 2**16  # rows a call of the compiled function
+
+
+def rows_for(mixture: Mixture, x, sample_weight, form, block_size) -> Rows:
+    """Concrete or traced rows in blocks that suit one mixture."""
+    d, k = x.shape[1], mixture.n_components
+    dtype = compute_dtype(x)
+    block = block_size or block_rows(x.shape[0], form.width(d, k), dtype.itemsize)
+    return Rows(x, sample_weight, unit_frame(d, dtype), min(block, x.shape[0]), str(dtype))
+
+
+@in_precision_of("x")
+def e_step(
+    mixture: Mixture, x, sample_weight=None, *, form: str = "accurate", block_size: int | None = None
+) -> Statistics:
+    """Expected sufficient statistics of the rows under the mixture.
+
+    Args:
+        mixture: a mixture of d features; cast to the dtype of x.
+        x: (n, d). A row outside the family's support has log density -inf and counts by the weights.
+        sample_weight: (n,) weights >= 0, as frequencies. Default 1.
+        form: "accurate", or "moments", which is faster and loses digits where components are narrow.
+        block_size: rows in flight; default by size.
+
+    Returns:
+        Statistics: ``log_likelihood`` Σ w log p(x), ``weight`` Σ w, ``counts`` (k,), ``components``. Statistics of
+        disjoint rows under one mixture add.
+
+    Raises:
+        ValueError: shapes do not fit, or ``form`` is unknown.
+
+    Cost: O(n·k·d²) for full covariances, O(n·k·d) for the others.
+    """
+    x = checks.table(x)
+    checks.like_mixture(x, mixture)
+    checks.choice(form, "form", ("accurate", "moments"))
+    if block_size is not None:
+        checks.count(block_size, "block_size")
+    dtype = compute_dtype(x)
+    x, sample_weight = checks.padded(x, checks.weights(sample_weight, x.shape[0], dtype))
+    rows = rows_for(mixture, x, sample_weight, getattr(mixture.family, form), block_size)
+    return _e_step(rows, cast(mixture, dtype), form)
+
+
+@functools.partial(jax.jit, static_argnames=("form",))
+def _e_step(rows: Rows, mixture: Mixture, form: str) -> Statistics:
+    family = mixture.family
+    chosen = getattr(family, form)
+    reference = family.centre(mixture.components, jnp.exp(mixture.log_weights))
+    prepared = chosen.prepare(mixture.components, reference)
+    statistics = collect(rows, chosen, prepared, mixture.log_weights, family.support.contains)
+    if chosen is family.accurate:
+        return statistics
+
+    def left_out(x, weight):
+        return jnp.where(weight > 0, weight * family.base(x, reference), 0 * weight).sum()
+
+    return em.shifted(statistics, total(rows, left_out))
+
+
+def m_step(mixture: Mixture, statistics: Statistics, prior: GaussianPrior | None = None) -> Mixture:
+    """The mixture that maximises the expected log-likelihood of ``statistics``.
+
+    Args:
+        mixture: the one that `e_step` saw.
+        statistics: of either form.
+        prior: `GaussianPrior`, Gaussian families only. None is ``GaussianPrior(reg_relative=1e-9)``.
+
+    Returns:
+        Mixture: components without rows keep their parameters, with log weight -inf.
+
+    Raises:
+        ValueError: statistics of another family, or a prior for a family that has none.
+
+    Source: Dempster, Laird and Rubin (1977), equation 2.3. Cost: O(k·d³) for full covariances.
+    """
+    family = mixture.family
+    prior = checks.prior_for(prior, family)
+    for form in (family.accurate, family.moments):
+        if type(statistics.components) is form.sums:
+            return _m_step(mixture, statistics, prior, form)
+    raise ValueError(
+        f"statistics of {type(statistics.components).__name__} do not belong to a mixture of family {family.name!r}: "
+        "pass the mixture that e_step saw"
+    )
+
+
+@in_precision_of("mixture")
+def _m_step(mixture, statistics, prior, form):
+    return _maximise(mixture, statistics, prior, form)
+
+
+@functools.partial(jax.jit, static_argnames=("form",))
+def _maximise(mixture, statistics, prior, form):
+    reference = mixture.family.centre(mixture.components, jnp.exp(mixture.log_weights))
+    return em.maximise(form, mixture, reference, statistics, prior)[0]
+
+
+def joint(mixture: Mixture, x):
+    """log π_k + log p_k(x) of a block of rows, -inf outside the support. (b, d) -> (b, k)."""
+    family = mixture.family
+    form = family.accurate
+    reference = family.centre(mixture.components, jnp.exp(mixture.log_weights))
+    logits = form.log_prob(form.prepare(mixture.components, reference), x) + mixture.log_weights
+    return jnp.where(family.support.contains(x).all(-1, keepdims=True), logits, -jnp.inf)
+
+
+def _log_prob(mixture, x):
+    return em.normalise(joint(mixture, x), mixture.log_weights)[0]
+
+
+def _responsibilities(mixture, x):
+    return em.normalise(joint(mixture, x), mixture.log_weights)[1]
+
+
+def _predict(mixture, x):
+    logits = joint(mixture, x)
+    impossible = (logits == -jnp.inf).all(-1, keepdims=True)
+    return jnp.argmax(jnp.where(impossible, mixture.log_weights, logits), axis=-1).astype(jnp.int32)
+
+
+@functools.partial(jax.jit, static_argnames=("function",))
+def _whole(function, mixture, rows):
+    return each(rows, lambda x, weight: function(mixture, x))
+
+
+def _by_rows(function, mixture, x):
+    """``function(mixture, block)`` of every row of x, whatever x is."""
+    x = checks.table(x)
+    checks.like_mixture(x, mixture)
+    mixture = cast(mixture, compute_dtype(x))
+    form = mixture.family.accurate
+    if not isinstance(x, np.ndarray) or checks.in_trace(mixture):
+        return _whole(function, mixture, rows_for(mixture, x, np.ones(x.shape[0], compute_dtype(x)), form, None))
+    n = x.shape[0]
+    size = min(checks.few_sizes(n), SCORED_TOGETHER)
+    parts = []
+    for start in range(0, n, size):
+        part = x[start : start + size]
+        filled = part if len(part) == size else part[np.minimum(np.arange(size), len(part) - 1)]
+        rows = rows_for(mixture, filled, np.ones(size, compute_dtype(x)), form, None)
+        parts.append(np.asarray(_whole(function, mixture, rows))[: len(part)])
+    return jnp.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
+
+
+@in_precision_of("x")
+def log_prob(mixture: Mixture, x) -> jax.Array:
+    """Log density of every row, (n, d) -> (n,): -inf outside the support, NaN for a row with NaN.
+
+    Raises:
+        ValueError: x is not (n, d) with the mixture's d.
+    """
+    return _by_rows(_log_prob, mixture, x)
+
+
+@in_precision_of("x")
+def joint_log_prob(mixture: Mixture, x) -> jax.Array:
+    """Log weight plus log density of every component, (n, d) -> (n, k).
+
+    Raises:
+        ValueError: x is not (n, d) with the mixture's d.
+    """
+    return _by_rows(joint, mixture, x)
+
+
+@in_precision_of("x")
+def responsibilities(mixture: Mixture, x) -> jax.Array:
+    """Posterior probability of every component, (n, d) -> (n, k).
+
+    A row that is impossible under every component has the weights; a row with NaN has NaN.
+
+    Raises:
+        ValueError: x is not (n, d) with the mixture's d.
+    """
+    return _by_rows(_responsibilities, mixture, x)
+
+
+@in_precision_of("x")
+def predict(mixture: Mixture, x) -> jax.Array:
+    """Most probable component of every row, (n, d) -> (n,) int32; the lowest index of equal ones.
+
+    Raises:
+        ValueError: x is not (n, d) with the mixture's d.
+    """
+    return _by_rows(_predict, mixture, x)
+
+
+def sample(key, mixture: Mixture, n: int) -> tuple[jax.Array, jax.Array]:
+    """Draws from the mixture: rows (n, d) in random order and their components (n,) int32.
+
+    Args:
+        key: a JAX key or an int seed.
+        n: number of rows, >= 1.
+
+    Raises:
+        ValueError: n is not an integer >= 1.
+    """
+    return _sample(as_key(key), mixture, checks.count(n, "n"))
+
+
+@in_precision_of("mixture")
+def _sample(key, mixture, n):
+    return _draw(key, mixture, n)
+
+
+@functools.partial(jax.jit, static_argnames=("n",))
+def _draw(key, mixture, n):
+    label_key, value_key = jax.random.split(key)
+    log_weights = mixture.log_weights.astype(jnp.float32)
+    noise = jax.random.gumbel(label_key, (n, log_weights.shape[0]), jnp.float32, mode="high")
+    labels = jnp.argmax(log_weights + noise, axis=1).astype(jnp.int32)
+    return mixture.family.sample(value_key, mixture.components, labels), labels
+
+
+def as_key(key):
+    """A typed threefry key from a JAX key (typed or raw) or an int seed."""
+    if isinstance(key, (jax.Array, np.ndarray)) and (key.ndim > 0 or not np.issubdtype(_kind(key), np.integer)):
+        try:
+            return threefry(key)
+        except (TypeError, ValueError):
+            key = f"an array of shape {key.shape} and dtype {key.dtype}"
+    elif isinstance(key, (int, np.integer, jax.Array, np.ndarray)) and not isinstance(key, bool):
+        return jax.random.key(key, impl="threefry2x32")
+    raise ValueError(f"key must be a JAX key, as of jax.random.key(0), or an integer seed, got {key!r}")
+
+
+def _kind(key):
+    return np.dtype(object) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key.dtype
+
+
+def n_parameters(mixture: Mixture) -> int:
+    """Number of free parameters: k - 1 weights and those of the components."""
+    return mixture.n_components - 1 + free_parameters(mixture.components)

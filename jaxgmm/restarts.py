@@ -1,0 +1,226 @@
+"""Many starts in one program: measured data, first mixtures, the vmapped loop, and the choice of the best.
+
+Lanes lead with (m, r): m numbers of components, r starts. The data are shared by all lanes, so that their products are
+one wider product. Lanes of different K share a program: a component that was not asked for has log weight -inf.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from . import em
+from .drivers.memory import Rows, block_rows, run, total
+from .family import Family, parameters
+from .frame import frame_of, leave, log_volume, unit_frame
+from .initializers import INITIALIZERS, lloyd, nearest
+from .records import FitResult, GaussianPrior, Mixture, Statistics, Status, record
+
+LANE_BYTES = 2**28  # statistics and parameters of the lanes that are in flight together
+
+
+@record
+class Measured:
+    """What one look at the data tells: how many rows are not finite or outside the support, and the weights' facts."""
+
+    not_finite: Any
+    outside: Any
+    weight: Any  # Σ w
+    heaviest: Any  # max w
+    lightest: Any  # min w
+    offset: Any  # Σ w base(x): the part of the log-likelihood that the moment form leaves out
+
+
+@functools.partial(jax.jit, static_argnames=("family", "dtype", "block"))
+def measure(x, weight, family: Family, dtype: str, block: int) -> tuple[Rows, Measured]:
+    """The data in their frame, and facts about them. Three passes, nothing of size n is made."""
+    weight = weight.astype(dtype)
+    raw = Rows(x, weight, unit_frame(x.shape[1], dtype), block, dtype)
+    pilot = raw.framed(x[:1])[0]  # sums about a row, not about 0: a large offset costs no digits
+
+    def first(x, weight):
+        contained = family.support.contains(x) | ~jnp.isfinite(x)
+        bad = (~jnp.isfinite(x)).any(1).sum(dtype=jnp.int32), (~contained).any(1).sum(dtype=jnp.int32)
+        return *bad, weight.sum(), weight @ (x - pilot)
+
+    not_finite, outside, whole, sums = total(raw, first)
+    mean = pilot + sums / jnp.where(whole > 0, whole, 1)
+    squares = total(raw, lambda x, weight: weight @ (x - mean) ** 2)
+    frame = frame_of(family.scaling, mean, squares / jnp.where(whole > 0, whole, 1))
+    rows = dataclasses.replace(raw, frame=frame)
+
+    def left_out(x, weight):
+        return jnp.where(weight > 0, weight * family.base(x, frame.reference), 0).sum()
+
+    offset = jnp.zeros((), dtype) if family.moments is family.accurate else total(rows, left_out)
+    return rows, Measured(not_finite, outside, whole, weight.max(), weight.min(), offset)
+
+
+def in_block(rows: Rows, form, d: int, k: int, lanes: int, block_size: int | None) -> Rows:
+    """The rows cut into blocks that suit ``lanes`` mixtures of k components in flight."""
+    n, itemsize = rows.x.shape[0], jnp.dtype(rows.dtype).itemsize
+    block = block_size or block_rows(n, form.width(d, k * lanes), itemsize)
+    return dataclasses.replace(rows, block=min(block, n))
+
+
+@functools.partial(jax.jit, static_argnames=("family", "init", "k"))
+def begin(rows: Rows, family: Family, init: str, k: int, keys, active, prior) -> em.State:
+    """First states (m, r) from keys (r,), for m numbers of components given by active (m, k)."""
+    starts = jax.vmap(lambda key: INITIALIZERS["k-means++" if init == "kmeans" else init](key, rows, family.points, k))(
+        keys
+    )  # (r, k, p); the first K of them are the start of K components
+
+    def lane(active, centres):
+        if init == "kmeans":
+            centres = lloyd(rows, family.points, centres, active)
+        return from_centres(rows, family, centres, active, prior)
+
+    return jax.vmap(jax.vmap(lane, (None, 0)), (0, None))(active, starts)
+
+
+@functools.partial(jax.jit, static_argnames=("family",))
+def begin_at(rows: Rows, family: Family, centres, active, prior) -> em.State:
+    """First states (1, r) from centres (r, k, d) in the data's own units."""
+    points = jax.vmap(lambda each: family.points(rows.framed(each)))(centres)
+    return jax.vmap(lambda start: from_centres(rows, family, start, active, prior))(points)
+
+
+def from_centres(rows: Rows, family: Family, centres, active, prior) -> em.State:
+    """First state of a lane: one pass in which a row belongs to its nearest centre (k, p)."""
+
+    def responsibilities(x):
+        return nearest(family.points(x), centres, active)
+
+    return first_state(rows, family, centres, prior, responsibilities)
+
+
+@functools.partial(jax.jit, static_argnames=("family",))
+def begin_with(rows: Rows, family: Family, resp, prior) -> em.State:
+    """First state from responsibilities (n, k)."""
+    start = jnp.zeros((resp.shape[1], family.points(rows.framed(rows.x[:1])).shape[1]), rows.dtype)
+    return first_state(rows, family, start, prior, lambda x, resp: resp.astype(x.dtype), resp)
+
+
+@functools.partial(jax.jit, static_argnames=("family",))
+def begin_from(rows: Rows, family: Family, mixture: Mixture) -> em.State:
+    """First state that judges exactly this mixture of framed data: nothing was added to it."""
+
+    def shape(x, weight):
+        form, params = family.moments, mixture.components
+        prepared = form.prepare(params, rows.frame.reference)
+        statistics = em.expect(form, prepared, mixture.log_weights, None, x, weight)
+        return em.maximise(form, mixture, rows.frame.reference, statistics, GaussianPrior())[1]
+
+    added = jax.eval_shape(shape, *rows.take(0))
+    return em.initial_state(mixture, jnp.zeros(added.shape, added.dtype))
+
+
+def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *columns) -> em.State:
+    """First state from ``responsibilities(x, *columns) -> (b, k)``; boundaries that EM could never leave are loosened."""
+    form, reference = family.moments, rows.frame.reference
+    params = family.around(centres, rows.x[:1])
+    prepared = form.prepare(params, reference)
+
+    def summarise(x, weight, *columns):
+        resp = responsibilities(x, *columns) * weight[:, None]
+        zero = jnp.zeros((), x.dtype)
+        return Statistics(zero, zero, weight.sum(), resp.sum(0), form.statistics(prepared, x, resp))
+
+    statistics = total(rows, summarise, *columns)
+    anything = Mixture(jnp.zeros_like(statistics.counts), params, family)
+    mixture, added = em.maximise(form, anything, reference, statistics, prior)
+    weights = jnp.exp(mixture.log_weights)
+    free = family.loosen(mixture.components, weights, statistics.counts, added)
+    return em.initial_state(dataclasses.replace(mixture, components=free), added)
+
+
+@functools.partial(jax.jit, static_argnames=("family", "form", "on_fall", "together"))
+def iterate(rows: Rows, family: Family, form: str, states: em.State, prior, limits, offset, on_fall: int, together: int):
+    """Run lanes (l,) to their ends, ``together`` of them at a time."""
+    form = getattr(family, form)
+
+    def lane(state):
+        return run(rows, form, state, prior, limits, offset, on_fall)
+
+    lanes = states.status.shape[0]
+    if lanes <= together:
+        return jax.vmap(lane)(states)
+    return jax.lax.map(lane, states, batch_size=together)
+
+
+def lanes_together(family: Family, form, d: int, k: int, lanes: int, itemsize: int) -> int:
+    """How many lanes fit in memory at a time, as nearly equal groups."""
+    most = max(LANE_BYTES // (8 * k * form.width(d, k) * itemsize), 1)
+    groups = -(-lanes // most)
+    return -(-lanes // groups)
+
+
+def solve(rows: Rows, family: Family, states: em.State, prior, limits, offset, block_size, in_trace: bool) -> em.State:
+    """Run lanes (l,) in the moment form, then those that it loses digits on in the accurate form."""
+    d, k = rows.x.shape[1], states.counts.shape[-1]
+    lanes, itemsize = states.status.shape[0], jnp.dtype(rows.dtype).itemsize
+
+    def stage(name, states, offset, on_fall):
+        form = getattr(family, name)
+        together = lanes_together(family, form, d, k, lanes, itemsize)
+        cut = in_block(rows, form, d, k, together, block_size)
+        return iterate(cut, family, name, states, prior, limits, offset, on_fall, together)
+
+    if family.accurate is family.moments:
+        return stage("accurate", states, offset, int(Status.DECREASED))
+    states = stage("moments", states, offset, em.LOSSY)
+    if in_trace or (states.status == em.LOSSY).any():
+        states = stage("accurate", resume(states), jnp.zeros_like(offset), int(Status.DECREASED))
+    return states
+
+
+resume = jax.jit(jax.vmap(em.resume_accurately))
+
+
+@functools.partial(jax.jit, static_argnames=("keep_order",))
+def conclude(rows: Rows, states: em.State, active, heaviest, keep_order: bool):
+    """Results of lanes (m, r): the best start of every m, its components by decreasing weight, in the data's units.
+
+    Degenerate: a component that prior or floors hold up, or that holds less than a row. Such a start wins only if every
+    start does; one that failed only if there is nothing else.
+    """
+    judged = jax.vmap(jax.vmap(_final_status, (0, None, None)), (0, 0, None))(states, active, heaviest)
+    volume = log_volume(rows.frame)
+    values = states.log_likelihood - rows.weight.sum() * volume  # (m, r)
+
+    def choose(states, status, values):
+        rank = jnp.array([0, 0, 2, 1, 4, 4, 0], jnp.int32)[status]  # in the order of Status
+        best = jnp.argmax(jnp.where((rank == rank.min()) & ~jnp.isnan(values), values, -jnp.inf))
+        state = jax.tree.map(lambda leaf: leaf[best], states)
+        mixture = state.mixture if keep_order else by_weight(state.mixture)
+        mixture = dataclasses.replace(mixture, components=leave(mixture.components, rows.frame))
+        n_iter = jnp.maximum(state.n_iter, 0)
+        return FitResult(mixture, values[best], n_iter, status[best], values)
+
+    return jax.vmap(choose)(states, judged, values)
+
+
+def _final_status(state: em.State, active, heaviest):
+    mixture, several = state.mixture, active.sum() > 1
+    held_up = mixture.family.degenerate(mixture.components, jnp.exp(mixture.log_weights), state.added)
+    least = jnp.minimum(1, heaviest) * (1 - 1e-6)  # a component that is one whole row stands
+    degenerate = several & (active & (held_up | (state.counts < least))).any()
+    ended_well = (state.status == Status.CONVERGED) | (state.status == Status.MAX_ITER)
+    return jnp.where(ended_well & degenerate, int(Status.DEGENERATE), state.status)
+
+
+def by_weight(mixture: Mixture) -> Mixture:
+    """The mixture with its components by decreasing weight; equal ones keep their order."""
+    order = jnp.argsort(-mixture.log_weights, stable=True)
+    return Mixture(mixture.log_weights[order], take_components(mixture.components, order), mixture.family)
+
+
+def take_components(params, index):
+    """Parameters of some components; what all components share stays."""
+    about = parameters(type(params))
+    taken = {name: getattr(params, name) for name in about}
+    return type(params)(
+        **{name: value[index] if about[name]["shape"].startswith("k") else value for name, value in taken.items()}
+    )

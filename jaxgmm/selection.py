@@ -1,0 +1,151 @@
+"""`select`: the grid of numbers of components and families, ranked by a criterion.
+
+All K of a family share one program: a component that was not asked for has log weight -inf.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Iterable
+
+import jax
+import numpy as np
+
+from . import checks, restarts
+from .criteria import certainty
+from .family import Family
+from .fitting import concrete, family_of, finish, keys_of, load, warn
+from .inference import as_key, n_parameters
+from .initializers import INITIALIZERS
+from .precision import in_precision_of
+from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Status
+
+CRITERIA = ("bic", "aic", "icl")
+
+
+@in_precision_of("x")
+def select(
+    key,
+    x,
+    n_components: Iterable[int],
+    *,
+    families: Iterable[str | Family] = ("full", "tied", "diag", "spherical"),
+    criterion: str = "bic",
+    n_init: int = 10,
+    init: str = "k-means++",
+    sample_weight=None,
+    prior: GaussianPrior | None = None,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    accelerate: str = "auto",
+    block_size: int | None = None,
+) -> Selection:
+    """The fits of every family and K, and the best of them by a criterion. A host function.
+
+    Args:
+        key: a JAX key or an int seed. Every fit of the grid is that of `fit` with the same key.
+        x: (n, d) concrete rows.
+        n_components: the numbers of components, an iterable of ints.
+        families: names or `Family` records.
+        criterion: "bic", "aic" or "icl"; lower is better.
+        n_init, init, sample_weight, prior, tol, max_iter, accelerate, block_size: as in `fit`; init is a name. The prior
+            goes to the Gaussian families.
+
+    Returns:
+        Selection: ``best``, ``table`` (dicts of plain values, families outermost), ``results`` in the same order.
+        Degenerate fits rank last, failed ones after them.
+
+    Raises:
+        ValueError: bad values or shapes, before anything runs.
+
+    Warns:
+        FitWarning: the best fit ended badly, or Σ w is below the largest K.
+    """
+    x = checks.table(x)
+    if checks.in_trace(x, sample_weight):
+        raise ValueError("select is a host function: it needs concrete data; use fit inside jit or vmap")
+    ks = _grid(n_components)
+    families = [families] if isinstance(families, (str, Family)) else list(families)
+    if not families:
+        raise ValueError("families must name at least one family")
+    checks.choice(criterion, "criterion", CRITERIA)
+    checks.choice(init if isinstance(init, str) else repr(init), "init", tuple(INITIALIZERS))
+    n_init = checks.count(n_init, "n_init")
+    families = [family_of(family, x) for family in families]
+    key = as_key(key)
+    for family in families:
+        checks.prior_for(prior if _located(family) else None, family)
+
+    table, results = [], []
+    for family in families:
+        family_prior = prior if _located(family) else None
+        problem = load(x, family, max(ks), sample_weight, family_prior, tol, max_iter, accelerate, block_size)
+        active = np.arange(max(ks)) < np.array(ks)[:, None]  # (m, k)
+        states = restarts.begin(problem.rows, family, init, max(ks), keys_of(key, n_init), active, problem.prior)
+        cells = finish(problem, family, states, active, block_size, keep_order=False)
+        certain = np.asarray(_certainties(problem.rows, cells.mixture))
+        weight = float(problem.measured.weight)
+        cells = jax.tree.map(np.asarray, cells)
+        for i, k in enumerate(ks):
+            result = concrete(_unpadded(jax.tree.map(lambda leaf, i=i: leaf[i], cells), k))
+            results.append(result)
+            table.append(_row(result, k, weight, float(certain[i])))
+
+    if weight < max(ks):
+        warnings.warn(
+            f"the weights sum to {weight:g}, less than n_components={max(ks)}: weights are frequencies; scale them to "
+            "sum to the number of rows",
+            FitWarning,
+            stacklevel=3,
+        )
+    best = min(range(len(table)), key=lambda i: (_rank(results[i].status), _or_infinite(table[i][criterion])))
+    warn(results[best].status, tol, "the best fit", stacklevel=4)
+    return Selection(results[best], table, results, criterion)
+
+
+def _grid(n_components) -> list[int]:
+    if isinstance(n_components, (int, np.integer)):
+        n_components = [n_components]
+    ks = [checks.count(k, "n_components") for k in n_components]
+    if not ks:
+        raise ValueError("n_components must hold at least one number")
+    return ks
+
+
+def _located(family: Family) -> bool:
+    return family.scaling in ("feature", "common")
+
+
+@jax.jit
+def _certainties(rows, mixtures):
+    plain = dataclasses.replace(rows, frame=restarts.unit_frame(rows.x.shape[1], rows.dtype))
+    return jax.lax.map(lambda mixture: certainty(plain, mixture), mixtures)
+
+
+def _unpadded(result: FitResult, k: int) -> FitResult:
+    """The first k components: padded ones have log weight -inf, so they come last."""
+    mixture = result.mixture
+    params = restarts.take_components(mixture.components, slice(0, k))
+    return dataclasses.replace(result, mixture=Mixture(mixture.log_weights[:k], params, mixture.family))
+
+
+def _row(result: FitResult, k: int, weight: float, certain: float) -> dict:
+    p, value = n_parameters(result.mixture), float(result.log_likelihood)
+    bic = -2 * value + p * float(np.log(weight))
+    return {
+        "family": result.mixture.family.name,
+        "n_components": k,
+        "log_likelihood": value,
+        "n_parameters": p,
+        "bic": bic,
+        "aic": -2 * value + 2 * p,
+        "icl": bic - 2 * certain,
+        "status": result.status.name,
+    }
+
+
+def _rank(status: Status) -> int:
+    return {Status.DEGENERATE: 1, Status.DECREASED: 2}.get(status, 0 if status < Status.DECREASED else 3)
+
+
+def _or_infinite(value: float) -> float:
+    return value if np.isfinite(value) else np.inf
