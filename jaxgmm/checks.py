@@ -87,18 +87,18 @@ def weight_values(sample_weight, n_components: int):
 
 
 def row_values(x, family: Family, measured):
-    """Check the values of concrete data, of which ``measured`` counts those that are wrong."""
+    """Check the values of concrete data; ``measured`` tells whether any is wrong."""
     if measured.not_finite:
         row, column = _first(x, lambda block: ~np.isfinite(block))
         raise ValueError(
-            f"x must be finite; row {row}, column {column} is {x[row, column]} ({int(measured.not_finite)} such rows): "
-            "drop or impute these rows"
+            f"x must be finite; row {row}, column {column} is {x[row, column]}: "
+            "drop or impute such rows"
         )
     if measured.outside:
         row, column = _first(x, lambda block: ~np.asarray(family.support.contains(block)))
         raise ValueError(
             f"x must be {family.support.words} for family {family.name!r}; row {row}, column {column} is "
-            f"{x[row, column]} ({int(measured.outside)} such rows)"
+            f"{x[row, column]}"
         )
 
 

@@ -31,7 +31,7 @@ def normalise(logits, log_weights):
     top = jax.lax.stop_gradient(logits.max(axis=1, keepdims=True))
     impossible = top == -jnp.inf
     top = jnp.where(impossible, 0, top)
-    scaled = jnp.exp(jnp.where(impossible, log_weights, logits - top))
+    scaled = jnp.exp(jnp.where(impossible, log_weights[None], logits - top))
     total = scaled.sum(axis=1, keepdims=True)
     log_density = jnp.where(impossible, -jnp.inf, top + jnp.log(total))
     return log_density[:, 0], scaled / total
@@ -39,14 +39,15 @@ def normalise(logits, log_weights):
 
 def expect(form, prepared, log_weights, inside, x, weight) -> Statistics:
     """E-step of a block of rows x (b, d) with weight (b,); ``inside`` is the support, or None where it is known."""
-    logits = form.log_prob(prepared, x) + log_weights  # (b, k)
+    logits = form.log_prob(prepared, x) + log_weights[None]  # (b, k)
     if inside is not None:
         logits = jnp.where(inside(x).all(-1, keepdims=True), logits, -jnp.inf)
     log_density, resp = normalise(logits, log_weights)
     terms = jnp.where(weight > 0, weight * log_density, 0 * weight)
     weighted = resp * weight[:, None]
     sums = form.statistics(prepared, x, weighted)
-    return Statistics(terms.sum(), jnp.abs(terms).sum(), weight.sum(), weighted.sum(0), sums)
+    rounding = jnp.abs(terms).sum() + x.shape[1] * weight.sum()
+    return Statistics(terms.sum(), rounding, weight.sum(), weighted.sum(0), sums)
 
 
 def shifted(statistics: Statistics, offset) -> Statistics:

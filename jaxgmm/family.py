@@ -188,7 +188,7 @@ class ExponentialForm:
         return self.natural(params, reference)
 
     def log_prob(self, prepared, x):
-        logits = product(self._phi(prepared, x), prepared.theta) + prepared.bias
+        logits = product(self._phi(prepared, x), prepared.theta) + prepared.bias[None]
         return jnp.where(logits < LOG_ZERO / 2, -jnp.inf, logits)
 
     def statistics(self, prepared, x, resp):

@@ -4,6 +4,7 @@ Concrete data drive a few compiled pieces from the host; under a user's ``jit`` 
 """
 
 import dataclasses
+import functools
 import warnings
 
 import jax
@@ -122,7 +123,7 @@ def family_of(family, x) -> Family:
     largest = np.asarray(x).max()
     if not np.isfinite(largest):
         row, column = np.argwhere(~np.isfinite(np.asarray(x)))[0]
-        raise ValueError(f"x must be finite; row {row}, column {column} is {x[row, column]}: drop or impute these rows")
+        raise ValueError(f"x must be finite; row {row}, column {column} is {x[row, column]}: drop or impute such rows")
     if largest < 0:
         raise ValueError(f"x must be integer codes >= 0 for family 'categorical'; its largest value is {largest}")
     return lookup(family, int(largest) + 1)
@@ -156,6 +157,11 @@ def load(x, family, k, sample_weight, prior, tol, max_iter, accelerate, block_si
 
 def keys_of(key, n_init: int):
     """One key a start; the first do not depend on how many there are."""
+    return _keys_of(key, n_init)
+
+
+@functools.partial(jax.jit, static_argnames=("n_init",))
+def _keys_of(key, n_init):
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n_init, dtype=jnp.uint32))
 
 

@@ -79,8 +79,14 @@ def _map(params, shift, scale, inwards):
         value, shape = getattr(params, name), about["shape"]
         factor = 1
         if about["units"]:  # a matrix has one unit of each of its axes; one number a component, the common scale
-            base = scale[:, None] * scale if shape.endswith("dd") else scale if "d" in shape else scale[0]
+            base = scale[:, None] * scale[None] if shape.endswith("dd") else scale if "d" in shape else scale[0]
             factor = base if shape.endswith("dd") else base ** about["units"]
         offset = shift if about["located"] else 0
+        factor, offset = _along(factor, value), _along(offset, value)
         moved[name] = (value - offset) / factor if inwards else value * factor + offset
     return type(params)(**moved)
+
+
+def _along(number, value):
+    """number with as many axes as value, at its end; plain numbers as they are."""
+    return number if jnp.ndim(number) == 0 else jnp.expand_dims(number, tuple(range(value.ndim - jnp.ndim(number))))

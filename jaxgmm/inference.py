@@ -122,7 +122,7 @@ def joint(mixture: Mixture, x):
     family = mixture.family
     form = family.accurate
     reference = family.centre(mixture.components, jnp.exp(mixture.log_weights))
-    logits = form.log_prob(form.prepare(mixture.components, reference), x) + mixture.log_weights
+    logits = form.log_prob(form.prepare(mixture.components, reference), x) + mixture.log_weights[None]
     return jnp.where(family.support.contains(x).all(-1, keepdims=True), logits, -jnp.inf)
 
 
@@ -137,7 +137,7 @@ def _responsibilities(mixture, x):
 def _predict(mixture, x):
     logits = joint(mixture, x)
     impossible = (logits == -jnp.inf).all(-1, keepdims=True)
-    return jnp.argmax(jnp.where(impossible, mixture.log_weights, logits), axis=-1).astype(jnp.int32)
+    return jnp.argmax(jnp.where(impossible, mixture.log_weights[None], logits), axis=-1).astype(jnp.int32)
 
 
 @functools.partial(jax.jit, static_argnames=("function",))
@@ -229,7 +229,7 @@ def _draw(key, mixture, n):
     label_key, value_key = jax.random.split(key)
     log_weights = mixture.log_weights.astype(jnp.float32)
     noise = jax.random.gumbel(label_key, (n, log_weights.shape[0]), jnp.float32, mode="high")
-    labels = jnp.argmax(log_weights + noise, axis=1).astype(jnp.int32)
+    labels = jnp.argmax(log_weights[None] + noise, axis=1).astype(jnp.int32)
     return mixture.family.sample(value_key, mixture.components, labels), labels
 
 

@@ -65,9 +65,9 @@ def lloyd(rows: Rows, points, centres, active):
 
 def nearest(p, centres, active):
     """One-hot (b, k) of the nearest active centre of every point (b, p); ties go to the lowest index."""
-    distance = ((p[:, None, :] - centres) ** 2).sum(-1)
-    index = jnp.argmin(jnp.where(active, distance, jnp.inf), axis=1)
-    return (index[:, None] == jnp.arange(centres.shape[0])).astype(p.dtype)
+    distance = ((p[:, None, :] - centres[None]) ** 2).sum(-1)
+    index = jnp.argmin(jnp.where(active[None], distance, jnp.inf), axis=1)
+    return (index[:, None] == jnp.arange(centres.shape[0])[None]).astype(p.dtype)
 
 
 def _sequence(key, rows, points, k, preference):
@@ -86,7 +86,7 @@ def _sequence(key, rows, points, k, preference):
         logits = jnp.where((logits > -jnp.inf).any(), logits, log_weight)  # no distinct row is left
         row = draw(jax.random.fold_in(key, i), logits)
         centre = points(rows.framed(jax.lax.dynamic_slice_in_dim(rows.x, row, 1)))[0]  # (p,)
-        new = each(rows, lambda x, weight: ((points(x) - centre) ** 2).sum(-1))
+        new = each(rows, lambda x, weight: ((points(x) - centre[None]) ** 2).sum(-1))
         return centres.at[i].set(centre), jnp.minimum(distance, new)
 
     start = jnp.zeros((k, first.shape[1]), first.dtype), jnp.full(n, jnp.inf, first.dtype)

@@ -69,7 +69,8 @@ def diagonal(matrix):
 
 def with_diagonal(values):
     """Diagonal matrices. (..., d) -> (..., d, d)."""
-    return values[..., None] * jnp.eye(values.shape[-1], dtype=values.dtype)
+    square = (*values.shape, values.shape[-1])
+    return values[..., None] * jnp.broadcast_to(jnp.eye(values.shape[-1], dtype=values.dtype), square)
 
 
 def whitening(covariances):
@@ -95,11 +96,12 @@ def positive_definite(covariances, floor):
     variances = diagonal(covariances)
     held = jnp.maximum(variances, floor)
     scale = jnp.sqrt(held)
-    off_diagonal = jnp.where(jnp.eye(d, dtype=bool), 0, covariances / (scale[..., :, None] * scale[..., None, :]))
-    identity = jnp.eye(d, dtype=covariances.dtype)
-    pivots = diagonal(jnp.linalg.cholesky(off_diagonal + identity)) ** 2
+    correlations = covariances / (scale[..., :, None] * scale[..., None, :])
+    off_diagonal = correlations - with_diagonal(diagonal(correlations))
+    ones = jnp.ones_like(variances)
+    pivots = diagonal(jnp.linalg.cholesky(off_diagonal + with_diagonal(ones))) ** 2
     lift = jnp.where(jnp.min(pivots, axis=-1) >= ridge, 0, ridge)  # NaN compares False: (k,)
-    lifted = jnp.linalg.cholesky(off_diagonal + (1 + lift[..., None, None]) * identity)
+    lifted = jnp.linalg.cholesky(off_diagonal + with_diagonal(ones + lift[..., None]))
     exists = jnp.isfinite(lifted).all((-2, -1))
     new = jnp.where(exists[..., None], held * (1 + lift[..., None]), held)
     kept = jnp.where(exists[..., None, None], off_diagonal, 0) * (scale[..., :, None] * scale[..., None, :])
@@ -110,12 +112,12 @@ def positive_definite(covariances, floor):
 # -- special functions --------------------------------------------------------------------------------------------
 
 
-def gap(u):
-    """u - log(1 + u) >= 0, to full relative precision near u = 0."""
+def gap(t, u):
+    """t - 1 - log t >= 0 for u = t - 1, to full relative precision near t = 1 and near t = 0."""
     small = jnp.abs(u) < 0.05
     v = jnp.where(small, u, 0)
     series = v * v * (1 / 2 - v * (1 / 3 - v * (1 / 4 - v * (1 / 5 - v * (1 / 6 - v * (1 / 7 - v * (1 / 8 - v / 9)))))))
-    return jnp.where(small, series, u - jnp.log1p(jnp.where(small, 0, u)))
+    return jnp.where(small, series, u - jnp.log(jnp.where(small, 1, t)))
 
 
 def stirling(a):

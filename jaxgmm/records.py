@@ -89,7 +89,8 @@ def _exp(values):
 class Statistics:
     """Expected sufficient statistics of rows under one mixture; those of disjoint rows under one mixture add.
 
-    ``log_likelihood`` Σ w log p(x); ``rounding`` Σ w |log p(x)|, the scale of its rounding error; ``weight`` Σ w;
+    ``log_likelihood`` Σ w log p(x); ``rounding`` Σ w (|log p(x)| + d), the scale of
+    its rounding error (a density is a sum of d terms of order 1, which may cancel); ``weight`` Σ w;
     ``counts`` (k,) Σ w r; ``components`` the family's own moments, whose type says which form they have.
     """
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from . import em
 from .drivers.memory import Rows, block_rows, run, total
 from .family import Family, parameters
 from .frame import frame_of, leave, log_volume, unit_frame
 from .initializers import INITIALIZERS, lloyd, nearest
+from .numerics import product
 from .records import FitResult, GaussianPrior, Mixture, Statistics, Status, record
 
 LANE_BYTES = 2**28  # statistics and parameters of the lanes that are in flight together
@@ -43,11 +45,11 @@ def measure(x, weight, family: Family, dtype: str, block: int) -> tuple[Rows, Me
     def first(x, weight):
         contained = family.support.contains(x) | ~jnp.isfinite(x)
         bad = (~jnp.isfinite(x)).any(1).sum(dtype=jnp.int32), (~contained).any(1).sum(dtype=jnp.int32)
-        return *bad, weight.sum(), weight @ (x - pilot)
+        return *bad, weight.sum(), product(weight, x - pilot[None])
 
     not_finite, outside, whole, sums = total(raw, first)
     mean = pilot + sums / jnp.where(whole > 0, whole, 1)
-    squares = total(raw, lambda x, weight: weight @ (x - mean) ** 2)
+    squares = total(raw, lambda x, weight: product(weight, (x - mean[None]) ** 2))
     frame = frame_of(family.scaling, mean, squares / jnp.where(whole > 0, whole, 1))
     rows = dataclasses.replace(raw, frame=frame)
 
@@ -171,7 +173,7 @@ def solve(rows: Rows, family: Family, states: em.State, prior, limits, offset, b
     if family.accurate is family.moments:
         return stage("accurate", states, offset, int(Status.DECREASED))
     states = stage("moments", states, offset, em.LOSSY)
-    if in_trace or (states.status == em.LOSSY).any():
+    if in_trace or (np.asarray(states.status) == em.LOSSY).any():
         states = stage("accurate", resume(states), jnp.zeros_like(offset), int(Status.DECREASED))
     return states
 

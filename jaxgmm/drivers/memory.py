@@ -47,7 +47,7 @@ class Rows:
         return self.framed(x), jnp.where(fresh, weight, 0), *columns
 
     def framed(self, x):
-        return (x.astype(self.dtype) - self.frame.shift) * self.frame.inverse
+        return (x.astype(self.dtype) - self.frame.shift[None]) * self.frame.inverse[None]
 
 
 def block_rows(n: int, width: int, itemsize: int) -> int:

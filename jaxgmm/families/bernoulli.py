@@ -59,7 +59,7 @@ def centre(params, weights):
 def loosen(params, weights, counts, added):
     """Probabilities of exactly 0 or 1 would stay so for ever: they start with one row of the whole data added."""
     count = counts[:, None]
-    free = (count * params.probs + centre(params, weights)) / (count + 1)
+    free = (count * params.probs + centre(params, weights)[None]) / (count + 1)
     return Bernoulli(jnp.where((params.probs == 0) | (params.probs == 1), free, params.probs))
 
 

@@ -32,7 +32,7 @@ class CategoricalCounts:
 
 def one_hot(x, n_categories):
     """(n, d) -> (n, d·c); codes outside the support are all zeros."""
-    codes = x[:, :, None] == jnp.arange(n_categories, dtype=x.dtype)
+    codes = x[:, :, None] == jnp.arange(n_categories, dtype=x.dtype)[None, None]
     return codes.astype(x.dtype).reshape(x.shape[0], -1)
 
 
@@ -62,7 +62,7 @@ def loosen(params, weights, counts, added):
     """A code never seen by a component would stay so for ever: it starts with one row of the whole data added."""
     count = counts[:, None, None]
     whole = jnp.einsum("k,kdc->dc", weights, params.probs)
-    free = (count * params.probs + whole) / (count + 1)
+    free = (count * params.probs + whole[None]) / (count + 1)
     return Categorical(jnp.where((params.probs == 0).any(-1, keepdims=True), free, params.probs))
 
 

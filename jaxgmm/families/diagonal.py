@@ -33,12 +33,12 @@ class DiagonalMoments:
 
 
 def features(x, reference):
-    z = x - reference
+    z = x - reference[None]
     return z, z * z
 
 
 def natural(params, reference):
-    means, precisions = params.means - reference, 1 / params.covariances
+    means, precisions = params.means - reference[None], 1 / params.covariances
     linear = means * precisions
     return Natural(
         theta=jnp.concatenate([linear, -0.5 * precisions], axis=1).T,
@@ -51,7 +51,7 @@ def natural(params, reference):
 
 def maximize_moments(params, reference, sums, counts, prior):
     means = divide(sums.x, counts)
-    return finish(params, means + reference, divide(sums.xx, counts) - means**2, counts, prior)
+    return finish(params, means + reference[None], divide(sums.xx, counts) - means**2, counts, prior)
 
 
 def prepare(params, reference):
@@ -61,12 +61,12 @@ def prepare(params, reference):
 
 def residuals(prepared, x):
     """y = (x - μ) / σ of every component, (n, k, d)."""
-    return (x[:, None, :] - prepared.means) * prepared.factors
+    return (x[:, None, :] - prepared.means[None]) * prepared.factors[None]
 
 
 def log_prob(prepared, x):
     distance = (residuals(prepared, x) ** 2).sum(-1)  # (n, k)
-    return -0.5 * distance - prepared.half_log_dets - x.shape[-1] / 2 * LOG_2PI
+    return -0.5 * distance - prepared.half_log_dets[None] - x.shape[-1] / 2 * LOG_2PI
 
 
 def statistics(prepared, x, resp):
@@ -84,7 +84,7 @@ def maximize_residuals(params, reference, sums, counts, prior):
 def finish(params, means, variances, counts, prior):
     """Prior, floors and empty components."""
     variance = gaussian.spread(means, variances, counts)  # (d,)
-    new = jnp.maximum(variances + gaussian.lift(variance, prior), gaussian.floor(variance))
+    new = jnp.maximum(variances + gaussian.lift(variance, prior)[None], gaussian.floor(variance)[None])
     kept = Diagonal(keep_empty(counts, means, params.means), keep_empty(counts, new, params.covariances))
     return kept, keep_empty(counts, new - variances, 0 * new)
 
@@ -96,9 +96,9 @@ def around(centres, x):
 def loosen(params, weights, counts, added):
     """Collapsed components start with a share of the whole variance instead of their own."""
     middle = product(weights, params.means)
-    whole = product(weights, params.covariances + (params.means - middle) ** 2) / weights.shape[0]
+    whole = product(weights, params.covariances + (params.means - middle[None]) ** 2) / weights.shape[0]
     collapsed = degenerate(params, weights, added) & (counts > 0)
-    return dataclasses.replace(params, covariances=jnp.where(collapsed[:, None], whole, params.covariances))
+    return dataclasses.replace(params, covariances=jnp.where(collapsed[:, None], whole[None], params.covariances))
 
 
 def sample(key, params, labels):

@@ -41,7 +41,7 @@ def natural(params, reference):
 def maximize(params, reference, sums, counts, prior):
     means = divide(sums.x, counts)
     whole = divide(sums.x.sum(0), counts.sum())  # (d,)
-    held = jnp.maximum(means, FLOOR * jnp.where(whole > 0, whole, 1))
+    held = jnp.maximum(means, FLOOR * jnp.where(whole > 0, whole, 1)[None])
     return Exponential(keep_empty(counts, 1 / held, params.rates)), keep_empty(counts, held - means, 0 * means)
 
 
@@ -56,7 +56,7 @@ def centre(params, weights):
 def loosen(params, weights, counts, added):
     """Components of zeros alone start with the mean of the whole data."""
     floored = (added > 0) & (counts[:, None] > 0)
-    return Exponential(jnp.where(floored, 1 / centre(params, weights), params.rates))
+    return Exponential(jnp.where(floored, 1 / centre(params, weights)[None], params.rates))
 
 
 def sample(key, params, labels):
@@ -66,7 +66,7 @@ def sample(key, params, labels):
 
 def degenerate(params, weights, added):
     raw = 1 / params.rates - added
-    return ((raw < added) & (product(weights, raw) > 0)).any(-1)
+    return ((raw < added) & (product(weights, raw) > 0)[None]).any(-1)
 
 
 EXPONENTIAL = exponential_family(

@@ -26,6 +26,7 @@ from ..numerics import (
     product,
     unpack,
     whitening,
+    with_diagonal,
 )
 from ..records import record
 from . import gaussian
@@ -48,17 +49,18 @@ class FullMoments:
 
 
 def features(x, reference):
-    z = x - reference
+    z = x - reference[None]
     return z, pairs(z)
 
 
 def natural(params, reference):
-    means = params.means - reference
+    means = params.means - reference[None]
     factors, half_log_dets = whitening(params.covariances)
     precision = contract("kij,klj->kil", factors, factors)
     linear = contract("kij,kj->ki", precision, means)  # (k, d)
     d = means.shape[-1]
-    quadratic = pack(precision) * pack(jnp.full((d, d), -1.0, means.dtype) + 0.5 * jnp.eye(d, dtype=means.dtype))
+    halves = pack(0.5 * jnp.eye(d, dtype=means.dtype) - 1)  # off-diagonal products stand for two
+    quadratic = pack(precision) * halves[None]
     precisions = diagonal(precision)
     return Natural(
         theta=jnp.concatenate([linear, quadratic], axis=1).T,
@@ -72,7 +74,7 @@ def natural(params, reference):
 def maximize_moments(params, reference, sums, counts, prior):
     means = divide(sums.x, counts)
     covariances = unpack(divide(sums.xx, counts)) - means[:, :, None] * means[:, None, :]
-    return finish(params, means + reference, covariances, counts, prior)
+    return finish(params, means + reference[None], covariances, counts, prior)
 
 
 def prepare(params, reference):
@@ -82,12 +84,12 @@ def prepare(params, reference):
 
 def residuals(prepared, x):
     """y = L⁻¹ (x - μ) of every component, (k, n, d)."""
-    return product(x - prepared.means[:, None, :], prepared.factors)
+    return product(x[None] - prepared.means[:, None, :], prepared.factors)
 
 
 def log_prob(prepared, x):
     distance = (residuals(prepared, x) ** 2).sum(-1).T  # (n, k)
-    return -0.5 * distance - prepared.half_log_dets - x.shape[-1] / 2 * LOG_2PI
+    return -0.5 * distance - prepared.half_log_dets[None] - x.shape[-1] / 2 * LOG_2PI
 
 
 def statistics(prepared, x, resp):
@@ -108,16 +110,15 @@ def maximize_residuals(params, reference, sums, counts, prior):
 def finish(params, means, covariances, counts, prior):
     """Prior, floors and empty components."""
     variance = gaussian.spread(means, diagonal(covariances), counts)  # (d,)
-    lift = jnp.broadcast_to(gaussian.lift(variance, prior), means.shape)
-    covariances = covariances + lift[..., None] * jnp.eye(means.shape[-1], dtype=means.dtype)
-    covariances, held = positive_definite(covariances, gaussian.floor(variance))
+    lift = jnp.broadcast_to(gaussian.lift(variance, prior)[None], means.shape)
+    covariances, held = positive_definite(covariances + with_diagonal(lift), gaussian.floor(variance)[None])
     new = Full(means, covariances)
     return jax.tree.map(lambda n, o: keep_empty(counts, n, o), new, params), keep_empty(counts, lift + held, 0 * lift)
 
 
 def around(centres, x):
     identity = jnp.eye(centres.shape[-1], dtype=centres.dtype)
-    return Full(centres, jnp.broadcast_to(identity, (centres.shape[0], *identity.shape)))
+    return Full(centres, jnp.broadcast_to(identity[None], (centres.shape[0], *identity.shape)))
 
 
 def loosen(params, weights, counts, added):
@@ -134,7 +135,7 @@ def sample(key, params, labels):
 
     def place(x, component):  # one component at a time: no (n, d, d) array
         index, mean, factor = component
-        return jnp.where((labels == index)[:, None], mean + product(noise, factor.T), x), None
+        return jnp.where((labels == index)[:, None], mean[None] + product(noise, factor.T), x), None
 
     k = params.means.shape[0]
     return jax.lax.scan(place, noise, (jnp.arange(k), params.means, lower))[0]

@@ -71,13 +71,13 @@ def log_norm(concentrations):
 
 
 def features(x, reference):
-    z = x / positive(reference)
+    z = x / positive(reference)[None]
     return z, jnp.log(z)
 
 
 def natural(params, reference):
     a = params.concentrations
-    means = a / (params.rates * positive(reference))
+    means = a / (params.rates * positive(reference)[None])
     bias = (a * (1 - jnp.log(means)) + log_norm(a)).sum(-1)
     loss = (a * (1 + jnp.abs(jnp.log(means)))).max()
     return Natural(jnp.concatenate([-a / means, a], axis=1).T, bias, reference, loss)
@@ -91,7 +91,7 @@ def base(x, reference):
 def maximize_moments(params, reference, sums, counts, prior):
     means, log_means = divide(sums.x, counts), divide(sums.log_x, counts)
     gaps = jnp.log(jnp.where(means > 0, means, 1)) - log_means
-    return finish(params, means * positive(reference), gaps, counts)
+    return finish(params, means * positive(reference)[None], gaps, counts)
 
 
 def prepare(params, reference):
@@ -99,21 +99,28 @@ def prepare(params, reference):
     return Prepared(a / params.rates, a, log_norm(a).sum(-1))
 
 
+def ratios(prepared, x):
+    """t - 1 and t - 1 - log t for t = x / μ of every component, both (n, k, d)."""
+    means = prepared.means[None]
+    excess = (x[:, None, :] - means) / means
+    return excess, gap(x[:, None, :] / means, excess)
+
+
 def log_prob(prepared, x):
-    gaps = gap((x[:, None, :] - prepared.means) / prepared.means)  # (n, k, d)
-    return prepared.log_norms - (prepared.concentrations * gaps).sum(-1) - jnp.log(x).sum(-1)[:, None]
+    _, gaps = ratios(prepared, x)
+    return prepared.log_norms[None] - (prepared.concentrations[None] * gaps).sum(-1) - jnp.log(x).sum(-1)[:, None]
 
 
 def statistics(prepared, x, resp):
-    excess = (x[:, None, :] - prepared.means) / prepared.means
+    excess, gaps = ratios(prepared, x)
     resp = resp[:, :, None]
-    return GammaResiduals((resp * excess).sum(0), (resp * gap(excess)).sum(0))
+    return GammaResiduals((resp * excess).sum(0), (resp * gaps).sum(0))
 
 
 def maximize_residuals(params, reference, sums, counts, prior):
     excess, gaps = divide(sums.excess, counts), divide(sums.gap, counts)
     means = params.concentrations / params.rates * (1 + excess)
-    return finish(params, means, gaps - gap(excess), counts)
+    return finish(params, means, gaps - gap(1 + excess, excess), counts)
 
 
 def finish(params, means, gaps, counts):
@@ -155,7 +162,7 @@ def degenerate(params, weights, added):
     means = params.concentrations / params.rates
     same = (jnp.abs(means - means[:1]) <= 1e-6 * means[:1]).all(0)
     constant = same & (added > 0).all(0)  # (d,)
-    return ((added > 0) & ~constant).any(-1)
+    return ((added > 0) & ~constant[None]).any(-1)
 
 
 GAMMA = Family(

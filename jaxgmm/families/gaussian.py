@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from ..family import Support
-from ..numerics import contract, divide, eps, product
+from ..numerics import contract, divide, eps, product, with_diagonal
 from ..records import GaussianPrior, record
 
 REAL_LINE = Support(lambda x: jnp.abs(x) != jnp.inf, "finite real numbers")
@@ -61,7 +61,7 @@ def mean_spread(means, variances, counts):
 
 def _whole(means, variances, weights):
     middle = product(weights, means)
-    return product(weights, variances + (means - middle) ** 2), middle
+    return product(weights, variances + (means - middle[None]) ** 2), middle
 
 
 def or_one(variance, mean):
@@ -95,18 +95,17 @@ def degenerate_matrices(means, covariances, weights, added):
     Counting only directions in which the data as a whole vary. covariances (k, d, d), added (k, d).
     """
     d = means.shape[-1]
-    identity = jnp.eye(d, dtype=means.dtype)
-    raw = covariances - added[..., None] * identity
+    raw = covariances - with_diagonal(added)
     middle = product(weights, means)
     total = total_covariance(means, raw, weights)
     variances = jnp.diagonal(total)
     varies = variances > (8 * eps(means) * jnp.abs(middle)) ** 2
     scale = jnp.where(varies, jnp.sqrt(jnp.where(varies, variances, 1)), 1)
-    scale = scale[:, None] * scale
-    values, vectors = jnp.linalg.eigh(jnp.where(varies[:, None] & varies, total / scale, 0))
+    scale = scale[:, None] * scale[None]
+    values, vectors = jnp.linalg.eigh(jnp.where(varies[:, None] & varies[None], total / scale, 0))
     alive = values > 20 * d * eps(means)  # (d,)
-    excess = product(product(vectors.T, (raw - added[..., None] * identity) / scale), vectors)
-    excess = jnp.where(alive[:, None] & alive, excess, identity)
+    excess = product(product(vectors.T[None], (raw - with_diagonal(added)) / scale[None]), vectors[None])
+    excess = jnp.where((alive[:, None] & alive[None])[None], excess, jnp.eye(d, dtype=means.dtype)[None])
     return jnp.linalg.eigvalsh(excess)[..., 0] < 0
 
 
@@ -115,12 +114,12 @@ def degenerate_variances(means, variances, weights, added):
     raw = variances - added
     total, middle = _whole(means, raw, weights)
     varies = total > (8 * eps(means) * jnp.abs(middle)) ** 2
-    return ((raw < added) & varies).any(-1)
+    return ((raw < added) & varies[None]).any(-1)
 
 
 def total_covariance(means, covariances, weights):
     """Covariance of the whole mixture (d, d), for covariances (k, d, d)."""
-    offset = means - product(weights, means)
+    offset = means - product(weights, means)[None]
     return contract("k,kij->ij", weights, covariances) + product((weights[:, None] * offset).T, offset)
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, Support, never_degenerate, parameter
-from ..numerics import LOG_2PI, divide, gap, keep_empty, product, safe_log, stirling
+from ..numerics import LOG_2PI, LOG_ZERO, divide, gap, keep_empty, product, stirling
 from ..records import record
 
 
@@ -37,8 +37,9 @@ def features(x, reference):
 
 
 def natural(params, reference):
-    mean = jnp.where(reference > 0, reference, 1)
-    theta = safe_log(params.rates / mean)
+    mean = jnp.where(reference > 0, reference, 1)[None]
+    excess = (params.rates - mean) / mean  # log1p: a ratio near 1 must not lose its distance from 1
+    theta = jnp.where(params.rates > 0, jnp.log1p(excess), LOG_ZERO)
     sizes = jnp.abs(params.rates - mean) + mean * jnp.abs(jnp.where(params.rates > 0, theta, 0))
     return Natural(theta.T, (mean - params.rates).sum(-1), reference, loss=sizes.max())
 
@@ -46,13 +47,13 @@ def natural(params, reference):
 def deviance(x, rates):
     """D(x, λ), elementwise: λ where x is 0."""
     positive = jnp.where(x > 0, x, 1)
-    return jnp.where(x > 0, positive * gap(rates / positive - 1), rates)
+    return jnp.where(x > 0, positive * gap(rates / positive, (rates - positive) / positive), rates)
 
 
 def base(x, reference):
     """log p(x) at the reference rates: what the moment form leaves out. (n, d), (d,) -> (n,)."""
     mean = jnp.where(reference > 0, reference, 1)
-    return (own(x) - deviance(x, mean)).sum(-1)
+    return (own(x) - deviance(x, mean[None])).sum(-1)
 
 
 def own(x):
@@ -66,7 +67,7 @@ def prepare(params, reference):
 
 
 def log_prob(prepared, x):
-    return own(x).sum(-1)[:, None] - deviance(x[:, None, :], prepared.rates).sum(-1)
+    return own(x).sum(-1)[:, None] - deviance(x[:, None, :], prepared.rates[None]).sum(-1)
 
 
 def statistics(prepared, x, resp):
@@ -88,7 +89,7 @@ def centre(params, weights):
 
 def loosen(params, weights, counts, added):
     """A rate of 0 would stay so for ever: it starts with one row of the whole data added."""
-    free = centre(params, weights) / (counts[:, None] + 1)
+    free = centre(params, weights)[None] / (counts[:, None] + 1)
     return Poisson(jnp.where(params.rates == 0, free, params.rates))
 
 

@@ -33,12 +33,12 @@ class SphericalMoments:
 
 
 def features(x, reference):
-    z = x - reference
+    z = x - reference[None]
     return z, (z * z).sum(1, keepdims=True)
 
 
 def natural(params, reference):
-    means, precisions = params.means - reference, 1 / params.covariances[:, None]  # (k, 1)
+    means, precisions = params.means - reference[None], 1 / params.covariances[:, None]  # (k, 1)
     d = means.shape[-1]
     linear = means * precisions
     return Natural(
@@ -53,7 +53,7 @@ def natural(params, reference):
 def maximize_moments(params, reference, sums, counts, prior):
     means = divide(sums.x, counts)
     variances = (divide(sums.xx[:, 0], counts) - (means**2).sum(-1)) / means.shape[-1]
-    return finish(params, means + reference, variances, counts, prior)
+    return finish(params, means + reference[None], variances, counts, prior)
 
 
 def prepare(params, reference):
@@ -65,12 +65,12 @@ def prepare(params, reference):
 
 def residuals(prepared, x):
     """y = (x - μ) / σ of every component, (n, k, d)."""
-    return (x[:, None, :] - prepared.means) * prepared.factors
+    return (x[:, None, :] - prepared.means[None]) * prepared.factors[None]
 
 
 def log_prob(prepared, x):
     distance = (residuals(prepared, x) ** 2).sum(-1)  # (n, k)
-    return -0.5 * distance - prepared.half_log_dets - x.shape[-1] / 2 * LOG_2PI
+    return -0.5 * distance - prepared.half_log_dets[None] - x.shape[-1] / 2 * LOG_2PI
 
 
 def statistics(prepared, x, resp):
@@ -101,7 +101,7 @@ def around(centres, x):
 def loosen(params, weights, counts, added):
     """Collapsed components start with a share of the whole variance instead of their own."""
     middle = product(weights, params.means)
-    whole = product(weights, params.covariances + ((params.means - middle) ** 2).mean(-1)) / weights.shape[0]
+    whole = product(weights, params.covariances + ((params.means - middle[None]) ** 2).mean(-1)) / weights.shape[0]
     collapsed = degenerate(params, weights, added) & (counts > 0)
     return dataclasses.replace(params, covariances=jnp.where(collapsed, whole, params.covariances))
 
@@ -113,7 +113,7 @@ def sample(key, params, labels):
 
 def degenerate(params, weights, added):
     middle = product(weights, params.means)
-    about = jnp.sqrt(((params.means - middle) ** 2).mean(-1, keepdims=True))
+    about = jnp.sqrt(((params.means - middle[None]) ** 2).mean(-1, keepdims=True))
     return gaussian.degenerate_variances(about, params.covariances[:, None], weights, added)
 
 

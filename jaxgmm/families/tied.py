@@ -59,7 +59,7 @@ def shared_whitening(params):
 
 
 def prepare_moments(params, reference):
-    means = params.means - reference
+    means = params.means - reference[None]
     factor, half_log_det = shared_whitening(params)
     precision = product(factor, factor.T)
     linear = product(means, precision)
@@ -67,27 +67,27 @@ def prepare_moments(params, reference):
         theta=linear.T,
         bias=-0.5 * (linear * means).sum(-1) - half_log_det - means.shape[-1] / 2 * LOG_2PI,
         reference=reference,
-        loss=((diagonal(params.covariances) + means**2) * diagonal(precision)).max(),
+        loss=((diagonal(params.covariances) + (means**2).max(0)) * diagonal(precision)).max(),
         precisions=diagonal(precision),
     )
     return Shared(natural, factor)
 
 
 def log_prob_moments(prepared, x):
-    z = x - prepared.natural.reference
+    z = x - prepared.natural.reference[None]
     own = -0.5 * (product(z, prepared.factor) ** 2).sum(-1)
-    return product(z, prepared.natural.theta) + prepared.natural.bias + own[:, None]
+    return product(z, prepared.natural.theta) + prepared.natural.bias[None] + own[:, None]
 
 
 def statistics_moments(prepared, x, resp):
-    z = x - prepared.natural.reference
+    z = x - prepared.natural.reference[None]
     return TiedMoments(product(resp.T, z), product((resp.sum(1)[:, None] * z).T, z))
 
 
 def maximize_moments(params, reference, sums, counts, prior):
     means = divide(sums.x, counts)
     covariance = divide(sums.xx - product((counts[:, None] * means).T, means), counts.sum())
-    return finish(params, means + reference, covariance, counts, prior)
+    return finish(params, means + reference[None], covariance, counts, prior)
 
 
 def prepare(params, reference):
@@ -98,12 +98,12 @@ def prepare(params, reference):
 
 def residuals(prepared, x):
     """y = L⁻¹ (x - μ) of every component, (k, n, d)."""
-    return product(x - prepared.means[:, None, :], prepared.factors)
+    return product(x[None] - prepared.means[:, None, :], prepared.factors[None])
 
 
 def log_prob(prepared, x):
     distance = (residuals(prepared, x) ** 2).sum(-1).T  # (n, k)
-    return -0.5 * distance - prepared.half_log_dets - x.shape[-1] / 2 * LOG_2PI
+    return -0.5 * distance - prepared.half_log_dets[None] - x.shape[-1] / 2 * LOG_2PI
 
 
 def statistics(prepared, x, resp):
@@ -136,7 +136,7 @@ def around(centres, x):
 def each(params, added):
     """The covariance and what was added, once a component: (k, d, d), (k, d)."""
     k, d = params.means.shape
-    return jnp.broadcast_to(params.covariances, (k, d, d)), jnp.broadcast_to(added, (k, d))
+    return jnp.broadcast_to(params.covariances[None], (k, d, d)), jnp.broadcast_to(added[None], (k, d))
 
 
 def loosen(params, weights, counts, added):

@@ -1,0 +1,59 @@
+"""jaxgmm: mixture models fitted by expectation-maximisation in JAX."""
+
+from . import families as _families  # fills the registry of names
+from .building import mixture
+from .criteria import aic, bic, icl
+from .families.categorical import categorical
+from .family import Constraint, Family, Natural, Support, exponential_family, parameter
+from .fitting import fit
+from .inference import (
+    e_step,
+    joint_log_prob,
+    log_prob,
+    m_step,
+    n_parameters,
+    predict,
+    responsibilities,
+    sample,
+)
+from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Statistics, Status
+from .selection import select
+from .storage import load, save
+from .unconstrained import constrain, unconstrain
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Constraint",
+    "Family",
+    "FitResult",
+    "FitWarning",
+    "GaussianPrior",
+    "Mixture",
+    "Natural",
+    "Selection",
+    "Statistics",
+    "Status",
+    "Support",
+    "aic",
+    "bic",
+    "categorical",
+    "constrain",
+    "e_step",
+    "exponential_family",
+    "fit",
+    "icl",
+    "joint_log_prob",
+    "load",
+    "log_prob",
+    "m_step",
+    "mixture",
+    "n_parameters",
+    "parameter",
+    "predict",
+    "responsibilities",
+    "sample",
+    "save",
+    "select",
+    "unconstrain",
+]

@@ -1,0 +1,108 @@
+"""Mixtures in files: a .npz of plain arrays, readable with `numpy.load` alone.
+
+    format, version       what wrote it, and the layout below as a number
+    family                the family's name
+    log_weights           (k,)
+    components.<name>     the family's parameters by their public names
+    columns               names of the d features, where they were given
+
+Nothing is pickled, so loading a file from a stranger runs no code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .building import mixture as built
+from .checks import n_features
+from .files import replacing
+from .records import Mixture
+
+FORMAT = "jaxgmm mixture"
+VERSION = 1
+PREFIX = "components."
+
+
+def save(path: str | os.PathLike, mixture: Mixture, *, columns: Sequence[str] | None = None) -> None:
+    """Write a mixture to a .npz file, whole or not at all.
+
+    Args:
+        path: the file, taken literally: no ending is added.
+        mixture: one mixture (not a batch of them).
+        columns: names of the d features.
+
+    Raises:
+        ValueError: the mixture is a batch, or there is not one name for each feature.
+    """
+    log_weights = np.asarray(mixture.log_weights)
+    if log_weights.ndim != 1:
+        raise ValueError(f"mixture must be a single one, got a batch {log_weights.shape[:-1]}; save them one by one")
+    arrays = {PREFIX + name: np.asarray(values) for name, values in vars(mixture.components).items()}
+    if columns is not None:
+        columns = [str(name) for name in columns]
+        if len(columns) != n_features(mixture):
+            raise ValueError(f"columns must name {n_features(mixture)} features, got {len(columns)} names")
+        arrays["columns"] = np.array(columns, dtype=np.str_)
+    with replacing(path) as file:
+        np.savez(file, format=FORMAT, version=VERSION, family=mixture.family.name, log_weights=log_weights, **arrays)
+
+
+def load(path: str | os.PathLike) -> Mixture:
+    """The mixture of a file that `save` wrote, bit for bit and in its dtype.
+
+    Raises:
+        ValueError: the file is something else, damaged, of a newer format, or of a family that is not there.
+        OSError: the file is not there.
+    """
+    return load_with_columns(path)[0]
+
+
+def load_with_columns(path: str | os.PathLike) -> tuple[Mixture, tuple[str, ...] | None]:
+    """What `load` gives, and the names of the features (None where none were saved)."""
+    entries = _entries(path)
+    try:
+        mixture = _rebuild(entries)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a mixture that can be used: {error}") from error
+    if "columns" not in entries:
+        return mixture, None
+    columns = tuple(map(str, np.atleast_1d(entries["columns"])))
+    if len(columns) != n_features(mixture):
+        raise ValueError(f"{path}: its columns name {len(columns)} of {n_features(mixture)} features")
+    return mixture, columns
+
+
+def _entries(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The arrays of a file that says it is ours."""
+    with open(path, "rb") as handle:
+        try:
+            with np.load(handle, allow_pickle=False) as file:
+                entries = {name: file[name] for name in file.files}
+        except Exception as error:  # a damaged or foreign zip fails in a dozen ways, none of them documented
+            raise ValueError(f"{path}: not a file that jaxgmm.save wrote, or one cut short or damaged") from error
+    if str(entries.get("format")) != FORMAT:
+        raise ValueError(f"{path}: not a file that jaxgmm.save wrote; it holds {', '.join(entries) or 'nothing'}")
+    if entries["version"] != VERSION:
+        raise ValueError(f"{path}: is of version {entries['version']}, this jaxgmm reads {VERSION}: upgrade jaxgmm")
+    return entries
+
+
+def _rebuild(entries: dict[str, np.ndarray]) -> Mixture:
+    """The mixture, checked by `jaxgmm.mixture` and then given its own numbers back, which that may have rounded."""
+    log_weights = entries["log_weights"]
+    params = {name.removeprefix(PREFIX): values for name, values in entries.items() if name.startswith(PREFIX)}
+    for name, values in {"log_weights": log_weights, **params}.items():
+        if values.dtype not in (np.float32, np.float64):
+            raise ValueError(f"{name} holds {values.dtype} where float32 or float64 is expected")
+    with np.errstate(over="ignore"):
+        weights = np.exp(log_weights)
+    checked = built(str(entries["family"]), weights=weights, **params)
+    with jax.enable_x64(True):  # else float64 would become float32
+        components = type(checked.components)(**{name: jnp.asarray(values) for name, values in params.items()})
+        return dataclasses.replace(checked, log_weights=jnp.asarray(log_weights), components=components)

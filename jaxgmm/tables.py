@@ -1,0 +1,252 @@
+"""Tables of numbers in files: csv, tsv, npy and npz become (x, column names, sample weights).
+
+Every reader ends in numbers or in a ValueError that names the row and the column at fault; text in columns that were
+not picked does not matter. Rows of a text file are counted from 1, with the line an editor shows; rows of an array from
+0, as NumPy does.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import csv
+import dataclasses
+import itertools
+import math
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .files import replacing
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "."})
+
+
+def read(
+    path: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    weights: str | None = None,
+    expected: Sequence[str] | None = None,
+) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
+    """(x, names, sample_weight) of the table in a file.
+
+    Args:
+        path: .npy, .npz (one two-dimensional array, or named one-dimensional ones of equal length), or else text, cut
+            at tabs, commas or semicolons, whichever its first line has. A first row without any number is a header.
+        columns: the columns of x in this order: names, or numbers from 0 where the file has no names.
+        weights: the column of sample weights (in a .npz also an array beside the table); x is then without it.
+        expected: taken for `columns` where the file has names and no columns were picked.
+
+    Returns:
+        x (n, d), float64 from text and in its own dtype from arrays; its column names, None where the file has none;
+        sample weights (n,), or None.
+
+    Raises:
+        ValueError: what is not a finite number, in which row and column; an unknown column; an unreadable file.
+        OSError: the file is not there.
+    """
+    pick = _Pick(tuple(columns) if columns is not None else None, weights, tuple(expected or ()))
+    reader = {".npy": _read_npy, ".npz": _read_npz}.get(Path(path).suffix.lower(), _read_text)
+    try:
+        x, names, sample_weight = reader(Path(path), pick)
+        if len(x) == 0:
+            raise ValueError("has no rows of data")
+        if sample_weight is not None:
+            _check_weights(sample_weight)
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return x, names, sample_weight
+
+
+def write_csv(path: str | Path | None, head: Sequence[str] | None, *blocks) -> None:
+    """Write arrays (n,) or (n, ·) side by side, to a file or to standard output (None); they read back exactly."""
+    with replacing(path, "w", encoding="utf-8", newline="") if path else contextlib.nullcontext(sys.stdout) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if head:
+            writer.writerow(head)
+        columns = [column for block in blocks for column in np.atleast_2d(np.asarray(block).T)]
+        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pick:
+    """What the caller wants of a table whose columns are not known yet."""
+
+    columns: tuple[str, ...] | None
+    weights: str | None
+    expected: tuple[str, ...]
+
+    def indices(self, names: tuple[str, ...] | None, width: int) -> tuple[list[int], int | None]:
+        """The indices of the columns of x, and of the column of weights (None: no weights)."""
+        weight = None if self.weights is None else _column_index(self.weights, names, width)
+        wanted = self.columns if self.columns is not None else self.expected if names else ()
+        if wanted:
+            picked = [_column_index(name, names, width) for name in wanted]
+        else:
+            # R and pandas write the row's number into a first column without a name: no feature.
+            start = 1 if names and names[0] == "" else 0
+            picked = [j for j in range(start, width) if j != weight]
+        if len(set(picked)) < len(picked):
+            raise ValueError(f"a column is picked twice in {', '.join(wanted)}")
+        if weight in picked:
+            raise ValueError(f"column {self.weights!r} cannot be a feature and the sample weight")
+        if not picked:
+            raise ValueError("has no columns left for the features")
+        return picked, weight
+
+
+def _column_index(column: str, names: tuple[str, ...] | None, width: int) -> int:
+    if names is None:
+        if column.isdecimal() and int(column) < width:
+            return int(column)
+        raise ValueError(f"has no column {column!r}; without a header its columns are the numbers 0 to {width - 1}")
+    if names.count(column) != 1:
+        known = ", ".join(name for name in names if name)
+        raise ValueError(f"has {names.count(column) or 'no'} columns {column!r}; its columns are {known}")
+    return names.index(column)
+
+
+def _read_text(path: Path, pick: _Pick) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _parse(file, pick)
+    except UnicodeDecodeError as error:
+        raise ValueError("is not a text file in UTF-8; tables are read from csv, tsv, npy and npz files") from error
+
+
+def _parse(file: Iterator[str], pick: _Pick) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
+    start = next(file, "")
+    delimiter = next((mark for mark in "\t,;" if mark in start), ",")
+    reader = csv.reader(itertools.chain([start], file), delimiter=delimiter, skipinitialspace=True)
+    first = next(reader, [])
+    names = tuple(name.strip() for name in first) if _is_header(first) else None
+    indices, weight = pick.indices(names, len(first))
+    taken = indices if weight is None else [*indices, weight]
+
+    numbers = array.array("d")  # eight bytes a number; a list of Python floats takes 32
+    rows = reader if names else itertools.chain([first], reader)
+    for row, fields in enumerate((fields for fields in rows if fields), start=1):
+        if len(fields) != len(first):
+            raise ValueError(
+                f"row {row} (line {reader.line_num}) has {len(fields)} fields where {len(first)} are expected"
+            )
+        if not _extended(numbers, [fields[j] for j in taken]):
+            where = f"row {row} (line {reader.line_num})"
+            numbers.extend([_number(fields[j], j, where, names) for j in taken])
+    values = np.frombuffer(numbers, np.float64).reshape(-1, len(taken))  # (n, d), or (n, d + 1) with weights last
+    chosen = tuple(names[j] for j in indices) if names else None
+    return (values, chosen, None) if weight is None else (values[:, :-1], chosen, values[:, -1])
+
+
+def _is_header(fields: Sequence[str]) -> bool:
+    """Whether a first row names the columns: it has words in it, and no numbers."""
+    words = [field for field in fields if field.strip().lower() not in MISSING]
+    return bool(words) and not any(_is_number(word) for word in words)
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _extended(numbers: array.array, fields: list[str]) -> bool:
+    """Append the fields of a row of plain numbers, fast; False, and nothing appended, where `_number` has to look."""
+    try:
+        values = list(map(float, fields))
+    except ValueError:
+        return False
+    if not all(map(math.isfinite, values)) or "_" in "".join(fields):
+        return False
+    numbers.extend(values)
+    return True
+
+
+def _number(field: str, column: int, where: str, names: tuple[str, ...] | None) -> float:
+    try:
+        value = float(field)
+    except ValueError:
+        value = math.nan
+    if math.isfinite(value) and "_" not in field:  # float("2020_01") is 202001
+        return value
+    name = repr(names[column]) if names else str(column)
+    if field.strip().lower() in MISSING:
+        raise ValueError(f"{where}, column {name}: the value is missing; remove the row or fill it in")
+    wrong = "is not finite" if math.isinf(value) else "is not a number; pick the columns of numbers with --columns"
+    raise ValueError(f"{where}, column {name}: {field.strip()!r} {wrong}")
+
+
+def _read_npy(path: Path, pick: _Pick) -> tuple[np.ndarray, None, np.ndarray | None]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError("is not a .npy file of numbers, or is cut short") from error
+    return _take(loaded, pick)
+
+
+def _read_npz(path: Path, pick: _Pick) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (AttributeError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError("is not a .npz file of numbers, or is cut short") from error
+
+    tables = [name for name, values in arrays.items() if values.ndim == 2]
+    vectors = {name: values for name, values in arrays.items() if values.ndim == 1}
+    if len(tables) == 1:
+        x = arrays[tables[0]]
+        if pick.weights not in vectors:
+            return _take(x, pick)
+        weight = vectors[pick.weights]
+        if len(weight) != len(x):
+            raise ValueError(f"array {pick.weights!r} has {len(weight)} weights for {len(x)} rows")
+        return *_take(x, dataclasses.replace(pick, weights=None))[:2], _numbers(weight[:, None], [pick.weights])[:, 0]
+    if vectors and len(vectors) == len(arrays) and len({len(values) for values in vectors.values()}) == 1:
+        return _take_vectors(vectors, pick)
+    shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
+    raise ValueError(f"expected one two-dimensional array, or one-dimensional ones of equal length; it holds {shapes}")
+
+
+def _take(values: np.ndarray, pick: _Pick) -> tuple[np.ndarray, None, np.ndarray | None]:
+    """x and weights of one two-dimensional array, whose columns have numbers for names."""
+    if values.ndim == 1:
+        raise ValueError("holds a one-dimensional array; save x[:, None] for one feature, x[None, :] for one row")
+    if values.ndim != 2:
+        raise ValueError(f"holds an array of shape {values.shape} where (n, d) is expected")
+    indices, weight = pick.indices(None, values.shape[1])
+    x = values if indices == list(range(values.shape[1])) else values[:, indices]
+    return _numbers(x, indices), None, None if weight is None else _numbers(values[:, [weight]], [weight])[:, 0]
+
+
+def _take_vectors(vectors: dict[str, np.ndarray], pick: _Pick) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
+    names = tuple(vectors)
+    indices, weight = pick.indices(names, len(names))
+    chosen = tuple(names[j] for j in indices)
+    x = _numbers(np.stack([vectors[name] for name in chosen], axis=1), chosen)
+    return x, chosen, None if weight is None else _numbers(vectors[names[weight]][:, None], [names[weight]])[:, 0]
+
+
+def _numbers(values: np.ndarray, names: Sequence[str | int]) -> np.ndarray:
+    """The same (n, d) array, checked to hold finite numbers and nothing else."""
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"holds values of type {values.dtype} where real numbers are expected")
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        row, column = wrong[0]
+        raise ValueError(f"row {row} (counted from 0), column {names[column]!r}: {values[row, column]} is not finite")
+    return values
+
+
+def _check_weights(sample_weight: np.ndarray) -> None:
+    negative = np.flatnonzero(sample_weight < 0)
+    if len(negative):
+        row = negative[0]
+        raise ValueError(f"row {row} (counted from 0): the sample weight {sample_weight[row]} is negative")
+    if not sample_weight.any():
+        raise ValueError("every sample weight is zero")

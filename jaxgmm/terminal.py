@@ -1,0 +1,83 @@
+"""What surrounds a command on a terminal: errors and warnings as lines, a progress line, the compilation cache."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def say(kind: str, message: object) -> None:
+    """One line on standard error."""
+    print(f"jaxgmm: {kind}: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Warnings become a line each, once, after the block: there they cut through no progress line."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        # The user's own cache may be one that cannot be written: that is slower, and no news at every program.
+        warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
+        try:
+            yield
+        finally:
+            for message in dict.fromkeys(str(warning.message) for warning in caught):
+                say("warning", message)
+
+
+@contextlib.contextmanager
+def progress(text: str) -> Iterator[None]:
+    """A line that counts the seconds while the block works; nothing where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done, started = threading.Event(), time.monotonic()
+
+    def tick() -> None:
+        while not done.wait(0.5):
+            print(f"\r{text}: {time.monotonic() - started:.0f} s ", end="", file=sys.stderr, flush=True)
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        ticker.join()
+        print("\r" + " " * (len(text) + 12) + "\r", end="", file=sys.stderr, flush=True)
+
+
+def keep_compiled_programs() -> None:
+    """Point JAX's persistent compilation cache at the user's cache folder, unless the user chose a place or none."""
+    import jax
+
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # JAX skips what took under a second
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.jax_compilation_cache_dir is not None:
+        return
+    try:
+        folder = _user_cache() / "jaxgmm"
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # only trying tells whether a folder can be written
+            pass
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def _user_cache() -> Path:
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if chosen.is_absolute():  # the XDG specification has relative ones ignored
+        return chosen
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
+        return Path(os.environ["LOCALAPPDATA"])
+    return Path.home() / ".cache"

@@ -1,0 +1,194 @@
+"""Hard numbers: far offsets, tight clusters, wild scales. Never a wrong result without a word.
+
+The oracle is the same EM as a float64 NumPy loop, from the same start, on the same (already rounded) data.
+"""
+
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import oracles
+import pytest
+from families import BY_NAME, WEIGHTS, K, read
+
+import jaxgmm
+
+MAXIMUM_LIKELIHOOD = jaxgmm.GaussianPrior()
+CLOSE = 1e-3  # in mean log-likelihood, as the design has it
+F32, F64 = np.float32, np.float64
+GAUSSIANS = pytest.mark.parametrize("family", oracles.GAUSSIAN)
+
+
+def problem(family, dtype, offset=0.0, scale=1.0, spread=1.0):
+    """Rows, starting weights and parameters: clusters `spread` times narrower than their distances, then x * scale + offset."""
+    case = BY_NAME[family]
+    rng = np.random.default_rng(4)
+    labels = np.repeat(np.arange(K), (30, 50, 40))
+    noise = np.stack([case.draw(rng, {"means": np.zeros(3), "covariances": case.component("covariances", j)}) for j in labels])
+    scale = np.broadcast_to(scale, 3)
+    x = ((case.params["means"][labels] + spread * noise) * scale + offset).astype(dtype)
+    means = (case.params["means"] + 0.3 * spread) * scale + offset
+    squared = {"full": np.outer(scale, scale), "tied": np.outer(scale, scale), "diag": scale**2, "spherical": scale[0] ** 2}
+    covariances = case.params["covariances"] * spread**2 * squared[family]
+    return x, WEIGHTS, {"means": means, "covariances": covariances}
+
+
+def start(family, dtype, weights, params):
+    params = {field: np.asarray(value, dtype) for field, value in params.items()}
+    return jaxgmm.mixture(family, weights=np.asarray(weights, dtype), **params)
+
+
+SCALES = np.array([1e-6, 1.0, 1e6])
+HARD = {
+    "offset 1e6 float64": (F64, {"offset": 1e6}),
+    "offset 1e4 float32": (F32, {"offset": 1e4}),
+    "scales float32": (F32, {"scale": SCALES}),
+    "scales float64": (F64, {"scale": SCALES}),
+    "spread 1e-2 float32": (F32, {"spread": 1e-2}),
+    "spread 1e-3 float32": (F32, {"spread": 1e-3}),
+    "spread 1e-4 float32": (F32, {"spread": 1e-4}),
+    "spread 1e-7 float64": (F64, {"spread": 1e-7}),
+}
+
+
+def skip_unequal_scales(family, options):
+    if family == "spherical" and np.size(options.get("scale", 1)) > 1:
+        pytest.skip("one variance for features of unequal scale is another model")
+
+
+@GAUSSIANS
+@pytest.mark.parametrize("hard", HARD)
+def test_fit_is_the_numpy_loop_on_hard_numbers(family, hard):
+    dtype, options = HARD[hard]
+    skip_unequal_scales(family, options)
+    x, weights, params = problem(family, dtype, **options)
+    first = start(family, dtype, weights, params)
+    result = jaxgmm.fit(0, x, K, family=family, init=first, prior=MAXIMUM_LIKELIHOOD)
+    exact_start = read(first, params)  # what the rounded start really is
+    *fitted, trace = oracles.em(family, *exact_start, x, n_iter=60)
+    assert result.converged
+    np.testing.assert_allclose(result.log_likelihood / len(x), trace[-1] / len(x), rtol=0, atol=CLOSE)
+    # the mixture, not only its number: as the oracle scores it
+    scored, _ = oracles.e_step(family, *read(result.mixture, params), x)
+    bound = CLOSE if dtype == F64 else CLOSE + rounding_of_means(params, dtype)
+    np.testing.assert_allclose(scored / len(x), trace[-1] / len(x), rtol=0, atol=bound)
+    sizes = np.sqrt(np.abs(fitted[1]["covariances"])).max()
+    np.testing.assert_allclose(
+        np.sqrt(np.abs(np.asarray(result.mixture.components.covariances, F64))), np.sqrt(np.abs(fitted[1]["covariances"])),
+        rtol=1e-2, atol=1e-2 * sizes,
+    )  # fmt: skip
+
+
+def rounding_of_means(params, dtype):
+    """What storing the means in this dtype costs a mean log-likelihood: half a squared error in units of the spread."""
+    smallest = np.sqrt(np.min(np.abs(np.asarray(params["covariances"])[np.asarray(params["covariances"]) != 0])))
+    return float((np.finfo(dtype).eps * np.abs(params["means"]).max() / smallest) ** 2)
+
+
+@GAUSSIANS
+@pytest.mark.parametrize("hard", ["offset 1e6 float64", "offset 1e4 float32", "spread 1e-3 float32", "spread 1e-4 float32"])
+def test_a_loop_by_hand_is_right_on_hard_numbers(family, hard):
+    dtype, options = HARD[hard]
+    x, weights, params = problem(family, dtype, **options)
+    mixture = first = start(family, dtype, weights, params)
+    for _ in range(8):
+        mixture = jaxgmm.m_step(mixture, jaxgmm.e_step(mixture, x), MAXIMUM_LIKELIHOOD)
+    total = jaxgmm.e_step(mixture, x).log_likelihood
+    trace = oracles.em(family, *read(first, params), x, n_iter=8)[2]
+    np.testing.assert_allclose(np.asarray(total, F64) / len(x), trace[-1] / len(x), rtol=0, atol=CLOSE)
+
+
+@GAUSSIANS
+@pytest.mark.parametrize("hard", ["offset 1e4 float32", "spread 1e-3 float32", "spread 1e-4 float32", "scales float32"])
+def test_random_starts_reach_the_float64_optimum(family, hard):
+    dtype, options = HARD[hard]
+    skip_unequal_scales(family, options)
+    x, weights, params = problem(family, dtype, **options)
+    trace = oracles.em(family, weights, params, x, n_iter=60)[2]
+    result = jaxgmm.fit(1, x, K, family=family, n_init=4, prior=MAXIMUM_LIKELIHOOD)
+    assert result.converged
+    np.testing.assert_allclose(result.log_likelihood / len(x), trace[-1] / len(x), rtol=0, atol=CLOSE)
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "diag"])
+@pytest.mark.parametrize("dtype", [F32, F64], ids=["float32", "float64"])
+def test_the_default_prior_knows_no_units(family, dtype):
+    x, weights, params = problem(family, F64)
+    plain = jaxgmm.fit(0, x.astype(dtype), K, family=family, init=start(family, dtype, weights, params))
+    scale = 2.0 ** np.array([-40, 0, 40])  # exact in any dtype, so that the data are the same
+    other_x, _, other = problem(family, F64, scale=scale)
+    other = jaxgmm.fit(0, other_x.astype(dtype), K, family=family, init=start(family, dtype, weights, other))
+    assert plain.n_iter == pytest.approx(other.n_iter, abs=1)
+    np.testing.assert_allclose(other.mixture.components.means / scale, plain.mixture.components.means,
+                               **oracles.tolerance(dtype, 10))  # fmt: skip
+    squared = scale**2 if family == "diag" else np.outer(scale, scale)
+    np.testing.assert_allclose(np.asarray(other.mixture.components.covariances, F64) / squared,
+                               plain.mixture.components.covariances, **oracles.tolerance(dtype, 10))  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [F32, F64], ids=["float32", "float64"])
+def test_poisson_densities_at_large_rates(dtype):
+    x = np.array([[0.0], [1.0], [999_000.0], [1_000_000.0], [1_001_000.0]], dtype)
+    rates = np.array([[0.5], [1e6]])
+    mixture = jaxgmm.mixture("poisson", weights=np.array([0.5, 0.5], dtype), rates=rates.astype(dtype))
+    expected = oracles.joint("poisson", [0.5, 0.5], {"rates": rates}, x)
+    near = np.abs(expected) < 100
+    actual = np.asarray(jaxgmm.joint_log_prob(mixture, x), F64)
+    np.testing.assert_allclose(actual[near], expected[near], atol=5e-3 if dtype == F32 else 1e-6)
+    np.testing.assert_allclose(actual[~near], expected[~near], **oracles.tolerance(dtype))
+
+
+@pytest.mark.parametrize("dtype", [F32, F64], ids=["float32", "float64"])
+@pytest.mark.parametrize("concentration", [1e2, 1e4, 1e5])
+def test_gamma_of_small_relative_spread(dtype, concentration):
+    x = np.random.default_rng(0).gamma(concentration, 3.0 / concentration, size=(200, 1)).astype(dtype)
+    result = jaxgmm.fit(0, x, 1, family="gamma")
+    weights, params = oracles.m_step("gamma", x, np.ones((200, 1)))
+    exact = oracles.e_step("gamma", weights, params, x)[0]
+    np.testing.assert_allclose(result.mixture.components.concentrations, params["concentrations"], rtol=2e-2)
+    np.testing.assert_allclose(result.log_likelihood / 200, exact / 200, atol=CLOSE)
+
+
+def test_rows_impossible_everywhere_and_rows_of_nan():
+    mixture = BY_NAME["poisson"].mixture()
+    x = np.array([[1.0, 2.0, 3.0], [-1.0, 2.0, 3.0], [0.5, 1.0, 1.0], [np.nan, 1.0, 1.0]])
+    log_prob = np.asarray(jaxgmm.log_prob(mixture, x))
+    assert np.isfinite(log_prob[0]) and np.isnan(log_prob[3])
+    np.testing.assert_array_equal(log_prob[1:3], -np.inf)
+    resp = np.asarray(jaxgmm.responsibilities(mixture, x))
+    np.testing.assert_allclose(resp[1:3], np.tile(WEIGHTS, (2, 1)), rtol=1e-12)
+    assert np.isnan(resp[3]).all()
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "categorical", "poisson"])
+def test_parameters_on_the_boundary(family):
+    """0 log 0 = 0: what happened with certainty costs nothing, what cannot happen is -inf."""
+    params = {
+        "bernoulli": {"probs": [[0.0, 1.0], [1.0, 0.5]]},
+        "categorical": {"probs": [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.5, 0.5]]]},
+        "poisson": {"rates": [[0.0, 1.0], [1.0, 0.5]]},
+    }[family]
+    x = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    mixture = jaxgmm.mixture(family, weights=[0.5, 0.5], **params)
+    expected = oracles.joint(family, [0.5, 0.5], params, x)
+    assert np.isneginf(expected).any()
+    np.testing.assert_allclose(jaxgmm.joint_log_prob(mixture, x), expected, rtol=1e-12)
+    new = jaxgmm.m_step(mixture, jaxgmm.e_step(mixture, x))
+    assert not any(np.isnan(np.asarray(leaf)).any() for leaf in jax.tree.leaves(new))
+
+
+WIDE = """
+import numpy as np, jaxgmm
+for d in (100, 160, 260):
+    x = np.random.default_rng(d).normal(size=(600, d)) + np.repeat([[0.0], [3.0]], 300, axis=0)
+    for family in ("full", "tied"):
+        assert np.isfinite(jaxgmm.fit(0, x, 2, family=family, n_init=2, max_iter=3, tol=0).log_likelihood)
+"""
+
+
+def test_wide_data_do_not_hang_with_one_blas_thread():
+    """jax 0.10.2 on CPU can deadlock in two batched triangular solves of one program."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", WIDE], env=environment, check=True, timeout=240)

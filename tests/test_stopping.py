@@ -1,0 +1,242 @@
+"""When a fit ends, and what it says: the tolerance, the statuses, degenerate starts, restarts, traced fits, recompilation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from families import BY_NAME, DTYPES, FAMILIES, WEIGHTS, K
+
+import jaxgmm
+from jaxgmm import Status
+
+FULL, POISSON = BY_NAME["full"], BY_NAME["poisson"]
+MAXIMUM_LIKELIHOOD = jaxgmm.GaussianPrior()
+
+
+def test_statuses_are_the_ones_promised():
+    names = ["CONVERGED", "MAX_ITER", "DECREASED", "DEGENERATE", "NON_FINITE", "INVALID", "STOPPED"]
+    assert [(status.name, int(status)) for status in Status] == list(zip(names, range(7), strict=True))
+
+
+@pytest.mark.parametrize("case", [FULL, BY_NAME["diag"], POISSON, BY_NAME["bernoulli"]], ids=str)
+@pytest.mark.parametrize("tol", [1e-4, 1e-8])
+def test_tolerance_is_the_distance_to_the_limit(case, tol):
+    x = case.data()
+    options = {"family": case.family, "init": case.mixture(), "prior": case.prior, "accelerate": "none", "max_iter": 5000}
+    result = jaxgmm.fit(0, x, K, tol=tol, **options)
+    trace = oracles.em(case.name, WEIGHTS, case.params, x, n_iter=500, **case.options)[2]
+    expected = oracles.stopping_update(trace, len(x), tol)
+    assert result.converged and result.status is Status.CONVERGED
+    assert abs(result.n_iter - expected) <= 1  # one update's rounding may move the third hit
+    assert -1e-9 < (trace[-1] - result.log_likelihood) / len(x) < 2 * tol
+
+
+@FAMILIES
+@DTYPES
+def test_zero_tolerance_is_exactly_max_iter_updates(case, dtype):
+    x = case.data(dtype)
+    result = jaxgmm.fit(0, x, K, family=case.family, init=case.mixture(dtype), prior=case.prior, tol=0, max_iter=40)
+    assert result.n_iter == 40 and result.status is Status.MAX_ITER and not result.converged
+    squarem = {"init": case.mixture(dtype), "prior": case.prior, "tol": 0, "max_iter": 3, "accelerate": "squarem"}
+    plain = oracles.em(case.name, WEIGHTS, case.params, x, n_iter=3, **case.options)[2][-1]
+    result = jaxgmm.fit(0, x, K, family=case.family, **squarem)
+    np.testing.assert_allclose(result.log_likelihood, plain, **oracles.tolerance(dtype))  # never accelerated
+
+
+def test_result_describes_its_own_mixture():
+    result = jaxgmm.fit(0, FULL.data(), K, n_init=3)
+    direct = jaxgmm.e_step(result.mixture, FULL.data()).log_likelihood
+    np.testing.assert_allclose(result.log_likelihood, direct, rtol=1e-12)
+    assert np.shape(result.restarts) == (3,)
+    np.testing.assert_allclose(np.max(result.restarts), result.log_likelihood, rtol=1e-9)
+    assert isinstance(result.n_iter, (int, np.integer)) and isinstance(result.converged, (bool, np.bool_))
+
+
+def test_running_out_of_iterations_warns():
+    x = FULL.data()
+    with pytest.warns(jaxgmm.FitWarning, match="max_iter"):
+        result = jaxgmm.fit(0, x, K, init=FULL.mixture(), tol=1e-9, max_iter=2)
+    assert result.status is Status.MAX_ITER and result.n_iter == 2
+    assert jaxgmm.fit(0, x, K, init=FULL.mixture(), tol=0, max_iter=2).n_iter == 2  # asked for: no word
+
+
+def test_a_fall_the_prior_causes_is_convergence():
+    best = jaxgmm.fit(0, FULL.data(), K, init=FULL.mixture(), prior=MAXIMUM_LIKELIHOOD, tol=1e-9)
+    result = jaxgmm.fit(0, FULL.data(), K, init=best.mixture, prior=jaxgmm.GaussianPrior(reg_covar=0.02))
+    assert result.log_likelihood < best.log_likelihood
+    assert result.status is Status.CONVERGED
+
+
+# Data of which one component must collapse, a start that leads there, and one that does not
+SPIKE = np.concatenate([np.full((20, 1), 9.0), np.random.default_rng(0).normal(size=(60, 1))])
+
+
+def two(family, first, second):
+    """A start with two components at these parameters."""
+    params = {field: np.stack([np.atleast_1d(first[field]), np.atleast_1d(second[field])]).astype(float) for field in first}
+    return jaxgmm.mixture(family, weights=np.array([0.3, 0.7]), **params)
+
+
+COLLAPSES = {
+    "full": (SPIKE, two("full", {"means": 9, "covariances": [[1e-2]]}, {"means": 0, "covariances": [[1.0]]})),
+    "diag": (SPIKE, two("diag", {"means": 9, "covariances": 1e-2}, {"means": 0, "covariances": 1})),
+    "spherical": (
+        SPIKE,
+        jaxgmm.mixture("spherical", weights=[0.3, 0.7], means=[[9.0], [0.0]], covariances=[1e-2, 1.0]),
+    ),
+    "tied": (
+        np.repeat([[0.0], [9.0]], 40, axis=0),
+        jaxgmm.mixture("tied", weights=[0.5, 0.5], means=[[0.0], [9.0]], covariances=[[0.1]]),
+    ),
+    "gamma": (
+        np.concatenate([np.full((20, 1), 90.0), np.random.default_rng(0).gamma(2, 1, (60, 1))]),
+        two("gamma", {"concentrations": 1e4, "rates": 1e4 / 90}, {"concentrations": 2, "rates": 1}),
+    ),
+    "exponential": (
+        np.concatenate([np.zeros((30, 1)), np.random.default_rng(0).exponential(1, (60, 1))]),
+        two("exponential", {"rates": 1e3}, {"rates": 1}),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", COLLAPSES)
+@pytest.mark.parametrize("explicit_prior", [False, True])
+def test_a_collapsed_component_is_degenerate(family, explicit_prior):
+    x, start = COLLAPSES[family]
+    gaussian = family in oracles.GAUSSIAN
+    if explicit_prior and not gaussian:
+        pytest.skip("these families have no prior")
+    prior = MAXIMUM_LIKELIHOOD if explicit_prior else None
+    with pytest.warns(jaxgmm.FitWarning):
+        result = jaxgmm.fit(0, x, 2, family=family, init=start, prior=prior)
+    assert result.status is Status.DEGENERATE and not result.converged
+    assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(result.mixture))
+
+
+def test_a_prior_larger_than_the_variance_is_degenerate():
+    x, start = COLLAPSES["full"]
+    x = x + np.where(x > 5, 1e-2, 0) * np.random.default_rng(1).normal(size=x.shape)
+    assert jaxgmm.fit(0, x, 2, init=start, prior=jaxgmm.GaussianPrior(reg_covar=1e-5)).converged
+    with pytest.warns(jaxgmm.FitWarning):
+        result = jaxgmm.fit(0, x, 2, init=start, prior=jaxgmm.GaussianPrior(reg_covar=1e-3))
+    assert result.status is Status.DEGENERATE
+
+
+def test_a_component_that_has_died_is_degenerate():
+    far = two("full", {"means": 1e4, "covariances": [[1.0]]}, {"means": 0, "covariances": [[1.0]]})
+    with pytest.warns(jaxgmm.FitWarning):
+        result = jaxgmm.fit(0, SPIKE[20:], 2, init=far)
+    assert result.status is Status.DEGENERATE
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+def test_a_constant_feature_and_one_component_are_not_degenerate(family):
+    x = np.column_stack([FULL.data()[:, :2], np.full(len(FULL.data()), 7.0)])
+    assert jaxgmm.fit(0, x, 1, family=family).converged
+    if family != "spherical":  # its one variance is the mean over the features
+        assert jaxgmm.fit(0, x, 2, family=family, n_init=3).converged
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "categorical", "poisson"])
+def test_the_boundary_of_discrete_families_is_legal(family):
+    x = np.repeat([[0, 1, 0], [1, 0, 0]], 30, axis=0).astype(float)
+    result = jaxgmm.fit(0, x, 2, family=family, n_init=2)
+    assert result.converged
+    np.testing.assert_allclose(result.mixture.weights, 0.5)
+    np.testing.assert_allclose(result.log_likelihood, 60 * np.log(0.5) - 60 * (family == "poisson"), rtol=1e-9)
+
+
+def test_a_collapsed_start_wins_only_when_all_are():
+    clusters = np.random.default_rng(2).normal(size=(80, 1)) + np.repeat([[-4.0], [4.0]], 40, axis=0)
+    x = np.concatenate([np.full((6, 1), 20.0), clusters])
+    calls = iter([[[20.0], [0.0]], [[-4.0], [5.0]]])
+    spike, honest = (jaxgmm.fit(0, x, 2, init=lambda *_, c=c: np.array(c), max_iter=200, tol=0) for c in (
+        [[20.0], [0.0]], [[-4.0], [5.0]]))  # fmt: skip
+    assert spike.log_likelihood > honest.log_likelihood
+    both = jaxgmm.fit(0, x, 2, init=lambda *_: np.array(next(calls)), n_init=2)
+    assert both.converged and both.restarts[0] > both.restarts[1]
+    np.testing.assert_allclose(both.log_likelihood, both.restarts[1], rtol=1e-9)
+    np.testing.assert_allclose(both.log_likelihood, honest.log_likelihood, rtol=1e-5)
+
+
+def bad_lane(dtype):
+    stack = np.stack([FULL.data(dtype, seed=seed) for seed in range(3)])
+    stack[1, 5, 0] = np.nan
+    return stack
+
+
+def test_a_bad_lane_ends_alone():
+    fit = jax.jit(jax.vmap(lambda key, x: jaxgmm.fit(key, x, K, n_init=2), in_axes=(None, 0)))
+    batch = fit(jax.random.key(0), jnp.asarray(bad_lane(np.float32)))
+    assert Status(int(batch.status[1])) in (Status.NON_FINITE, Status.INVALID)
+    np.testing.assert_array_equal(np.asarray(batch.status)[[0, 2]], 0)
+    np.testing.assert_array_equal(batch.converged, [True, False, True])
+    for i in (0, 2):
+        alone = jaxgmm.fit(jax.random.key(0), FULL.data(np.float32, seed=i), K, n_init=2)
+        np.testing.assert_allclose(batch.log_likelihood[i], alone.log_likelihood, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "value", "weight"),
+    [("poisson", -1.0, 1.0), ("poisson", 0.5, 1.0), ("bernoulli", 2.0, 1.0), ("gamma", 0.0, 1.0), ("full", 0.0, -1.0)],
+)
+def test_values_that_a_trace_cannot_refuse_are_invalid(family, value, weight):
+    case = BY_NAME[family]
+    x, w = case.data(np.float32), np.ones(len(case.data()), np.float32)
+    x[3, 0], w[3] = value, weight
+    result = jax.jit(lambda x, w: jaxgmm.fit(0, x, K, family=case.family, sample_weight=w))(x, w)
+    assert Status(int(result.status)) is Status.INVALID
+
+
+def test_names_and_shapes_raise_inside_a_trace():
+    x = jnp.zeros((20, 2))
+    for call, word in [
+        (lambda x: jaxgmm.fit(0, x, 3, family="categorical"), "categor"),
+        (lambda x: jaxgmm.fit(0, x, 3, family="ful"), "family"),
+        (lambda x: jaxgmm.fit(0, x[:, 0], 3), r"x\[:, None\]"),
+        (lambda x: jaxgmm.fit(0, x, 3, sample_weight=x[:5, 0]), "sample_weight"),
+        (lambda x: jaxgmm.fit(0, x, 0), "n_components"),
+    ]:
+        with pytest.raises(ValueError, match=word):
+            jax.jit(call)(x)
+
+
+def compilations(calls):
+    """How many programs were compiled while the calls ran."""
+    seen = []
+
+    def listen(event, duration, **_):
+        if event.endswith("backend_compile_duration"):
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        for call in calls:
+            call()
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    return len(seen)
+
+
+@DTYPES
+def test_one_program_serves_every_number_and_key(dtype):
+    x = FULL.data(dtype)
+
+    def fit(key=0, **options):
+        return lambda: jaxgmm.fit(key, x, K, n_init=2, **{"tol": 1e-3, "prior": MAXIMUM_LIKELIHOOD, **options})
+
+    fit()()
+    fit(jax.random.key(3))()
+    again = [fit(key) for key in range(1, 4)] + [fit(tol=0, max_iter=7), fit(tol=1e-5), fit(max_iter=500)]
+    again += [fit(prior=jaxgmm.GaussianPrior(reg_covar=0.1, reg_relative=1e-6)), fit(jax.random.key(4))]
+    assert compilations(again) == 0
+
+
+def test_m_step_and_select_do_not_recompile_either():
+    x, mixture = FULL.data(), FULL.mixture()
+    statistics = jaxgmm.e_step(mixture, x)
+    jaxgmm.m_step(mixture, statistics, MAXIMUM_LIKELIHOOD)
+    assert compilations([lambda: jaxgmm.m_step(mixture, statistics, jaxgmm.GaussianPrior(reg_covar=0.1))]) == 0
+    jaxgmm.select(0, x, [2, 3], families=("full",), n_init=2, tol=1e-3)
+    assert compilations([lambda: jaxgmm.select(1, x, [2, 3], families=("full",), n_init=2, tol=1e-4)]) == 0
