@@ -6,15 +6,14 @@ An iteration is what a fit of 25 updates takes longer than one of 5, divided by 
 compilation, checks or the start. Contenders take turns, after a warm-up; medians are compared. scikit-learn runs at the
 thread setting that is best for it. Both start from the same mixture, without regularisation, and must end at the same
 log-likelihood. GFLOP/s counts 4 N K f, with f = D + D(D+1)/2 statistics features; "of matmul" is that over the speed of
-a 2048 x 2048 product at "highest" in the same process and dtype. Memory is the peak above imports and data (compilation
-included), in a process of its own.
+a 2048 x 2048 product at "highest" in the same process and dtype. Memory is the peak of a first fit above imports and
+data, compilation included, and of a second fit above what the first one left, in a process of its own.
 """
 
 import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -40,14 +39,18 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 
 def problem(n, d, k, dtype):
-    """Rows from k overlapping normals, and a start: the first k rows with the covariance of the data."""
+    """Rows from k overlapping normals, and a start: the first k rows with the covariance of the data.
+
+    The axes of a component are between 0.5 and 2 long, so that float32 needs no more than the fast form.
+    """
     rng = np.random.default_rng(0)
-    shape = rng.normal(size=(k, d, d)) / np.sqrt(d)
+    axes = np.linalg.qr(rng.normal(size=(k, d, d)))[0] * rng.uniform(0.5, 2, size=(k, d, 1))  # (k, d, d)
+    means = rng.normal(size=(k, d)) * 1.5
     label = rng.integers(k, size=n)
     x = np.empty((n, d))
     for component in range(k):
         rows = label == component
-        x[rows] = rng.normal(size=d) * 1.5 + rng.normal(size=(rows.sum(), d)) @ (np.eye(d) + shape[component])
+        x[rows] = means[component] + rng.normal(size=(rows.sum(), d)) @ axes[component]
     x = x.astype(dtype)
     covariance = np.cov(x[:10_000].T).reshape(d, d)
     return x, np.full(k, 1 / k, dtype), x[:k], np.tile(covariance, (k, 1, 1)).astype(dtype)
@@ -84,15 +87,16 @@ def sklearn_fit(x, weights, means, covariances):
 CONTENDERS = {"jaxgmm": jaxgmm_fit, "scikit-learn": sklearn_fit}
 
 
-def seconds(call, *args):
+def timed(call, *args):
     started = time.perf_counter()
-    call(*args)
-    return time.perf_counter() - started
+    answer = call(*args)
+    return time.perf_counter() - started, answer
 
 
 def iteration(fit, short=SHORT, long=LONG):
-    """Seconds of one update in a row of ``long - short`` warm ones."""
-    return (seconds(fit, long) - seconds(fit, short)) / (long - short)
+    """Seconds of one update in a row of ``long - short`` warm ones, and the end of the longer fit."""
+    whole, end = timed(fit, long)
+    return (whole - timed(fit, short)[0]) / (long - short), end
 
 
 def best_threads(fit):
@@ -100,7 +104,7 @@ def best_threads(fit):
     tried = {}
     for threads in sorted({1, CORES}):
         with threadpool_limits(threads):
-            tried[threads] = iteration(fit, 1, 4)
+            tried[threads] = iteration(fit, 1, 4)[0]
     return min(tried, key=tried.get), tried
 
 
@@ -126,23 +130,24 @@ def run_case(n, d, k, dtype, rounds):
     limits = {"jaxgmm": CORES, "scikit-learn": threads}
     product()
 
-    times, products = {name: [] for name in fits}, []
+    times, ends, products = {name: [] for name in fits}, {}, []
     for _ in range(rounds):
         for name, fit in fits.items():
             with threadpool_limits(limits[name]):
-                times[name].append(iteration(fit))
-        products.append(statistics.median(seconds(product) for _ in range(5)))
+                update, ends[name] = iteration(fit)
+            times[name].append(update)
+        products.append(statistics.median(timed(product)[0] for _ in range(5)))
 
     gigaflop = 4e-9 * n * k * (d + d * (d + 1) // 2)
     matmul = 2e-9 * SQUARE**3 / statistics.median(products)
     contenders = {}
-    for name, fit in fits.items():
+    for name in fits:
         speed = gigaflop / statistics.median(times[name])
         contenders[name] = {
             "seconds": spread(times[name]),
             "gflops": speed,
             "of_matmul": speed / matmul,
-            "log_likelihood": fit(LONG)(),
+            "log_likelihood": ends[name](),
             "peak_mib": peak_memory(name, n, d, k, dtype, limits[name]),
         }
     contenders["scikit-learn"] |= {"threads": threads, "seconds_by_threads": tried}
@@ -151,7 +156,7 @@ def run_case(n, d, k, dtype, rounds):
 
 
 def peak_memory(name, n, d, k, dtype, threads):
-    """MiB of a whole fit above imports and data, compilation included; None where the system does not tell."""
+    """Peak MiB of a first and of a second fit, in a process of its own."""
     command = [sys.executable, __file__, "--memory-of", name, "--sizes", f"{n},{d},{k}", "--dtype", dtype]
     done = subprocess.run([*command, "--threads", str(threads)], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
@@ -159,17 +164,14 @@ def peak_memory(name, n, d, k, dtype, threads):
 
 def memory_of(name, n, d, k, dtype, threads):
     fit = CONTENDERS[name](*problem(n, d, k, dtype))
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    peaks = {}
+    for which in ("first", "second"):
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
         before = status_mib("VmRSS")
         with threadpool_limits(threads):
             fit(3)
-        return status_mib("VmHWM") - before
-    except OSError:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        fit(3)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return (peak - before) / (2**20 if sys.platform == "darwin" else 2**10)
+        peaks[which] = status_mib("VmHWM") - before
+    return peaks
 
 
 def status_mib(field):
@@ -211,7 +213,8 @@ def print_case(case):
         threads = f" ({one['threads']} threads)" if "threads" in one else ""
         print(
             f"  {name + threads:24s} {time['median']:.4f} s [{time['least']:.4f}, {time['most']:.4f}]  "
-            f"{one['gflops']:6.1f} GFLOP/s  {one['of_matmul']:4.0%} of matmul  {one['peak_mib']:6.0f} MiB  "
+            f"{one['gflops']:6.1f} GFLOP/s  {one['of_matmul']:4.0%} of matmul  "
+            f"{one['peak_mib']['first']:5.0f}, then {one['peak_mib']['second']:.0f} MiB  "
             f"log-likelihood/N {one['log_likelihood']:.6f}"
         )
     print(f"  ratio {case['ratio']:.1f}", flush=True)

@@ -1,9 +1,8 @@
 """jaxgmm: mixture models fitted by expectation-maximisation in JAX."""
 
-from . import families as _families  # fills the registry of names
 from .building import mixture
 from .criteria import aic, bic, icl
-from .families.categorical import categorical
+from .families.categorical import categorical  # the package fills the registry of names
 from .family import Constraint, Family, Natural, Support, exponential_family, parameter
 from .fitting import fit
 from .inference import (

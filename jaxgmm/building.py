@@ -77,8 +77,8 @@ def _checked_weights(weights):
     return weights if total == 1 else (weights / total).astype(weights.dtype)
 
 
-def cast(mixture: Mixture, dtype) -> Mixture:
-    """The mixture in another dtype."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), mixture)
+def cast(record, dtype):
+    """A mixture, or another record of real numbers, in another dtype."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), record)
 
 

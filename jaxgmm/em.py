@@ -41,7 +41,7 @@ def expect(form, prepared, log_weights, inside, x, weight) -> Statistics:
     """E-step of a block of rows x (b, d) with weight (b,); ``inside`` is the support, or None where it is known."""
     logits = form.log_prob(prepared, x) + log_weights[None]  # (b, k)
     if inside is not None:
-        logits = jnp.where(inside(x).all(-1, keepdims=True), logits, -jnp.inf)
+        logits = supported(logits, inside, x)
     log_density, resp = normalise(logits, log_weights)
     terms = jnp.where(weight > 0, weight * log_density, 0 * weight)
     weighted = resp * weight[:, None]
@@ -50,17 +50,23 @@ def expect(form, prepared, log_weights, inside, x, weight) -> Statistics:
     return Statistics(terms.sum(), rounding, weight.sum(), weighted.sum(0), sums)
 
 
+def supported(logits, inside, x):
+    """The logits (b, k), -inf for rows outside the support, NaN for rows with NaN."""
+    logits = jnp.where(inside(x).all(-1, keepdims=True), logits, -jnp.inf)
+    return jnp.where(jnp.isnan(x).any(-1, keepdims=True), jnp.nan, logits)
+
+
 def shifted(statistics: Statistics, offset) -> Statistics:
     """The statistics with a constant added to the log-likelihood."""
     return dataclasses.replace(statistics, log_likelihood=statistics.log_likelihood + offset)
 
 
-def maximise(form, mixture: Mixture, reference, statistics: Statistics, prior) -> tuple[Mixture, Any]:
+def maximise(form, mixture: Mixture, prepared, statistics: Statistics, prior) -> tuple[Mixture, Any]:
     """M-step: the mixture that maximises Q, and what prior and floors added to its parameters."""
     counts = statistics.counts
     share = divide(counts, counts.sum())
     log_weights = jnp.where(share > 0, jnp.log(jnp.where(share > 0, share, 1)), -jnp.inf)
-    params, added = form.maximize(mixture.components, reference, statistics.components, counts, prior)
+    params, added = form.maximize(mixture.components, prepared, statistics.components, counts, prior)
     return Mixture(log_weights, params, mixture.family), added
 
 
@@ -141,7 +147,7 @@ def unfinished(state: State):
 
 
 def advance(
-    form, reference, prior, limits: Limits, state: State, prepared, statistics: Statistics, lossy, on_fall: int
+    form, prior, limits: Limits, state: State, prepared, statistics: Statistics, lossy, on_fall: int
 ) -> State:
     """Judge the candidate by its statistics, then make the next one.
 
@@ -176,7 +182,7 @@ def advance(
     status = jnp.where(~finite, int(Status.NON_FINITE), status)
     status = jnp.where(lossy, LOSSY, status)
     accept = ~failed & finite & ~lossy
-    next_mixture, next_added = maximise(form, state.candidate, reference, statistics, prior)
+    next_mixture, next_added = maximise(form, state.candidate, prepared, statistics, prior)
 
     def pick(new, old):
         return jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, old)

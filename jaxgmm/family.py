@@ -8,7 +8,7 @@ A *form* is one way to do EM with the family. It has five functions, all of a bl
     prepare(params, reference)                     -> prepared     everything that depends on parameters alone
     log_prob(prepared, x)                          -> (n, k)       log densities, up to ``base`` of the form
     statistics(prepared, x, resp)                  -> sums         additive over rows
-    maximize(params, reference, sums, counts, prior) -> params, added
+    maximize(params, prepared, sums, counts, prior) -> params, added
     loss(prepared)                                 -> ()           rounding of this form in units of eps
 
 ``reference`` (d,) is what moments are taken about: the mean of the data in `fit`, of the mixture in `e_step`.
@@ -278,6 +278,3 @@ def lookup(family, n_categories: int | None = None) -> Family:
     if family not in _REGISTRY:
         raise ValueError(f"family must be one of {', '.join(known())} or a jaxgmm.Family, got {family!r}")
     return _REGISTRY[family](n_categories)
-
-
-__all__ = ["Constraint", "ExponentialForm", "Family", "Natural", "ResidualForm", "Support", "exponential_family", "parameter"]

@@ -98,7 +98,7 @@ def fit(
     key = as_key(key)
     _check_init(init, n_init, k, family, x)
     problem = load(x, family, k, sample_weight, prior, tol, max_iter, accelerate, block_size)
-    states = _starts(problem, key, x, k, family, n_init, init, sample_weight)
+    states = _starts(problem, key, x, k, family, n_init, init, sample_weight, block_size)
     keeps_order = not isinstance(init, str) and not callable(init)
     active = np.ones((1, k), bool)
     result = finish(problem, family, states, active, block_size, keeps_order)
@@ -233,9 +233,10 @@ def _check_init(init, n_init, k, family, x):
             raise ValueError("init must hold responsibilities >= 0 whose rows sum to 1")
 
 
-def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight):
+def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, block_size):
     """First states (1, n_init)."""
-    rows, prior, dtype = problem.rows, problem.prior, problem.rows.dtype
+    prior, dtype = problem.prior, problem.rows.dtype
+    rows = restarts.in_block(problem.rows, family.moments, k, n_init, block_size)
     active = np.ones((1, k), bool)
     if isinstance(init, str):
         return restarts.begin(rows, family, init, k, keys_of(key, n_init), active, prior)

@@ -1,4 +1,4 @@
-"""The frame a fit runs in: data shifted by their mean and scaled by their spread, parameters mapped by the same numbers.
+"""The frame a fit runs in: data shifted by their mean and scaled by their spread; parameters are mapped alike.
 
     x' = (x - shift) / scale,      log p(x) = log p'(x') - Σ_j log scale_j
 

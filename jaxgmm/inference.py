@@ -88,7 +88,8 @@ def m_step(mixture: Mixture, statistics: Statistics, prior: GaussianPrior | None
         prior: `GaussianPrior`, Gaussian families only. None is ``GaussianPrior(reg_relative=1e-9)``.
 
     Returns:
-        Mixture: components without rows keep their parameters, with log weight -inf.
+        Mixture: components without rows keep their parameters, with log weight -inf. float64 where the mixture or the
+        statistics are.
 
     Raises:
         ValueError: statistics of another family, or a prior for a family that has none.
@@ -106,15 +107,17 @@ def m_step(mixture: Mixture, statistics: Statistics, prior: GaussianPrior | None
     )
 
 
-@in_precision_of("mixture")
+@in_precision_of("mixture", "statistics")
 def _m_step(mixture, statistics, prior, form):
-    return _maximise(mixture, statistics, prior, form)
+    dtype = jnp.promote_types(mixture.log_weights.dtype, statistics.counts.dtype)
+    return _maximise(cast(mixture, dtype), cast(statistics, dtype), prior, form)
 
 
 @functools.partial(jax.jit, static_argnames=("form",))
 def _maximise(mixture, statistics, prior, form):
     reference = mixture.family.centre(mixture.components, jnp.exp(mixture.log_weights))
-    return em.maximise(form, mixture, reference, statistics, prior)[0]
+    prepared = form.prepare(mixture.components, reference)
+    return em.maximise(form, mixture, prepared, statistics, prior)[0]
 
 
 def joint(mixture: Mixture, x):
@@ -123,7 +126,7 @@ def joint(mixture: Mixture, x):
     form = family.accurate
     reference = family.centre(mixture.components, jnp.exp(mixture.log_weights))
     logits = form.log_prob(form.prepare(mixture.components, reference), x) + mixture.log_weights[None]
-    return jnp.where(family.support.contains(x).all(-1, keepdims=True), logits, -jnp.inf)
+    return em.supported(logits, family.support.contains, x)
 
 
 def _log_prob(mixture, x):

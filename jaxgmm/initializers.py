@@ -9,7 +9,7 @@ Source: Arthur and Vassilvitskii (2007) for k-means++; Lloyd (1982).
 import jax
 import jax.numpy as jnp
 
-from .drivers.memory import Rows, each, total
+from .drivers.memory import Rows, total
 from .numerics import divide, product
 
 LLOYD_ITERATIONS = 50
@@ -71,26 +71,48 @@ def nearest(p, centres, active):
 
 
 def _sequence(key, rows, points, k, preference):
-    """Draw k rows one after the other: by weight at first, then by weight and ``preference(distance²)``."""
-    n = rows.x.shape[0]
-    log_weight = jnp.where(rows.weight > 0, jnp.log(jnp.where(rows.weight > 0, rows.weight, 1)), -jnp.inf)
+    """Draw k rows one after the other: by weight at first, then by weight and ``preference(distance²)``.
+
+    One pass over the rows a draw, in blocks: the distances from the centres so far are all that is kept of a row.
+    """
     first = points(rows.framed(rows.x[:1]))
+    nowhere = jnp.full((), -jnp.inf, jnp.float32), jnp.zeros((), jnp.int32)  # the best noisy logit, and its row
 
-    def draw(key, logits):
-        noise = jax.random.gumbel(key, (n,), jnp.float32, mode="high")
-        return jnp.argmax(logits.astype(jnp.float32) + noise)
-
-    def step(i, state):
+    def draw(i, state):
         centres, distance = state
-        logits = jnp.where(i == 0, log_weight, log_weight + preference(distance))
-        logits = jnp.where((logits > -jnp.inf).any(), logits, log_weight)  # no distinct row is left
-        row = draw(jax.random.fold_in(key, i), logits)
-        centre = points(rows.framed(jax.lax.dynamic_slice_in_dim(rows.x, row, 1)))[0]  # (p,)
-        new = each(rows, lambda x, weight: ((points(x) - centre[None]) ** 2).sum(-1))
-        return centres.at[i].set(centre), jnp.minimum(distance, new)
+        noise_key = jax.random.fold_in(key, i)
+        last = centres[i - 1]
 
-    start = jnp.zeros((k, first.shape[1]), first.dtype), jnp.full(n, jnp.inf, first.dtype)
-    return jax.lax.fori_loop(0, k, step, start)[0]
+        def look(block, carry):
+            distance, wanted, any_row = carry
+            start = rows.start(block).astype(jnp.int32)
+            x, weight = rows.take(block)
+            old = jax.lax.dynamic_slice_in_dim(distance, start, rows.block)
+            new = jnp.where(i == 0, old, jnp.minimum(old, ((points(x) - last[None]) ** 2).sum(-1)))
+            distance = jax.lax.dynamic_update_slice_in_dim(distance, new, start, 0)
+            noisy = jnp.log(weight).astype(jnp.float32) + row_noise(noise_key, start + jnp.arange(rows.block))
+            preferred = jnp.where(i == 0, noisy, noisy + preference(new).astype(jnp.float32))
+            return distance, _better(wanted, preferred, start), _better(any_row, noisy, start)
+
+        distance, wanted, any_row = jax.lax.fori_loop(0, rows.n_blocks, look, (distance, nowhere, nowhere))
+        row = jnp.where(wanted[0] > -jnp.inf, wanted[1], any_row[1])  # where no distinct row is left
+        centre = points(rows.framed(jax.lax.dynamic_slice_in_dim(rows.x, row, 1)))[0]  # (p,)
+        return centres.at[i].set(centre), distance
+
+    start = jnp.zeros((k, first.shape[1]), first.dtype), jnp.full(rows.x.shape[0], jnp.inf, first.dtype)
+    return jax.lax.fori_loop(0, k, draw, start)[0]
+
+
+def row_noise(key, index):
+    """Standard Gumbel draws of the rows with these global indices, in float32 whatever the precision."""
+    return jax.vmap(lambda i: jax.random.gumbel(jax.random.fold_in(key, i), (), jnp.float32, mode="high"))(index)
+
+
+def _better(best, noisy, start):
+    """The larger of the best so far and the largest of a block; the lowest row of equal ones."""
+    index = jnp.argmax(noisy)
+    better = noisy[index] > best[0]
+    return jnp.where(better, noisy[index], best[0]), jnp.where(better, start + index.astype(jnp.int32), best[1])
 
 
 INITIALIZERS = {"k-means++": k_means_plus_plus, "kmeans": k_means, "random": random}

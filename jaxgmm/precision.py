@@ -38,17 +38,18 @@ def compute_dtype(x) -> np.dtype:
     raise ValueError(f"x must hold real numbers (float, integer or boolean), got dtype {dtype}; convert it first")
 
 
-def in_precision_of(name: str):
-    """Decorator: run the function in the precision of its argument ``name`` (an array, or a record of arrays)."""
+def in_precision_of(*names: str):
+    """Decorator: run the function in the precision of these arguments (arrays, or records of arrays): in float64 where
+    any of them has it."""
 
     def decorate(function):
-        signature = inspect.signature(function)
-        place = list(signature.parameters).index(name)
+        order = list(inspect.signature(function).parameters)
+        places = {name: order.index(name) for name in names}
 
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
-            decisive = args[place] if len(args) > place else kwargs.get(name)
-            with jax.enable_x64(jax.config.jax_enable_x64 or is_double(decisive)):
+            decisive = (args[i] if len(args) > i else kwargs.get(name) for name, i in places.items())
+            with jax.enable_x64(jax.config.jax_enable_x64 or any(map(is_double, decisive))):
                 return function(*args, **kwargs)
 
         return wrapper

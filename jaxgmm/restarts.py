@@ -60,9 +60,9 @@ def measure(x, weight, family: Family, dtype: str, block: int) -> tuple[Rows, Me
     return rows, Measured(not_finite, outside, whole, weight.max(), weight.min(), offset)
 
 
-def in_block(rows: Rows, form, d: int, k: int, lanes: int, block_size: int | None) -> Rows:
+def in_block(rows: Rows, form, k: int, lanes: int, block_size: int | None) -> Rows:
     """The rows cut into blocks that suit ``lanes`` mixtures of k components in flight."""
-    n, itemsize = rows.x.shape[0], jnp.dtype(rows.dtype).itemsize
+    n, d, itemsize = *rows.x.shape, jnp.dtype(rows.dtype).itemsize
     block = block_size or block_rows(n, form.width(d, k * lanes), itemsize)
     return dataclasses.replace(rows, block=min(block, n))
 
@@ -70,16 +70,29 @@ def in_block(rows: Rows, form, d: int, k: int, lanes: int, block_size: int | Non
 @functools.partial(jax.jit, static_argnames=("family", "init", "k"))
 def begin(rows: Rows, family: Family, init: str, k: int, keys, active, prior) -> em.State:
     """First states (m, r) from keys (r,), for m numbers of components given by active (m, k)."""
-    starts = jax.vmap(lambda key: INITIALIZERS["k-means++" if init == "kmeans" else init](key, rows, family.points, k))(
-        keys
-    )  # (r, k, p); the first K of them are the start of K components
+    n, d, itemsize = *rows.x.shape, jnp.dtype(rows.dtype).itemsize
+    m, r = active.shape[0], keys.shape[0]
 
-    def lane(active, centres):
+    def draw(key):  # the first K of k centres are the start of K components
+        return INITIALIZERS["k-means++" if init == "kmeans" else init](key, rows, family.points, k)
+
+    def lane(each):
+        active, centres = each
         if init == "kmeans":
             centres = lloyd(rows, family.points, centres, active)
         return from_centres(rows, family, centres, active, prior)
 
-    return jax.vmap(jax.vmap(lane, (None, 0)), (0, None))(active, starts)
+    starts = in_groups(draw, keys, max(LANE_BYTES // (n * itemsize), 1))  # (r, k, p)
+    lanes = jnp.repeat(active, r, axis=0), jnp.tile(starts, (m, 1, 1))
+    states = in_groups(lane, lanes, lanes_together(family.moments, d, k, m * r, itemsize))
+    return jax.tree.map(lambda leaf: leaf.reshape(m, r, *leaf.shape[1:]), states)
+
+
+def in_groups(function, lanes, together: int):
+    """``function`` of every lane, vmapped over ``together`` of them at a time."""
+    if jax.tree.leaves(lanes)[0].shape[0] <= together:
+        return jax.vmap(function)(lanes)
+    return jax.lax.map(function, lanes, batch_size=together)
 
 
 @functools.partial(jax.jit, static_argnames=("family",))
@@ -113,17 +126,17 @@ def begin_from(rows: Rows, family: Family, mixture: Mixture) -> em.State:
         form, params = family.moments, mixture.components
         prepared = form.prepare(params, rows.frame.reference)
         statistics = em.expect(form, prepared, mixture.log_weights, None, x, weight)
-        return em.maximise(form, mixture, rows.frame.reference, statistics, GaussianPrior())[1]
+        return em.maximise(form, mixture, prepared, statistics, GaussianPrior())[1]
 
     added = jax.eval_shape(shape, *rows.take(0))
     return em.initial_state(mixture, jnp.zeros(added.shape, added.dtype))
 
 
 def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *columns) -> em.State:
-    """First state from ``responsibilities(x, *columns) -> (b, k)``; boundaries that EM could never leave are loosened."""
-    form, reference = family.moments, rows.frame.reference
+    """First state from ``responsibilities(x, *columns) -> (b, k)``; boundaries that EM cannot leave are loosened."""
+    form = family.moments
     params = family.around(centres, rows.x[:1])
-    prepared = form.prepare(params, reference)
+    prepared = form.prepare(params, rows.frame.reference)
 
     def summarise(x, weight, *columns):
         resp = responsibilities(x, *columns) * weight[:, None]
@@ -132,27 +145,24 @@ def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *c
 
     statistics = total(rows, summarise, *columns)
     anything = Mixture(jnp.zeros_like(statistics.counts), params, family)
-    mixture, added = em.maximise(form, anything, reference, statistics, prior)
+    mixture, added = em.maximise(form, anything, prepared, statistics, prior)
     weights = jnp.exp(mixture.log_weights)
     free = family.loosen(mixture.components, weights, statistics.counts, added)
     return em.initial_state(dataclasses.replace(mixture, components=free), added)
 
 
 @functools.partial(jax.jit, static_argnames=("family", "form", "on_fall", "together"))
-def iterate(rows: Rows, family: Family, form: str, states: em.State, prior, limits, offset, on_fall: int, together: int):
+def iterate(rows: Rows, family: Family, form: str, states: em.State, prior, limits, offset, on_fall, together: int):
     """Run lanes (l,) to their ends, ``together`` of them at a time."""
     form = getattr(family, form)
 
     def lane(state):
         return run(rows, form, state, prior, limits, offset, on_fall)
 
-    lanes = states.status.shape[0]
-    if lanes <= together:
-        return jax.vmap(lane)(states)
-    return jax.lax.map(lane, states, batch_size=together)
+    return in_groups(lane, states, together)
 
 
-def lanes_together(family: Family, form, d: int, k: int, lanes: int, itemsize: int) -> int:
+def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
     """How many lanes fit in memory at a time, as nearly equal groups."""
     most = max(LANE_BYTES // (8 * k * form.width(d, k) * itemsize), 1)
     groups = -(-lanes // most)
@@ -166,8 +176,8 @@ def solve(rows: Rows, family: Family, states: em.State, prior, limits, offset, b
 
     def stage(name, states, offset, on_fall):
         form = getattr(family, name)
-        together = lanes_together(family, form, d, k, lanes, itemsize)
-        cut = in_block(rows, form, d, k, together, block_size)
+        together = lanes_together(form, d, k, lanes, itemsize)
+        cut = in_block(rows, form, k, together, block_size)
         return iterate(cut, family, name, states, prior, limits, offset, on_fall, together)
 
     if family.accurate is family.moments:

@@ -47,8 +47,8 @@ def select(
         n_components: the numbers of components, an iterable of ints.
         families: names or `Family` records.
         criterion: "bic", "aic" or "icl"; lower is better.
-        n_init, init, sample_weight, prior, tol, max_iter, accelerate, block_size: as in `fit`; init is a name. The prior
-            goes to the Gaussian families.
+        n_init, init, sample_weight, prior, tol, max_iter, accelerate, block_size: as in `fit`; init is a name. The
+            prior goes to the Gaussian families.
 
     Returns:
         Selection: ``best``, ``table`` (dicts of plain values, families outermost), ``results`` in the same order.
@@ -80,7 +80,8 @@ def select(
         family_prior = prior if _located(family) else None
         problem = load(x, family, max(ks), sample_weight, family_prior, tol, max_iter, accelerate, block_size)
         active = np.arange(max(ks)) < np.array(ks)[:, None]  # (m, k)
-        states = restarts.begin(problem.rows, family, init, max(ks), keys_of(key, n_init), active, problem.prior)
+        rows = restarts.in_block(problem.rows, family.moments, active.size, n_init, block_size)
+        states = restarts.begin(rows, family, init, max(ks), keys_of(key, n_init), active, problem.prior)
         cells = finish(problem, family, states, active, block_size, keep_order=False)
         certain = np.asarray(_certainties(problem.rows, cells.mixture))
         weight = float(problem.measured.weight)

@@ -77,12 +77,16 @@ def normal(rng, p):
 
 
 MEANS = np.array([[0.0, 0.0, 0.0], [3.0, 1.0, -2.0], [-1.0, 4.0, 2.0]])
-SPREAD = np.array([[[1.0, 0.3, 0.1], [0.3, 0.8, 0.0], [0.1, 0.0, 0.5]], [[0.6, -0.2, 0.1], [-0.2, 1.2, 0.4], [0.1, 0.4, 1.0]],
+SPREAD = np.array([[[1.0, 0.3, 0.1], [0.3, 0.8, 0.0], [0.1, 0.0, 0.5]],
+                   [[0.6, -0.2, 0.1], [-0.2, 1.2, 0.4], [0.1, 0.4, 1.0]],
                    [[1.5, 0.2, 0.3], [0.2, 0.4, 0.0], [0.3, 0.0, 0.9]]])  # fmt: skip
-HIGH_LOW = np.array([[0.85, 0.9, 0.8, 0.2, 0.15, 0.1], [0.1, 0.2, 0.85, 0.9, 0.8, 0.15], [0.2, 0.1, 0.15, 0.25, 0.85, 0.8]])
-CODES = np.array([[[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.8, 0.1, 0.1]],
-                  [[0.1, 0.8, 0.1], [0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.2, 0.1, 0.7], [0.1, 0.2, 0.7]],
-                  [[0.1, 0.2, 0.7], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1], [0.7, 0.1, 0.2], [0.1, 0.8, 0.1]]])  # fmt: skip
+HIGH_LOW = np.array([[0.85, 0.9, 0.8, 0.2, 0.15, 0.1],
+                     [0.1, 0.2, 0.85, 0.9, 0.8, 0.15],
+                     [0.2, 0.1, 0.15, 0.25, 0.85, 0.8]])  # fmt: skip
+# sixteenths, so that they sum to 1 in any dtype
+CODES = np.array([[[11, 3, 2], [2, 2, 12], [9, 5, 2], [3, 11, 2], [12, 2, 2]],
+                  [[2, 12, 2], [11, 3, 2], [2, 3, 11], [3, 2, 11], [2, 3, 11]],
+                  [[2, 3, 11], [3, 11, 2], [3, 11, 2], [11, 2, 3], [2, 12, 2]]]) / 16  # fmt: skip
 COUNTS = np.array([[1.0, 8.0, 3.0], [9.0, 2.0, 1.0], [4.0, 15.0, 12.0]])
 SLOPES = np.array([[0.05, 8.0, 1.0], [1.0, 0.1, 20.0], [10.0, 1.0, 0.1]])
 
@@ -124,8 +128,10 @@ def assert_mixtures_close(actual, expected, fields, dtype, loosen=1.0):
     bounds = oracles.tolerance(dtype, loosen)
     np.testing.assert_allclose(weights, expected[0], **bounds)
     for field in fields:
-        scale = np.abs(expected[1][field]).max()
-        np.testing.assert_allclose(params[field], expected[1][field], bounds["rtol"], bounds["atol"] * scale, err_msg=field)
+        wanted = expected[1][field]
+        np.testing.assert_allclose(
+            params[field], wanted, bounds["rtol"], bounds["atol"] * np.abs(wanted).max(), err_msg=field
+        )
 
 
 def leaves(tree):

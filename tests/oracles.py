@@ -85,7 +85,11 @@ def e_step(name, weights, params, x, sample_weight=None):
 
 def gamma_concentration(gap):
     """The root of log a - digamma(a) = gap."""
-    return scipy.optimize.brentq(lambda a: np.log(a) - scipy.special.digamma(a) - gap, 1e-6, 1e9, xtol=1e-15, rtol=1e-14)
+
+    def excess(a):
+        return np.log(a) - scipy.special.digamma(a) - gap
+
+    return scipy.optimize.brentq(excess, 1e-6, 1e9, xtol=1e-15, rtol=1e-14)
 
 
 def m_step(name, x, resp, sample_weight=None, reg_covar=0.0, n_categories=None):

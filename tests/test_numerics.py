@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import oracles
 import pytest
-from families import BY_NAME, WEIGHTS, K, read
+from families import BY_NAME, FAMILIES, WEIGHTS, K, N, read
 
 import jaxgmm
 
@@ -22,16 +22,17 @@ GAUSSIANS = pytest.mark.parametrize("family", oracles.GAUSSIAN)
 
 
 def problem(family, dtype, offset=0.0, scale=1.0, spread=1.0):
-    """Rows, starting weights and parameters: clusters `spread` times narrower than their distances, then x * scale + offset."""
+    """Rows, starting weights and parameters: clusters `spread` times narrower, then x * scale + offset."""
     case = BY_NAME[family]
     rng = np.random.default_rng(4)
     labels = np.repeat(np.arange(K), (30, 50, 40))
-    noise = np.stack([case.draw(rng, {"means": np.zeros(3), "covariances": case.component("covariances", j)}) for j in labels])
+    sizes = [case.component("covariances", j) for j in range(K)]
+    noise = np.stack([case.draw(rng, {"means": np.zeros(3), "covariances": sizes[j]}) for j in labels])
     scale = np.broadcast_to(scale, 3)
     x = ((case.params["means"][labels] + spread * noise) * scale + offset).astype(dtype)
     means = (case.params["means"] + 0.3 * spread) * scale + offset
-    squared = {"full": np.outer(scale, scale), "tied": np.outer(scale, scale), "diag": scale**2, "spherical": scale[0] ** 2}
-    covariances = case.params["covariances"] * spread**2 * squared[family]
+    squared = {"diag": scale**2, "spherical": scale[0] ** 2}.get(family, np.outer(scale, scale))
+    covariances = case.params["covariances"] * spread**2 * squared
     return x, WEIGHTS, {"means": means, "covariances": covariances}
 
 
@@ -74,21 +75,22 @@ def test_fit_is_the_numpy_loop_on_hard_numbers(family, hard):
     scored, _ = oracles.e_step(family, *read(result.mixture, params), x)
     bound = CLOSE if dtype == F64 else CLOSE + rounding_of_means(params, dtype)
     np.testing.assert_allclose(scored / len(x), trace[-1] / len(x), rtol=0, atol=bound)
-    sizes = np.sqrt(np.abs(fitted[1]["covariances"])).max()
-    np.testing.assert_allclose(
-        np.sqrt(np.abs(np.asarray(result.mixture.components.covariances, F64))), np.sqrt(np.abs(fitted[1]["covariances"])),
-        rtol=1e-2, atol=1e-2 * sizes,
-    )  # fmt: skip
+    variances = [
+        [np.diag(c) for c in oracles.covariance_matrices(family, p["covariances"], K, 3)]
+        for p in (read(result.mixture, params)[1], fitted[1])
+    ]
+    np.testing.assert_allclose(*variances, rtol=1e-2)
 
 
 def rounding_of_means(params, dtype):
     """What storing the means in this dtype costs a mean log-likelihood: half a squared error in units of the spread."""
-    smallest = np.sqrt(np.min(np.abs(np.asarray(params["covariances"])[np.asarray(params["covariances"]) != 0])))
+    covariances = np.abs(params["covariances"])
+    smallest = np.sqrt(np.min(covariances[covariances != 0]))
     return float((np.finfo(dtype).eps * np.abs(params["means"]).max() / smallest) ** 2)
 
 
 @GAUSSIANS
-@pytest.mark.parametrize("hard", ["offset 1e6 float64", "offset 1e4 float32", "spread 1e-3 float32", "spread 1e-4 float32"])
+@pytest.mark.parametrize("hard", ["offset 1e6 float64", "offset 1e4 float32", "spread 1e-4 float32"])
 def test_a_loop_by_hand_is_right_on_hard_numbers(family, hard):
     dtype, options = HARD[hard]
     x, weights, params = problem(family, dtype, **options)
@@ -121,11 +123,10 @@ def test_the_default_prior_knows_no_units(family, dtype):
     other_x, _, other = problem(family, F64, scale=scale)
     other = jaxgmm.fit(0, other_x.astype(dtype), K, family=family, init=start(family, dtype, weights, other))
     assert plain.n_iter == pytest.approx(other.n_iter, abs=1)
-    np.testing.assert_allclose(other.mixture.components.means / scale, plain.mixture.components.means,
-                               **oracles.tolerance(dtype, 10))  # fmt: skip
     squared = scale**2 if family == "diag" else np.outer(scale, scale)
-    np.testing.assert_allclose(np.asarray(other.mixture.components.covariances, F64) / squared,
-                               plain.mixture.components.covariances, **oracles.tolerance(dtype, 10))  # fmt: skip
+    for field, unit in (("means", scale), ("covariances", squared)):
+        a, b = (np.asarray(getattr(one.mixture.components, field), F64) for one in (other, plain))
+        np.testing.assert_allclose(a / unit, b, **oracles.tolerance(dtype, 10))
 
 
 @pytest.mark.parametrize("dtype", [F32, F64], ids=["float32", "float64"])
@@ -143,23 +144,26 @@ def test_poisson_densities_at_large_rates(dtype):
 @pytest.mark.parametrize("dtype", [F32, F64], ids=["float32", "float64"])
 @pytest.mark.parametrize("concentration", [1e2, 1e4, 1e5])
 def test_gamma_of_small_relative_spread(dtype, concentration):
-    x = np.random.default_rng(0).gamma(concentration, 3.0 / concentration, size=(200, 1)).astype(dtype)
+    x = np.random.default_rng(0).gamma(concentration, 3.0 / concentration, size=(N, 1)).astype(dtype)
     result = jaxgmm.fit(0, x, 1, family="gamma")
-    weights, params = oracles.m_step("gamma", x, np.ones((200, 1)))
+    weights, params = oracles.m_step("gamma", x, np.ones((N, 1)))
     exact = oracles.e_step("gamma", weights, params, x)[0]
     np.testing.assert_allclose(result.mixture.components.concentrations, params["concentrations"], rtol=2e-2)
-    np.testing.assert_allclose(result.log_likelihood / 200, exact / 200, atol=CLOSE)
+    np.testing.assert_allclose(result.log_likelihood / N, exact / N, atol=CLOSE)
 
 
-def test_rows_impossible_everywhere_and_rows_of_nan():
-    mixture = BY_NAME["poisson"].mixture()
-    x = np.array([[1.0, 2.0, 3.0], [-1.0, 2.0, 3.0], [0.5, 1.0, 1.0], [np.nan, 1.0, 1.0]])
-    log_prob = np.asarray(jaxgmm.log_prob(mixture, x))
-    assert np.isfinite(log_prob[0]) and np.isnan(log_prob[3])
-    np.testing.assert_array_equal(log_prob[1:3], -np.inf)
-    resp = np.asarray(jaxgmm.responsibilities(mixture, x))
-    np.testing.assert_allclose(resp[1:3], np.tile(WEIGHTS, (2, 1)), rtol=1e-12)
-    assert np.isnan(resp[3]).all()
+IMPOSSIBLE = {"bernoulli": 0.5, "categorical": 3.0, "poisson": -1.0, "exponential": -0.5, "gamma": 0.0}
+
+
+@FAMILIES
+def test_rows_impossible_everywhere_and_rows_of_nan(case):
+    x = case.data(n=4)
+    x[1, 0], x[3, -1] = IMPOSSIBLE.get(case.name, np.inf), np.nan
+    log_prob, resp = (np.asarray(f(case.mixture(), x)) for f in (jaxgmm.log_prob, jaxgmm.responsibilities))
+    assert np.isfinite(log_prob[[0, 2]]).all()
+    assert np.isneginf(log_prob[1])
+    np.testing.assert_allclose(resp[1], WEIGHTS, rtol=1e-6)
+    assert np.isnan(log_prob[3]) and np.isnan(resp[3]).all()
 
 
 @pytest.mark.parametrize("family", ["bernoulli", "categorical", "poisson"])
@@ -180,15 +184,15 @@ def test_parameters_on_the_boundary(family):
 
 
 WIDE = """
-import numpy as np, jaxgmm
-for d in (100, 160, 260):
-    x = np.random.default_rng(d).normal(size=(600, d)) + np.repeat([[0.0], [3.0]], 300, axis=0)
-    for family in ("full", "tied"):
-        assert np.isfinite(jaxgmm.fit(0, x, 2, family=family, n_init=2, max_iter=3, tol=0).log_likelihood)
+import sys, numpy as np, jaxgmm
+d, family = int(sys.argv[1]), sys.argv[2]
+x = np.random.default_rng(d).normal(size=(600, d)) + np.repeat([[0.0], [3.0]], 300, axis=0)
+assert np.isfinite(jaxgmm.fit(0, x, 2, family=family, n_init=2, max_iter=3, tol=0).log_likelihood)
 """
 
 
-def test_wide_data_do_not_hang_with_one_blas_thread():
-    """jax 0.10.2 on CPU can deadlock in two batched triangular solves of one program."""
+@pytest.mark.parametrize(("d", "family"), [(100, "full"), (260, "full"), (160, "tied"), (260, "tied")])
+def test_wide_data_do_not_hang_with_one_blas_thread(d, family):
+    """jax 0.10.2 on CPU can deadlock in two batched triangular solves of one program: not in every run."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", WIDE], env=environment, check=True, timeout=240)
+    subprocess.run([sys.executable, "-c", WIDE, str(d), family], env=environment, check=True, timeout=90)

@@ -103,6 +103,6 @@ def run(rows: Rows, form, state: em.State, prior, limits: em.Limits, offset, on_
         statistics = collect(rows, form, prepared, state.candidate.log_weights)
         statistics = em.shifted(statistics, offset)
         lossy = form.loss(prepared) * eps(offset) > em.LOSS_LIMIT
-        return em.advance(form, rows.frame.reference, prior, limits, state, prepared, statistics, lossy, on_fall)
+        return em.advance(form, prior, limits, state, prepared, statistics, lossy, on_fall)
 
     return jax.lax.while_loop(em.unfinished, body, state)

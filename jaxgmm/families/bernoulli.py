@@ -42,7 +42,7 @@ def natural(params, reference):
     return Natural(theta, jnp.zeros(k, theta.dtype), reference, loss=jnp.zeros((), theta.dtype))
 
 
-def maximize(params, reference, sums, counts, prior):
+def maximize(params, prepared, sums, counts, prior):
     both = sums.ones + sums.zeros
     probs = sums.ones / jnp.where(both > 0, both, 1)
     return Bernoulli(keep_empty(counts, probs, params.probs)), jnp.zeros_like(probs)

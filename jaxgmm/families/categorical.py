@@ -41,7 +41,7 @@ def natural(params, reference):
     return Natural(theta, jnp.zeros_like(theta[0]), reference, loss=jnp.zeros((), theta.dtype))
 
 
-def maximize(params, reference, sums, counts, prior):
+def maximize(params, prepared, sums, counts, prior):
     codes = sums.codes.reshape(params.probs.shape)
     total = codes.sum(-1, keepdims=True)
     probs = codes / jnp.where(total > 0, total, 1)

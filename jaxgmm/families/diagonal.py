@@ -49,14 +49,15 @@ def natural(params, reference):
     )
 
 
-def maximize_moments(params, reference, sums, counts, prior):
+def maximize_moments(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
-    return finish(params, means + reference[None], divide(sums.xx, counts) - means**2, counts, prior)
+    return finish(params, means + prepared.reference[None], divide(sums.xx, counts) - means**2, counts, prior)
 
 
 def prepare(params, reference):
     half_log_dets = 0.5 * jnp.log(params.covariances).sum(-1)
-    return gaussian.Whitened(params.means, 1 / jnp.sqrt(params.covariances), half_log_dets, 1 / params.covariances)
+    deviations = jnp.sqrt(params.covariances)
+    return gaussian.Whitened(params.means, deviations, 1 / deviations, half_log_dets, 1 / params.covariances)
 
 
 def residuals(prepared, x):
@@ -75,9 +76,9 @@ def statistics(prepared, x, resp):
     return gaussian.Residuals(weighted.sum(0), (weighted * y).sum(0))
 
 
-def maximize_residuals(params, reference, sums, counts, prior):
+def maximize_residuals(params, prepared, sums, counts, prior):
     first, second = divide(sums.first, counts), divide(sums.second, counts)
-    means = params.means + jnp.sqrt(params.covariances) * first
+    means = params.means + prepared.lowers * first
     return finish(params, means, params.covariances * (second - first**2), counts, prior)
 
 

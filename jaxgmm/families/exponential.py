@@ -38,7 +38,7 @@ def natural(params, reference):
     return Natural(-rates.T, jnp.log(rates).sum(-1), reference, loss=jnp.zeros((), rates.dtype))
 
 
-def maximize(params, reference, sums, counts, prior):
+def maximize(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
     whole = divide(sums.x.sum(0), counts.sum())  # (d,)
     held = jnp.maximum(means, FLOOR * jnp.where(whole > 0, whole, 1)[None])

@@ -18,7 +18,6 @@ from ..numerics import (
     contract,
     diagonal,
     divide,
-    eps,
     keep_empty,
     pack,
     pairs,
@@ -55,7 +54,7 @@ def features(x, reference):
 
 def natural(params, reference):
     means = params.means - reference[None]
-    factors, half_log_dets = whitening(params.covariances)
+    _, factors, half_log_dets = whitening(params.covariances)
     precision = contract("kij,klj->kil", factors, factors)
     linear = contract("kij,kj->ki", precision, means)  # (k, d)
     d = means.shape[-1]
@@ -71,15 +70,15 @@ def natural(params, reference):
     )
 
 
-def maximize_moments(params, reference, sums, counts, prior):
+def maximize_moments(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
     covariances = unpack(divide(sums.xx, counts)) - means[:, :, None] * means[:, None, :]
-    return finish(params, means + reference[None], covariances, counts, prior)
+    return finish(params, means + prepared.reference[None], covariances, counts, prior)
 
 
 def prepare(params, reference):
-    factors, half_log_dets = whitening(params.covariances)
-    return gaussian.Whitened(params.means, factors, half_log_dets, (factors**2).sum(-1))
+    lowers, factors, half_log_dets = whitening(params.covariances)
+    return gaussian.Whitened(params.means, lowers, factors, half_log_dets, (factors**2).sum(-1))
 
 
 def residuals(prepared, x):
@@ -98,8 +97,8 @@ def statistics(prepared, x, resp):
     return gaussian.Residuals(weighted.sum(1), product(jnp.swapaxes(weighted, 1, 2), y))
 
 
-def maximize_residuals(params, reference, sums, counts, prior):
-    lower = jnp.linalg.cholesky(params.covariances)
+def maximize_residuals(params, prepared, sums, counts, prior):
+    lower = prepared.lowers
     first, second = divide(sums.first, counts), divide(sums.second, counts)
     inner = second - first[:, :, None] * first[:, None, :]
     means = params.means + contract("kij,kj->ki", lower, first)
@@ -125,8 +124,8 @@ def loosen(params, weights, counts, added):
     """Collapsed components start with a share of the whole covariance instead of their own."""
     whole = gaussian.total_covariance(params.means, params.covariances, weights) / weights.shape[0]
     collapsed = degenerate(params, weights, added) & (counts > 0)
-    whole, _ = positive_definite(whole[None], eps(whole) * diagonal(whole)[None])
-    return dataclasses.replace(params, covariances=jnp.where(collapsed[:, None, None], whole, params.covariances))
+    covariances = jnp.where(collapsed[:, None, None], gaussian.ridged(whole)[None], params.covariances)
+    return dataclasses.replace(params, covariances=covariances)
 
 
 def sample(key, params, labels):

@@ -88,10 +88,10 @@ def base(x, reference):
     return -jnp.log(x).sum(-1)
 
 
-def maximize_moments(params, reference, sums, counts, prior):
+def maximize_moments(params, prepared, sums, counts, prior):
     means, log_means = divide(sums.x, counts), divide(sums.log_x, counts)
     gaps = jnp.log(jnp.where(means > 0, means, 1)) - log_means
-    return finish(params, means * positive(reference)[None], gaps, counts)
+    return finish(params, means * positive(prepared.reference)[None], gaps, counts)
 
 
 def prepare(params, reference):
@@ -117,9 +117,9 @@ def statistics(prepared, x, resp):
     return GammaResiduals((resp * excess).sum(0), (resp * gaps).sum(0))
 
 
-def maximize_residuals(params, reference, sums, counts, prior):
+def maximize_residuals(params, prepared, sums, counts, prior):
     excess, gaps = divide(sums.excess, counts), divide(sums.gap, counts)
-    means = params.concentrations / params.rates * (1 + excess)
+    means = prepared.means * (1 + excess)
     return finish(params, means, gaps - gap(1 + excess, excess), counts)
 
 

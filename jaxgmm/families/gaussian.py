@@ -35,6 +35,7 @@ class Whitened:
     """Parameters prepared for the residual form."""
 
     means: Any  # (k, d)
+    lowers: Any  # L, or σ
     factors: Any  # L⁻ᵀ, or 1/σ
     half_log_dets: Any  # (k,)
     precisions: Any  # (k, d): diagonal of Σ⁻¹
@@ -121,6 +122,12 @@ def total_covariance(means, covariances, weights):
     """Covariance of the whole mixture (d, d), for covariances (k, d, d)."""
     offset = means - product(weights, means)[None]
     return contract("k,kij->ij", weights, covariances) + product((weights[:, None] * offset).T, offset)
+
+
+def ridged(covariance):
+    """A covariance (d, d) that may be singular, with a ridge that rounding does not undo."""
+    d = covariance.shape[0]
+    return covariance * (1 + 10 * d * eps(covariance) * jnp.eye(d, dtype=covariance.dtype))
 
 
 def draw(key, labels, d, dtype):

@@ -74,7 +74,7 @@ def statistics(prepared, x, resp):
     return PoissonSums(product(resp.T, x))
 
 
-def maximize(params, reference, sums, counts, prior):
+def maximize(params, prepared, sums, counts, prior):
     rates = divide(sums.x, counts)
     return Poisson(keep_empty(counts, rates, params.rates)), jnp.zeros_like(rates)
 

@@ -50,17 +50,17 @@ def natural(params, reference):
     )
 
 
-def maximize_moments(params, reference, sums, counts, prior):
+def maximize_moments(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
     variances = (divide(sums.xx[:, 0], counts) - (means**2).sum(-1)) / means.shape[-1]
-    return finish(params, means + reference[None], variances, counts, prior)
+    return finish(params, means + prepared.reference[None], variances, counts, prior)
 
 
 def prepare(params, reference):
     d = params.means.shape[-1]
     half_log_dets = d / 2 * jnp.log(params.covariances)
     deviations = jnp.sqrt(params.covariances)[:, None]
-    return gaussian.Whitened(params.means, 1 / deviations, half_log_dets, d / params.covariances[:, None])
+    return gaussian.Whitened(params.means, deviations, 1 / deviations, half_log_dets, d / params.covariances[:, None])
 
 
 def residuals(prepared, x):
@@ -79,9 +79,9 @@ def statistics(prepared, x, resp):
     return gaussian.Residuals(weighted.sum(0), (weighted * y).sum((0, 2)))
 
 
-def maximize_residuals(params, reference, sums, counts, prior):
+def maximize_residuals(params, prepared, sums, counts, prior):
     first, second = divide(sums.first, counts), divide(sums.second, counts)
-    means = params.means + jnp.sqrt(params.covariances)[:, None] * first
+    means = params.means + prepared.lowers * first
     variances = params.covariances * (second - (first**2).sum(-1)) / means.shape[-1]
     return finish(params, means, variances, counts, prior)
 

@@ -2,7 +2,8 @@
 
     Σ = (Σ_n w x xᵀ - Σ_k n_k μ_k μ_kᵀ) / W,       logits = xᵀ Σ⁻¹ μ_k - ½ μ_kᵀ Σ⁻¹ μ_k - ½ ‖L⁻¹ x‖²
 
-The second moment is that of the whole data, whatever the responsibilities, so a row costs 2d a component rather than d².
+The second moment is that of the whole data, whatever the responsibilities, so a row costs
+2d a component rather than d².
 
 Source: McLachlan and Peel, Finite Mixture Models (2000), section 3.8.1 (homoscedastic components).
 """
@@ -18,7 +19,6 @@ from ..numerics import (
     contract,
     diagonal,
     divide,
-    eps,
     keep_empty,
     positive_definite,
     product,
@@ -54,13 +54,13 @@ class Shared:
 
 
 def shared_whitening(params):
-    factors, half_log_dets = whitening(params.covariances[None])
-    return factors[0], half_log_dets[0]
+    lower, factor, half_log_det = whitening(params.covariances[None])
+    return lower[0], factor[0], half_log_det[0]
 
 
 def prepare_moments(params, reference):
     means = params.means - reference[None]
-    factor, half_log_det = shared_whitening(params)
+    _, factor, half_log_det = shared_whitening(params)
     precision = product(factor, factor.T)
     linear = product(means, precision)
     natural = Natural(
@@ -84,16 +84,16 @@ def statistics_moments(prepared, x, resp):
     return TiedMoments(product(resp.T, z), product((resp.sum(1)[:, None] * z).T, z))
 
 
-def maximize_moments(params, reference, sums, counts, prior):
+def maximize_moments(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
     covariance = divide(sums.xx - product((counts[:, None] * means).T, means), counts.sum())
-    return finish(params, means + reference[None], covariance, counts, prior)
+    return finish(params, means + prepared.natural.reference[None], covariance, counts, prior)
 
 
 def prepare(params, reference):
-    factor, half_log_det = shared_whitening(params)
+    lower, factor, half_log_det = shared_whitening(params)
     half_log_dets = jnp.broadcast_to(half_log_det, params.means.shape[:1])
-    return gaussian.Whitened(params.means, factor, half_log_dets, (factor**2).sum(-1))
+    return gaussian.Whitened(params.means, lower, factor, half_log_dets, (factor**2).sum(-1))
 
 
 def residuals(prepared, x):
@@ -112,8 +112,8 @@ def statistics(prepared, x, resp):
     return gaussian.Residuals(weighted.sum(1), contract("kni,knj->ij", weighted, y))
 
 
-def maximize_residuals(params, reference, sums, counts, prior):
-    lower = jnp.linalg.cholesky(params.covariances)
+def maximize_residuals(params, prepared, sums, counts, prior):
+    lower = prepared.lowers
     first = divide(sums.first, counts)
     inner = divide(sums.second - product((counts[:, None] * first).T, first), counts.sum())
     covariance = product(product(lower, inner), lower.T)
@@ -123,7 +123,7 @@ def maximize_residuals(params, reference, sums, counts, prior):
 def finish(params, means, covariance, counts, prior):
     """Prior, floors and empty components."""
     means = keep_empty(counts, means, params.means)
-    variance = gaussian.spread(means, diagonal(covariance), counts)  # (d,)
+    variance = gaussian.spread(means, diagonal(covariance)[None], counts)  # (d,)
     lift = jnp.broadcast_to(gaussian.lift(variance, prior), variance.shape)
     covariances, held = positive_definite((covariance + with_diagonal(lift))[None], gaussian.floor(variance)[None])
     return Tied(means, covariances[0]), lift + held[0]
@@ -142,9 +142,8 @@ def each(params, added):
 def loosen(params, weights, counts, added):
     """A collapsed covariance starts as a share of the whole one instead."""
     whole = gaussian.total_covariance(params.means, each(params, added)[0], weights) / weights.shape[0]
-    whole, _ = positive_definite(whole[None], eps(whole) * diagonal(whole)[None])
     collapsed = degenerate(params, weights, added).any()
-    return dataclasses.replace(params, covariances=jnp.where(collapsed, whole[0], params.covariances))
+    return dataclasses.replace(params, covariances=jnp.where(collapsed, gaussian.ridged(whole), params.covariances))
 
 
 def sample(key, params, labels):

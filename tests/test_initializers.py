@@ -1,0 +1,177 @@
+"""Where EM starts, seen through `fit` with max_iter=0."""
+
+import itertools
+
+import jax
+import numpy as np
+import oracles
+import pytest
+from families import BY_NAME, CASES, DTYPES, FAMILIES, WEIGHTS, K, N, assert_mixtures_close, read
+
+import jaxgmm
+
+FULL = BY_NAME["full"]
+NAMED = pytest.mark.parametrize("init", ["k-means++", "kmeans", "random"])
+
+
+def start(key, x, k=K, **options):
+    options = {"prior": None, **options}
+    return jaxgmm.fit(key, x, k, max_iter=0, tol=0, **options)
+
+
+def nearest_centre(x, centres):
+    """One-hot responsibilities of the nearest centre, in the frame where every feature has unit variance."""
+    scale = x.std(axis=0)
+    squared = (((x[:, None, :] - centres[None]) / scale) ** 2).sum(axis=2)
+    return np.eye(len(centres))[np.argmin(squared, axis=1)]
+
+
+STARTS = [(case, "k-means++") for case in CASES]
+STARTS += [(BY_NAME[name], init) for name in ("spherical", "categorical", "gamma") for init in ("kmeans", "random")]
+
+
+@pytest.mark.parametrize(("case", "init"), STARTS, ids=str)
+def test_a_start_is_of_distinct_components_and_the_same_in_any_dtype(case, init):
+    x = case.data(np.float32)
+    results = [start(0, rows, family=case.family, init=init) for rows in (x, x.astype(float))]
+    single, double = (read(result.mixture, case.params) for result in results)
+    assert [result.n_iter for result in results] == [0, 0]
+    np.testing.assert_allclose(double[0].sum(), 1, rtol=1e-12)
+    assert np.all(double[0] > 0)
+    assert oracles.all_distinct(double[1][oracles.first_field(case.name)])
+    np.testing.assert_allclose(single[0], double[0], rtol=1e-4)
+    for field, value in double[1].items():
+        np.testing.assert_allclose(single[1][field], value, rtol=1e-3, atol=1e-4 * np.abs(value).max())
+
+
+@NAMED
+@pytest.mark.parametrize("family", ["full", "poisson"])
+def test_heavy_duplicates_still_start_distinct(init, family):
+    """95 % of the rows are one point: K distinct rows exist, so K distinct components start."""
+    rows = np.array([[2.0, 3.0], [4.0, 0.0], [9.0, 1.0]])
+    x = np.concatenate([np.tile(rows[:1], (114, 1)), np.repeat(rows[1:], 3, axis=0)])
+    for seed in range(5):
+        with_ties = start(seed, x, family=family, init=init)
+        centres = read(with_ties.mixture, ["means" if family == "full" else "rates"])[1].popitem()[1]
+        assert min(np.abs(a - b).max() for a, b in itertools.combinations(centres, 2)) > 0.5
+        if family == "full":
+            np.testing.assert_allclose(centres[np.argsort(centres[:, 0])], rows, rtol=0, atol=1e-12)
+
+
+@NAMED
+def test_a_start_depends_on_its_key_alone(init):
+    x = FULL.data()
+    a, b, other = (np.asarray(start(seed, x, init=init).mixture.components.means) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(a, b)
+    assert init == "kmeans" or not np.allclose(a, other)
+    blocks = start(1, x, init=init, block_size=50)
+    np.testing.assert_allclose(blocks.mixture.components.means, a, rtol=1e-9)
+
+
+@NAMED
+def test_rows_of_weight_zero_start_nothing(init):
+    x = np.concatenate([FULL.data()[:90], FULL.data()[90:] + 1e3])
+    w = np.where(np.arange(N) < 90, 1.0, 0.0)
+    for seed in range(5):
+        assert np.abs(start(seed, x, init=init, sample_weight=w).mixture.components.means).max() < 100
+
+
+@NAMED
+def test_draws_follow_the_weights(init):
+    """A row that carries nearly all the weight is where nearly every start begins, with one component."""
+    x = np.arange(N, dtype=float)[:, None]
+    seen = []
+
+    def spy(key, rows, sample_weight, k):
+        seen.append(np.asarray(sample_weight))
+        return rows[:k]
+
+    w = np.where(np.arange(N) == 7, 1e6, 1.0)
+    start(0, x, 2, sample_weight=w, init=spy, family="spherical")
+    np.testing.assert_array_equal(seen[0], w)
+    means = [np.ravel(start(seed, x, 2, init=init, sample_weight=w).mixture.components.means) for seed in range(4)]
+    assert all(np.any(np.abs(m - 7) < 1.5) for m in means)
+
+
+def test_a_start_gives_every_row_to_its_nearest_centre():
+    centres = np.array([[0.0, 0.0, 0.0], [3.0, 1.0, -2.0], [-1.0, 4.0, 2.0]])
+    for name in oracles.GAUSSIAN[:3]:  # one scale for all features in spherical
+        case = BY_NAME[name]
+        x = case.data()
+        expected = oracles.m_step(name, x, nearest_centre(x, centres))
+        order = np.argsort(-expected[0], kind="stable")
+        actual = start(0, x, family=name, init=lambda *_: centres, prior=case.prior)
+        covariances = expected[1]["covariances"] if name == "tied" else expected[1]["covariances"][order]
+        wanted = expected[0][order], {"means": expected[1]["means"][order], "covariances": covariances}
+        assert_mixtures_close(actual.mixture, wanted, case.params, np.float64)
+
+
+def test_kmeans_ends_where_lloyd_stands_still():
+    case = BY_NAME["spherical"]
+    x = case.data()
+    means = np.asarray(start(0, x, family="spherical", init="kmeans").mixture.components.means)
+    squared = ((x[:, None, :] - means[None]) ** 2).sum(axis=2)
+    labels = np.argmin(squared, axis=1)
+    again = np.stack([x[labels == j].mean(axis=0) for j in range(K)])
+    np.testing.assert_allclose(again, means, rtol=1e-6, atol=1e-6)
+
+
+def test_k_means_plus_plus_spreads_its_centres():
+    """Three far clusters, one of them small: plain draws miss it two times in three, k-means++ hardly ever."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 2)) + np.repeat([[0.0], [100.0], [-100.0]], [N // 2, N // 2 - 6, 6], axis=0)
+    hits = [np.asarray(start(seed, x).mixture.components.means).min() < -90 for seed in range(10)]
+    assert sum(hits) == 10
+
+
+def test_a_callable_is_called_once_per_start_with_the_data_as_given():
+    x = (FULL.data() * 10).astype(np.int32)
+    w = np.linspace(1, 2, N)
+    calls = []
+
+    def centres(key, rows, sample_weight, k):
+        calls.append((key, rows, sample_weight, k))
+        assert not isinstance(rows, jax.core.Tracer)
+        return np.asarray(rows[[0, 20, 40]], float) + len(calls)
+
+    start(0, x, init=centres, n_init=3, sample_weight=w)
+    assert len(calls) == 3
+    assert len({tuple(np.ravel(jax.random.key_data(key))) for key, *_ in calls}) == 3
+    for _, rows, sample_weight, k in calls:
+        np.testing.assert_array_equal(rows, x)
+        assert np.asarray(rows).dtype == np.int32 and k == K
+        np.testing.assert_allclose(sample_weight, w)
+
+
+def test_a_callable_works_inside_a_trace():
+    def centres(key, rows, sample_weight, k):
+        return rows[:k]
+
+    x = FULL.data(np.float32)
+    traced = jax.jit(lambda x: jaxgmm.fit(0, x, K, init=centres, max_iter=3, tol=0).log_likelihood)(x)
+    direct = jaxgmm.fit(0, x, K, init=centres, max_iter=3, tol=0).log_likelihood
+    np.testing.assert_allclose(traced, direct, rtol=1e-5)
+
+
+@FAMILIES
+@DTYPES
+def test_a_mixture_is_where_em_starts(case, dtype):
+    mixture = case.mixture(dtype)
+    result = start(0, case.data(dtype), family=case.family, init=mixture, prior=case.prior)
+    assert_mixtures_close(result.mixture, mixture, case.params, dtype)  # in the caller's order
+
+
+@FAMILIES
+@DTYPES
+def test_responsibilities_start_with_their_own_m_step(case, dtype):
+    x, w = case.data(dtype), np.random.default_rng(1).integers(1, 4, N).astype(dtype)
+    resp = np.random.default_rng(2).dirichlet(WEIGHTS, N).astype(dtype)
+    result = start(0, x, family=case.family, init=resp, sample_weight=w, prior=case.prior)
+    assert_mixtures_close(result.mixture, oracles.m_step(case.name, x, resp, w, **case.options), case.params, dtype)
+
+
+def test_every_start_is_reported():
+    result = jaxgmm.fit(0, FULL.data(), K, n_init=4, init="random", max_iter=0, tol=0)
+    assert np.shape(result.restarts) == (4,)
+    assert len(np.unique(result.restarts)) > 1
+    np.testing.assert_allclose(np.max(result.restarts), result.log_likelihood, rtol=1e-9)
