@@ -9,6 +9,7 @@ from .family import Constraint, Family, known, parameters
 from .precision import as_array, compute_dtype
 from .records import GaussianPrior
 
+MOST = 2**31 - 1
 SMALL = 2**17  # rows up to which concrete arrays are padded, so that nearly equal sizes share a program
 
 
@@ -129,9 +130,11 @@ def few_sizes(n: int) -> int:
 
 
 def count(value, name: str, least: int = 1) -> int:
-    """An integer option."""
+    """An integer option. Counters and sizes are int32 on the device."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+    if value > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, got {value}")
     return int(value)
 
 

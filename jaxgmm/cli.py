@@ -132,9 +132,14 @@ def sample(args: argparse.Namespace) -> int:
 
 def info(args: argparse.Namespace) -> int:
     """Say what device, versions and precision there are, or what is in a model."""
+    import jaxgmm
+
     from . import report, storage
 
-    print(report.about_model(*storage.load_with_columns(args.model)) if args.model else report.about_installation())
+    if args.model:
+        print(report.about_model(*storage.load_with_columns(args.model)))
+    else:
+        print(report.about_installation(jaxgmm.__version__))
     return 0
 
 

@@ -97,7 +97,8 @@ def fit(
     family = family_of(family, x)
     key = as_key(key)
     _check_init(init, n_init, k, family, x)
-    problem = load(x, family, k, sample_weight, prior, tol, max_iter, accelerate, block_size)
+    options = tol, max_iter, accelerate, block_size
+    [problem] = load(x, sample_weight, k, [(family, checks.prior_for(prior, family))], *options)
     states = _starts(problem, key, x, k, family, n_init, init, sample_weight, block_size)
     keeps_order = not isinstance(init, str) and not callable(init)
     active = np.ones((1, k), bool)
@@ -129,15 +130,14 @@ def family_of(family, x) -> Family:
     return lookup(family, int(largest) + 1)
 
 
-def load(x, family, k, sample_weight, prior, tol, max_iter, accelerate, block_size) -> Problem:
-    """Check the options and the data, and put the data in their frame."""
+def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> list[Problem]:
+    """Check the options and the data, and frame the data for every model (family, prior); they share one copy."""
     checks.choice(accelerate, "accelerate", ACCELERATIONS)
     checks.number(tol, "tol")
     if not checks.in_trace(max_iter):
         checks.count(max_iter, "max_iter", least=0)
     if block_size is not None:
         block_size = checks.count(block_size, "block_size")
-    prior = checks.prior_for(prior, family)
     n, d = x.shape
     dtype = compute_dtype(x)
     weight = checks.weights(sample_weight, n, dtype)
@@ -145,14 +145,17 @@ def load(x, family, k, sample_weight, prior, tol, max_iter, accelerate, block_si
         raise ValueError(f"n_components={k} needs at least as many rows, got {n}: ask for fewer components")
     if not checks.in_trace(weight):
         checks.weight_values(weight, k)
-    padded_x, padded_weight = checks.padded(x, weight)
-    block = min(block_size or restarts.block_rows(padded_x.shape[0], 4 * d, dtype.itemsize), padded_x.shape[0])
-    rows, measured = restarts.measure(padded_x, padded_weight, family, str(dtype), block)
-    if not checks.in_trace(measured):
-        checks.row_values(x, family, measured)
-    prior = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), prior)
+    held_x, held_weight = map(jnp.asarray, checks.padded(x, weight))
+    block = min(block_size or restarts.block_rows(held_x.shape[0], 4 * d, dtype.itemsize), held_x.shape[0])
     limits = Limits(jnp.asarray(tol, dtype), jnp.asarray(max_iter, jnp.int32))
-    return Problem(rows, measured, enter_prior(prior, rows.frame), limits)
+    problems = []
+    for family, prior in models:
+        rows, measured = restarts.measure(held_x, held_weight, family, str(dtype), block)
+        if not checks.in_trace(measured):
+            checks.row_values(x, family, measured)
+        prior = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), prior)
+        problems.append(Problem(rows, measured, enter_prior(prior, rows.frame), limits))
+    return problems
 
 
 def keys_of(key, n_init: int):

@@ -244,8 +244,12 @@ def as_key(key):
         except (TypeError, ValueError):
             key = f"an array of shape {key.shape} and dtype {key.dtype}"
     elif isinstance(key, (int, np.integer, jax.Array, np.ndarray)) and not isinstance(key, bool):
-        return jax.random.key(key, impl="threefry2x32")
-    raise ValueError(f"key must be a JAX key, as of jax.random.key(0), or an integer seed, got {key!r}")
+        try:
+            with jax.enable_x64(True):  # all 64 bits of a seed, in either precision
+                return jax.random.key(key, impl="threefry2x32")
+        except OverflowError:
+            key = f"{key}, which is beyond 64 bits"
+    raise ValueError(f"key must be a JAX key, as of jax.random.key(0), or an integer seed, got {key}")
 
 
 def _kind(key):

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterable, Sequence
 
 import jax
+import jaxlib
 import numpy as np
 
 from .checks import n_features
@@ -47,16 +48,12 @@ def about_model(mixture: Mixture, columns: Sequence[str] | None) -> str:
     return f"{size}, {n_parameters(mixture)} free parameters, {dtype(mixture)}\n\n{describe(mixture, columns)}"
 
 
-def about_installation() -> str:
-    """Device, versions and precision."""
-    import jaxlib
-
-    import jaxgmm
-
+def about_installation(version: str) -> str:
+    """Device, versions (that of jaxgmm is given) and precision."""
     cache = jax.config.jax_compilation_cache_dir
     return "\n".join(
         [
-            f"jaxgmm     {jaxgmm.__version__}",
+            f"jaxgmm     {version}",
             f"jax        {jax.__version__}, jaxlib {jaxlib.__version__}, numpy {np.__version__}",
             f"python     {platform.python_version()}, {platform.system()} {platform.machine()}",
             f"device     {device()}" + (f", {jax.device_count()} of them" if jax.device_count() > 1 else ""),

@@ -72,13 +72,11 @@ def select(
     n_init = checks.count(n_init, "n_init")
     families = [family_of(family, x) for family in families]
     key = as_key(key)
-    for family in families:
-        checks.prior_for(prior if _located(family) else None, family)
+    models = [(family, checks.prior_for(prior if _located(family) else None, family)) for family in families]
+    problems = load(x, sample_weight, max(ks), models, tol, max_iter, accelerate, block_size)
 
     table, results = [], []
-    for family in families:
-        family_prior = prior if _located(family) else None
-        problem = load(x, family, max(ks), sample_weight, family_prior, tol, max_iter, accelerate, block_size)
+    for family, problem in zip(families, problems, strict=True):
         active = np.arange(max(ks)) < np.array(ks)[:, None]  # (m, k)
         rows = restarts.in_block(problem.rows, family.moments, active.size, n_init, block_size)
         states = restarts.begin(rows, family, init, max(ks), keys_of(key, n_init), active, problem.prior)
