@@ -49,7 +49,7 @@ def certainty(rows, mixture):
         logits = joint(mixture, x)
         log_density, resp = em.normalise(logits, mixture.log_weights)
         possible = log_density > -jnp.inf
-        log_best = jnp.where(possible, logits.max(1) - jnp.where(possible, log_density, 0), jnp.log(resp.max(1)))
+        log_best = jnp.where(possible, logits.max(0) - jnp.where(possible, log_density, 0), jnp.log(resp.max(0)))
         return (jnp.where(weight > 0, weight, 0) * log_best).sum()
 
     return total(rows, block)

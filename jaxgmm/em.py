@@ -24,36 +24,37 @@ LOSS_LIMIT = 1e-4  # relative rounding of a variance, or nats a row, at which th
 
 
 def normalise(logits, log_weights):
-    """Log density of every row (n,), and responsibilities (n, k), from joint log-probabilities (n, k).
+    """Log density of every row (b,), and responsibilities (k, b), from joint log-probabilities (k, b).
 
     A row that is impossible under every component has log density -inf and responsibilities equal to the weights.
     """
-    top = jax.lax.stop_gradient(logits.max(axis=1, keepdims=True))
+    top = jax.lax.stop_gradient(logits.max(axis=0, keepdims=True))
     impossible = top == -jnp.inf
     top = jnp.where(impossible, 0, top)
-    scaled = jnp.exp(jnp.where(impossible, log_weights[None], logits - top))
-    total = scaled.sum(axis=1, keepdims=True)
+    scaled = jnp.exp(jnp.where(impossible, log_weights[:, None], logits - top))
+    total = scaled.sum(axis=0, keepdims=True)
     log_density = jnp.where(impossible, -jnp.inf, top + jnp.log(total))
-    return log_density[:, 0], scaled / total
+    return log_density[0], scaled / total
 
 
 def expect(form, prepared, log_weights, inside, x, weight) -> Statistics:
-    """E-step of a block of rows x (b, d) with weight (b,); ``inside`` is the support, or None where it is known."""
-    logits = form.log_prob(prepared, x) + log_weights[None]  # (b, k)
+    """E-step of a block of rows x (d, b) with weight (b,); ``inside`` is the support, or None where it is known."""
+    seen = form.view(prepared, x)
+    logits = form.log_prob(prepared, seen) + log_weights[:, None]  # (k, b)
     if inside is not None:
         logits = supported(logits, inside, x)
     log_density, resp = normalise(logits, log_weights)
     terms = jnp.where(weight > 0, weight * log_density, 0 * weight)
-    weighted = resp * weight[:, None]
-    sums = form.statistics(prepared, x, weighted)
-    rounding = jnp.abs(terms).sum() + x.shape[1] * weight.sum()
-    return Statistics(terms.sum(), rounding, weight.sum(), weighted.sum(0), sums)
+    weighted = resp * weight[None]
+    sums = form.statistics(prepared, seen, weighted)
+    rounding = jnp.abs(terms).sum() + x.shape[0] * weight.sum()
+    return Statistics(terms.sum(), rounding, weight.sum(), weighted.sum(1), sums)
 
 
 def supported(logits, inside, x):
-    """The logits (b, k), -inf for rows outside the support, NaN for rows with NaN."""
-    logits = jnp.where(inside(x).all(-1, keepdims=True), logits, -jnp.inf)
-    return jnp.where(jnp.isnan(x).any(-1, keepdims=True), jnp.nan, logits)
+    """The logits (k, b), -inf for rows outside the support, NaN for rows with NaN."""
+    logits = jnp.where(inside(x).all(0, keepdims=True), logits, -jnp.inf)
+    return jnp.where(jnp.isnan(x).any(0, keepdims=True), jnp.nan, logits)
 
 
 def shifted(statistics: Statistics, offset) -> Statistics:

@@ -3,13 +3,15 @@
 A family is a record of module-level functions, not a pytree. It is equal, hashed, copied and pickled by its fields, so
 a copy is the same static argument of a compiled function. Numbers never live in it.
 
-A *form* is one way to do EM with the family. It has five functions, all of a block of rows x (n, d):
+A block of rows is x (d, b), features by rows: every sum over features or components runs along whole vectors, and the
+lanes of a ``vmap`` lead. A *form* is one way to do EM with the family, in six functions:
 
-    prepare(params, reference)                     -> prepared     everything that depends on parameters alone
-    log_prob(prepared, x)                          -> (n, k)       log densities, up to ``base`` of the form
-    statistics(prepared, x, resp)                  -> sums         additive over rows
+    prepare(params, reference)                      -> prepared     everything that depends on parameters alone
+    view(prepared, x)                               -> seen         what both steps look at: features, or residuals
+    log_prob(prepared, seen)                        -> (k, b)       log densities, up to ``base`` of the form
+    statistics(prepared, seen, resp (k, b))         -> sums         additive over rows
     maximize(params, prepared, sums, counts, prior) -> params, added
-    loss(prepared)                                 -> ()           rounding of this form in units of eps
+    loss(prepared)                                  -> ()           rounding of this form in units of eps
 
 ``reference`` (d,) is what moments are taken about: the mean of the data in `fit`, of the mixture in `e_step`.
 ``added`` is what the prior and the floors put into the parameters (the family's own array): `degenerate` reads it.
@@ -88,13 +90,13 @@ class Family:
         support: the values its features can take.
         accurate: the form that is right wherever the dtype allows; its log_prob is the full log density.
         moments: the fast form; the same object where there is only one.
-        around: ``(centres (k, p), x (1, d)) -> params``: parameters that the first statistics are taken under.
+        around: ``(centres (k, p), d) -> params``: parameters that the first statistics are taken under.
         centre: ``(params, weights) -> (d,)``: mean of the mixture.
         loosen: ``(params, weights, counts, added) -> params``: a start freed from boundaries EM could never leave.
         sample: ``(key, params, labels (n,)) -> (n, d)``.
         degenerate: ``(params, weights, added) -> (k,)`` bool: components that prior or floors hold up.
-        base: ``(x, reference) -> (n,)``: what ``moments.log_prob`` leaves out of the log density.
-        points: ``x -> (n, p)``: where initialisers measure distance.
+        base: ``(x, reference) -> (b,)``: what ``moments.log_prob`` leaves out of the log density.
+        points: ``x -> (p, b)``: where initialisers measure distance.
         scaling: how `fit` frames the data: "feature", "common", "ratio" (no shift) or None.
         slack: ``(prepared, added, counts) -> ()``: how far the prior can make the log-likelihood fall in one step.
         n_categories: for families that have such a number.
@@ -110,7 +112,7 @@ class Family:
     loosen: Callable
     sample: Callable
     degenerate: Callable
-    base: Callable = lambda x, reference: jnp.zeros(x.shape[0], x.dtype)
+    base: Callable = lambda x, reference: jnp.zeros(x.shape[1], x.dtype)
     points: Callable = lambda x: x
     scaling: str | None = None
     slack: Callable = lambda prepared, added, counts: jnp.zeros((), counts.dtype)
@@ -139,6 +141,7 @@ class ResidualForm:
     """
 
     prepare: Callable
+    view: Callable
     log_prob: Callable
     statistics: Callable
     sums: type
@@ -154,9 +157,9 @@ class ResidualForm:
 
 @record
 class Natural:
-    """An exponential family's parameters, prepared: logits = phi(x - or / reference) @ theta + bias."""
+    """An exponential family's parameters, prepared: logits = theta @ phi(x - or / reference) + bias."""
 
-    theta: Any  # (f, k)
+    theta: Any  # (k, f)
     bias: Any  # (k,)
     reference: Any  # (d,)
     loss: Any  # ()
@@ -167,11 +170,11 @@ class Natural:
 class ExponentialForm:
     """The form of an exponential family: both halves of EM are a matrix product with the same features.
 
-        logits = phi(x) @ theta + bias          (n, f) @ (f, k)
-        sums   = respᵀ @ phi(x)                 (k, n) @ (n, f)
+        logits = theta @ phi(x) + bias          (k, f) @ (f, b)
+        sums   = resp @ phi(x)ᵀ                 (k, b) @ (b, f)
 
     Args:
-        features: ``(x, reference) -> tuple of blocks (n, f_i)``.
+        features: ``(x, reference) -> tuple of blocks (f_i, b)``.
         natural: ``(params, reference) -> Natural``.
         sums: the record class of the statistics, one field (k, f_i) a block, in order.
         maximize: as in the module's docstring.
@@ -187,29 +190,29 @@ class ExponentialForm:
     def prepare(self, params, reference):
         return self.natural(params, reference)
 
-    def log_prob(self, prepared, x):
-        logits = product(self._phi(prepared, x), prepared.theta) + prepared.bias[None]
+    def view(self, prepared, x):
+        blocks = self.features(x, prepared.reference)
+        return blocks[0] if len(blocks) == 1 else jnp.concatenate(blocks)
+
+    def log_prob(self, prepared, phi):
+        logits = product(prepared.theta, phi) + prepared.bias[:, None]
         return jnp.where(logits < LOG_ZERO / 2, -jnp.inf, logits)
 
-    def statistics(self, prepared, x, resp):
-        widths = [block.shape[1] for block in jax.eval_shape(self.features, x, prepared.reference)]
-        totals = product(resp.T, self._phi(prepared, x))  # (k, f)
+    def statistics(self, prepared, phi, resp):
+        widths = self._widths(prepared.reference.shape[0])
         ends = [sum(widths[: i + 1]) for i in range(len(widths))]
-        return self.sums(*jnp.split(totals, ends[:-1], axis=1))
+        return self.sums(*jnp.split(product(resp, phi.T), ends[:-1], axis=1))  # (k, f)
 
     def loss(self, prepared):
         return prepared.loss
 
     def width(self, d, k):
         """Numbers in memory per row of a block."""
-        return len(jax.eval_shape(self._row_features, jax.ShapeDtypeStruct((1, d), jnp.float32))) + 2 * k
+        return sum(self._widths(d)) + 2 * k
 
-    def _phi(self, prepared, x):
-        blocks = self.features(x, prepared.reference)
-        return blocks[0] if len(blocks) == 1 else jnp.concatenate(blocks, axis=1)
-
-    def _row_features(self, x):
-        return jnp.concatenate(self.features(x, jnp.ones_like(x[0])), axis=1)[0]
+    def _widths(self, d):
+        row = jax.ShapeDtypeStruct((d, 1), jnp.float32), jax.ShapeDtypeStruct((d,), jnp.float32)
+        return [block.shape[0] for block in jax.eval_shape(self.features, *row)]
 
 
 def exponential_family(

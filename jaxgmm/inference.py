@@ -19,6 +19,7 @@ from .initializers import threefry
 from .precision import compute_dtype, in_precision_of
 from .records import GaussianPrior, Mixture, Statistics
 
+MASK = 2**32 - 1
 SCORED_TOGETHER = 2**16  # rows a call of the compiled function
 
 
@@ -121,12 +122,17 @@ def _maximise(mixture, statistics, prior, form):
 
 
 def joint(mixture: Mixture, x):
-    """log π_k + log p_k(x) of a block of rows, -inf outside the support. (b, d) -> (b, k)."""
+    """log π_k + log p_k(x) of a block of rows, -inf outside the support. (d, b) -> (k, b)."""
     family = mixture.family
     form = family.accurate
     reference = family.centre(mixture.components, jnp.exp(mixture.log_weights))
-    logits = form.log_prob(form.prepare(mixture.components, reference), x) + mixture.log_weights[None]
+    prepared = form.prepare(mixture.components, reference)
+    logits = form.log_prob(prepared, form.view(prepared, x)) + mixture.log_weights[:, None]
     return em.supported(logits, family.support.contains, x)
+
+
+def _joint(mixture, x):
+    return joint(mixture, x).T
 
 
 def _log_prob(mixture, x):
@@ -134,13 +140,13 @@ def _log_prob(mixture, x):
 
 
 def _responsibilities(mixture, x):
-    return em.normalise(joint(mixture, x), mixture.log_weights)[1]
+    return em.normalise(joint(mixture, x), mixture.log_weights)[1].T
 
 
 def _predict(mixture, x):
     logits = joint(mixture, x)
-    impossible = (logits == -jnp.inf).all(-1, keepdims=True)
-    return jnp.argmax(jnp.where(impossible, mixture.log_weights[None], logits), axis=-1).astype(jnp.int32)
+    impossible = (logits == -jnp.inf).all(0, keepdims=True)
+    return jnp.argmax(jnp.where(impossible, mixture.log_weights[:, None], logits), axis=0).astype(jnp.int32)
 
 
 @functools.partial(jax.jit, static_argnames=("function",))
@@ -184,7 +190,7 @@ def joint_log_prob(mixture: Mixture, x) -> jax.Array:
     Raises:
         ValueError: x is not (n, d) with the mixture's d.
     """
-    return _by_rows(joint, mixture, x)
+    return _by_rows(_joint, mixture, x)
 
 
 @in_precision_of("x")
@@ -243,12 +249,12 @@ def as_key(key):
             return threefry(key)
         except (TypeError, ValueError):
             key = f"an array of shape {key.shape} and dtype {key.dtype}"
-    elif isinstance(key, (int, np.integer, jax.Array, np.ndarray)) and not isinstance(key, bool):
-        try:
-            with jax.enable_x64(True):  # all 64 bits of a seed, in either precision
-                return jax.random.key(key, impl="threefry2x32")
-        except OverflowError:
-            key = f"{key}, which is beyond 64 bits"
+    elif isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+        if -(2**63) <= key < 2**63:  # all 64 bits in either precision: what jax.random.key gives where x64 is on
+            return jax.random.wrap_key_data(np.array([key >> 32 & MASK, key & MASK], np.uint32), impl="threefry2x32")
+        key = f"{key}, which is beyond 64 bits"
+    elif isinstance(key, (jax.Array, np.ndarray)):
+        return jax.random.key(key, impl="threefry2x32")
     raise ValueError(f"key must be a JAX key, as of jax.random.key(0), or an integer seed, got {key}")
 
 

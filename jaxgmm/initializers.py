@@ -1,7 +1,7 @@
 """Where EM starts: k centres among the points of the data, on the device, weighted.
 
-Every initialiser is ``(key, rows, points, k) -> centres (k, p)``; ``points`` maps framed rows (b, d) to the points
-(b, p) in which distance is measured. A draw belongs to its row: blocks, padding and dtype do not change it.
+Every initialiser is ``(key, rows, points, k) -> centres (k, p)``; ``points`` maps framed rows (d, b) to the points
+(p, b) in which distance is measured. A draw belongs to its row: blocks, padding and dtype do not change it.
 
 Source: Arthur and Vassilvitskii (2007) for k-means++; Lloyd (1982).
 """
@@ -52,8 +52,8 @@ def lloyd(rows: Rows, points, centres, active):
 
         def assign(x, weight):
             p = points(x)
-            resp = nearest(p, old, active) * weight[:, None]
-            return resp.sum(0), product(resp.T, p)
+            resp = nearest(p, old, active) * weight[None]
+            return resp.sum(1), product(resp, p.T)
 
         counts, sums = total(rows, assign)
         new = jnp.where(counts[:, None] > 0, divide(sums, counts), old)
@@ -64,10 +64,10 @@ def lloyd(rows: Rows, points, centres, active):
 
 
 def nearest(p, centres, active):
-    """One-hot (b, k) of the nearest active centre of every point (b, p); ties go to the lowest index."""
-    distance = ((p[:, None, :] - centres[None]) ** 2).sum(-1)
-    index = jnp.argmin(jnp.where(active[None], distance, jnp.inf), axis=1)
-    return (index[:, None] == jnp.arange(centres.shape[0])[None]).astype(p.dtype)
+    """One-hot (k, b) of the nearest active centre of every point (p, b); ties go to the lowest index."""
+    distance = ((p[None] - centres[:, :, None]) ** 2).sum(1)
+    index = jnp.argmin(jnp.where(active[:, None], distance, jnp.inf), axis=0)
+    return (index[None] == jnp.arange(centres.shape[0])[:, None]).astype(p.dtype)
 
 
 def _sequence(key, rows, points, k, preference):
@@ -88,7 +88,7 @@ def _sequence(key, rows, points, k, preference):
             start = rows.start(block).astype(jnp.int32)
             x, weight = rows.take(block)
             old = jax.lax.dynamic_slice_in_dim(distance, start, rows.block)
-            new = jnp.where(i == 0, old, jnp.minimum(old, ((points(x) - last[None]) ** 2).sum(-1)))
+            new = jnp.where(i == 0, old, jnp.minimum(old, ((points(x) - last[:, None]) ** 2).sum(0)))
             distance = jax.lax.dynamic_update_slice_in_dim(distance, new, start, 0)
             noisy = jnp.log(weight).astype(jnp.float32) + row_noise(noise_key, start + jnp.arange(rows.block))
             preferred = jnp.where(i == 0, noisy, noisy + preference(new).astype(jnp.float32))
@@ -96,10 +96,10 @@ def _sequence(key, rows, points, k, preference):
 
         distance, wanted, any_row = jax.lax.fori_loop(0, rows.n_blocks, look, (distance, nowhere, nowhere))
         row = jnp.where(wanted[0] > -jnp.inf, wanted[1], any_row[1])  # where no distinct row is left
-        centre = points(rows.framed(jax.lax.dynamic_slice_in_dim(rows.x, row, 1)))[0]  # (p,)
+        centre = points(rows.framed(jax.lax.dynamic_slice_in_dim(rows.x, row, 1)))[:, 0]  # (p,)
         return centres.at[i].set(centre), distance
 
-    start = jnp.zeros((k, first.shape[1]), first.dtype), jnp.full(rows.x.shape[0], jnp.inf, first.dtype)
+    start = jnp.zeros((k, first.shape[0]), first.dtype), jnp.full(rows.x.shape[0], jnp.inf, first.dtype)
     return jax.lax.fori_loop(0, k, draw, start)[0]
 
 

@@ -42,9 +42,9 @@ def keep_empty(counts, new, old):
 
 
 def pairs(x):
-    """Products x_i x_j, i <= j, of every row. (n, d) -> (n, d(d+1)/2)."""
-    i, j = np.triu_indices(x.shape[-1])
-    return x[..., i] * x[..., j]
+    """Products x_i x_j, i <= j, of every row of a block. (d, b) -> (d(d+1)/2, b)."""
+    i, j = np.triu_indices(x.shape[0])
+    return x[i] * x[j]
 
 
 def pack(matrix):
@@ -74,7 +74,7 @@ def with_diagonal(values):
 
 
 def whitening(covariances):
-    """Triangular factors L of Σ = L Lᵀ, their inverses W = L⁻ᵀ, and ½ log|Σ|. (k, d, d) -> 2 × (k, d, d), (k,).
+    """Triangular factors L of Σ = L Lᵀ, their inverses, and ½ log|Σ|. (k, d, d) -> 2 × (k, d, d), (k,).
 
     Factor once and pass the results on: on CPU jax 0.10.2 deadlocks where two factorisations or solves that do not
     depend on each other meet in one program (each waits in ParallelBatchMap for a thread that the other holds).
@@ -82,7 +82,7 @@ def whitening(covariances):
     lower = jnp.linalg.cholesky(covariances)
     identity = jnp.broadcast_to(jnp.eye(lower.shape[-1], dtype=lower.dtype), lower.shape)
     inverse = jax.lax.linalg.triangular_solve(lower, identity, left_side=True, lower=True)
-    return lower, jnp.swapaxes(inverse, -1, -2), jnp.log(diagonal(lower)).sum(-1)
+    return lower, inverse, jnp.log(diagonal(lower)).sum(-1)
 
 
 def positive_definite(covariances, floor):

@@ -40,16 +40,16 @@ def measure(x, weight, family: Family, dtype: str, block: int) -> tuple[Rows, Me
     """The data in their frame, and facts about them. Three passes, nothing of size n is made."""
     weight = weight.astype(dtype)
     raw = Rows(x, weight, unit_frame(x.shape[1], dtype), block, dtype)
-    pilot = raw.framed(x[:1])[0]  # sums about a row, not about 0: a large offset costs no digits
+    pilot = raw.framed(x[:1])[:, 0]  # sums about a row, not about 0: a large offset costs no digits
 
     def first(x, weight):
         contained = family.support.contains(x) | ~jnp.isfinite(x)
-        bad = (~jnp.isfinite(x)).any(1).sum(dtype=jnp.int32), (~contained).any(1).sum(dtype=jnp.int32)
-        return *bad, weight.sum(), product(weight, x - pilot[None])
+        bad = (~jnp.isfinite(x)).any(0).sum(dtype=jnp.int32), (~contained).any(0).sum(dtype=jnp.int32)
+        return *bad, weight.sum(), product(x - pilot[:, None], weight)
 
     not_finite, outside, whole, sums = total(raw, first)
     mean = pilot + sums / jnp.where(whole > 0, whole, 1)
-    squares = total(raw, lambda x, weight: product(weight, (x - mean[None]) ** 2))
+    squares = total(raw, lambda x, weight: product((x - mean[:, None]) ** 2, weight))
     frame = frame_of(family.scaling, mean, squares / jnp.where(whole > 0, whole, 1))
     rows = dataclasses.replace(raw, frame=frame)
 
@@ -98,7 +98,7 @@ def in_groups(function, lanes, together: int):
 @functools.partial(jax.jit, static_argnames=("family",))
 def begin_at(rows: Rows, family: Family, centres, active, prior) -> em.State:
     """First states (1, r) from centres (r, k, d) in the data's own units."""
-    points = jax.vmap(lambda each: family.points(rows.framed(each)))(centres)
+    points = jax.vmap(lambda each: family.points(rows.framed(each)).T)(centres)
     return jax.vmap(lambda start: from_centres(rows, family, start, active, prior))(points)
 
 
@@ -114,8 +114,8 @@ def from_centres(rows: Rows, family: Family, centres, active, prior) -> em.State
 @functools.partial(jax.jit, static_argnames=("family",))
 def begin_with(rows: Rows, family: Family, resp, prior) -> em.State:
     """First state from responsibilities (n, k)."""
-    start = jnp.zeros((resp.shape[1], family.points(rows.framed(rows.x[:1])).shape[1]), rows.dtype)
-    return first_state(rows, family, start, prior, lambda x, resp: resp.astype(x.dtype), resp)
+    start = jnp.zeros((resp.shape[1], family.points(rows.framed(rows.x[:1])).shape[0]), rows.dtype)
+    return first_state(rows, family, start, prior, lambda x, resp: resp.T.astype(x.dtype), resp)
 
 
 @functools.partial(jax.jit, static_argnames=("family",))
@@ -133,15 +133,16 @@ def begin_from(rows: Rows, family: Family, mixture: Mixture) -> em.State:
 
 
 def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *columns) -> em.State:
-    """First state from ``responsibilities(x, *columns) -> (b, k)``; boundaries that EM cannot leave are loosened."""
+    """First state from ``responsibilities(x, *columns) -> (k, b)``; boundaries that EM cannot leave are loosened."""
     form = family.moments
-    params = family.around(centres, rows.x[:1])
+    params = family.around(centres, rows.x.shape[1])
     prepared = form.prepare(params, rows.frame.reference)
 
     def summarise(x, weight, *columns):
-        resp = responsibilities(x, *columns) * weight[:, None]
+        resp = responsibilities(x, *columns) * weight[None]
         zero = jnp.zeros((), x.dtype)
-        return Statistics(zero, zero, weight.sum(), resp.sum(0), form.statistics(prepared, x, resp))
+        sums = form.statistics(prepared, form.view(prepared, x), resp)
+        return Statistics(zero, zero, weight.sum(), resp.sum(1), sums)
 
     statistics = total(rows, summarise, *columns)
     anything = Mixture(jnp.zeros_like(statistics.counts), params, family)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import jax
+import pytest
 
 
 def keep_compiled_programs():
@@ -24,3 +25,10 @@ def pytest_configure(config):
     keep_compiled_programs()
     if "error" not in config.getini("filterwarnings"):
         config.addinivalue_line("filterwarnings", "error")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """Thousands of programs in one process exhaust the memory maps that Linux grants it, and the compiler crashes."""
+    yield
+    jax.clear_caches()

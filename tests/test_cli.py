@@ -150,11 +150,11 @@ def test_counts_are_fitted_by_the_families_of_counts(capsys, tmp_path):
 
 
 def test_a_best_fit_that_did_not_converge_is_code_3_a_warning_line_and_still_a_model(capsys, data, tmp_path):
-    argv = ["fit", data, "--components", "2", "--family", "full", "--restarts", "1", "--max-iter", "1"]
+    argv = ["fit", data, "--components", "3", "--family", "full", "--restarts", "1", "--max-iter", "1"]
     assert main([*argv, "--output", str(tmp_path / "m.npz")]) == 3
     out, err = capsys.readouterr()
     assert err.startswith("jaxgmm: warning: ") and err.count("\n") == 1 and "max_iter" in out
-    assert jaxgmm.load(tmp_path / "m.npz").n_components == 2
+    assert jaxgmm.load(tmp_path / "m.npz").n_components == 3
     assert main([*argv, "--tol", "0"]) == 0
     assert capsys.readouterr().err == ""
 

@@ -38,7 +38,7 @@ class Rows:
         return jnp.minimum(i * self.block, self.x.shape[0] - self.block)
 
     def take(self, i, *columns):
-        """Rows, weights and further columns (n, ...) of block i; rows that an earlier block held have weight 0."""
+        """Rows (d, b), weights (b,) and columns (b, ...) of block i; rows that an earlier block held weigh 0."""
         start = self.start(i)
         columns = [jax.lax.dynamic_slice_in_dim(column, start, self.block) for column in columns]
         x = jax.lax.dynamic_slice_in_dim(self.x, start, self.block)
@@ -47,7 +47,8 @@ class Rows:
         return self.framed(x), jnp.where(fresh, weight, 0), *columns
 
     def framed(self, x):
-        return (x.astype(self.dtype) - self.frame.shift[None]) * self.frame.inverse[None]
+        """Rows (b, d) as a block (d, b) in the frame."""
+        return (x.T.astype(self.dtype) - self.frame.shift[:, None]) * self.frame.inverse[:, None]
 
 
 def block_rows(n: int, width: int, itemsize: int) -> int:
@@ -75,7 +76,7 @@ def total(rows: Rows, summarise, *columns):
 
 
 def each(rows: Rows, function):
-    """``function(x, weight) -> (block, ...)`` of every block, put together to (n, ...)."""
+    """``function(x, weight) -> (b, ...)`` of every block, put together to (n, ...)."""
     if rows.n_blocks == 1:
         return function(*rows.take(0))
     shape = jax.eval_shape(function, *rows.take(0))

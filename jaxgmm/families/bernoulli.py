@@ -37,7 +37,7 @@ def features(x, reference):
 
 
 def natural(params, reference):
-    theta = jnp.concatenate([safe_log(params.probs), safe_log(1 - params.probs)], axis=1).T
+    theta = jnp.concatenate([safe_log(params.probs), safe_log(1 - params.probs)], axis=1)
     k = params.probs.shape[0]
     return Natural(theta, jnp.zeros(k, theta.dtype), reference, loss=jnp.zeros((), theta.dtype))
 
@@ -48,7 +48,7 @@ def maximize(params, prepared, sums, counts, prior):
     return Bernoulli(keep_empty(counts, probs, params.probs)), jnp.zeros_like(probs)
 
 
-def around(centres, x):
+def around(centres, d):
     return Bernoulli(jnp.full_like(centres, 0.5))
 
 

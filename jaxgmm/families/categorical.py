@@ -31,14 +31,14 @@ class CategoricalCounts:
 
 
 def one_hot(x, n_categories):
-    """(n, d) -> (n, d·c); codes outside the support are all zeros."""
-    codes = x[:, :, None] == jnp.arange(n_categories, dtype=x.dtype)[None, None]
-    return codes.astype(x.dtype).reshape(x.shape[0], -1)
+    """(d, b) -> (d·c, b); codes outside the support are all zeros."""
+    codes = x[:, None, :] == jnp.arange(n_categories, dtype=x.dtype)[None, :, None]
+    return codes.astype(x.dtype).reshape(-1, x.shape[1])
 
 
 def natural(params, reference):
-    theta = safe_log(params.probs).reshape(params.probs.shape[0], -1).T
-    return Natural(theta, jnp.zeros_like(theta[0]), reference, loss=jnp.zeros((), theta.dtype))
+    theta = safe_log(params.probs).reshape(params.probs.shape[0], -1)
+    return Natural(theta, jnp.zeros_like(theta[:, 0]), reference, loss=jnp.zeros((), theta.dtype))
 
 
 def maximize(params, prepared, sums, counts, prior):
@@ -48,8 +48,8 @@ def maximize(params, prepared, sums, counts, prior):
     return Categorical(keep_empty(counts, probs, params.probs)), jnp.zeros_like(probs)
 
 
-def around(centres, x):
-    probs = centres.reshape(centres.shape[0], x.shape[1], -1)
+def around(centres, d):
+    probs = centres.reshape(centres.shape[0], d, -1)
     return Categorical(jnp.full_like(probs, 1 / probs.shape[-1]))
 
 

@@ -33,7 +33,7 @@ class DiagonalMoments:
 
 
 def features(x, reference):
-    z = x - reference[None]
+    z = x - reference[:, None]
     return z, z * z
 
 
@@ -41,7 +41,7 @@ def natural(params, reference):
     means, precisions = params.means - reference[None], 1 / params.covariances
     linear = means * precisions
     return Natural(
-        theta=jnp.concatenate([linear, -0.5 * precisions], axis=1).T,
+        theta=jnp.concatenate([linear, -0.5 * precisions], axis=1),
         bias=-0.5 * (linear * means + jnp.log(params.covariances) + LOG_2PI).sum(-1),
         reference=reference,
         loss=(1 + means**2 * precisions).max(),
@@ -60,20 +60,9 @@ def prepare(params, reference):
     return gaussian.Whitened(params.means, deviations, 1 / deviations, half_log_dets, 1 / params.covariances)
 
 
-def residuals(prepared, x):
-    """y = (x - μ) / σ of every component, (n, k, d)."""
-    return (x[:, None, :] - prepared.means[None]) * prepared.factors[None]
-
-
-def log_prob(prepared, x):
-    distance = (residuals(prepared, x) ** 2).sum(-1)  # (n, k)
-    return -0.5 * distance - prepared.half_log_dets[None] - x.shape[-1] / 2 * LOG_2PI
-
-
-def statistics(prepared, x, resp):
-    y = residuals(prepared, x)
-    weighted = resp[:, :, None] * y
-    return gaussian.Residuals(weighted.sum(0), (weighted * y).sum(0))
+def statistics(prepared, y, resp):
+    weighted = resp[:, None, :] * y  # (k, d, b)
+    return gaussian.Residuals(weighted.sum(-1), (weighted * y).sum(-1))
 
 
 def maximize_residuals(params, prepared, sums, counts, prior):
@@ -90,7 +79,7 @@ def finish(params, means, variances, counts, prior):
     return kept, keep_empty(counts, new - variances, 0 * new)
 
 
-def around(centres, x):
+def around(centres, d):
     return Diagonal(centres, jnp.ones_like(centres))
 
 
@@ -115,7 +104,9 @@ DIAGONAL = Family(
     name="diag",
     parameters=Diagonal,
     support=gaussian.REAL_LINE,
-    accurate=ResidualForm(prepare, log_prob, statistics, gaussian.Residuals, maximize_residuals),
+    accurate=ResidualForm(
+        prepare, gaussian.scaled_residuals, gaussian.log_prob, statistics, gaussian.Residuals, maximize_residuals
+    ),
     moments=ExponentialForm(features, natural, DiagonalMoments, maximize_moments),
     around=around,
     centre=gaussian.centre,

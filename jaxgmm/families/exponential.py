@@ -35,7 +35,7 @@ def features(x, reference):
 
 def natural(params, reference):
     rates = params.rates
-    return Natural(-rates.T, jnp.log(rates).sum(-1), reference, loss=jnp.zeros((), rates.dtype))
+    return Natural(-rates, jnp.log(rates).sum(-1), reference, loss=jnp.zeros((), rates.dtype))
 
 
 def maximize(params, prepared, sums, counts, prior):
@@ -45,7 +45,7 @@ def maximize(params, prepared, sums, counts, prior):
     return Exponential(keep_empty(counts, 1 / held, params.rates)), keep_empty(counts, held - means, 0 * means)
 
 
-def around(centres, x):
+def around(centres, d):
     return Exponential(jnp.ones_like(centres))
 
 

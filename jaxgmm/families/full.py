@@ -48,21 +48,20 @@ class FullMoments:
 
 
 def features(x, reference):
-    z = x - reference[None]
+    z = x - reference[:, None]
     return z, pairs(z)
 
 
 def natural(params, reference):
     means = params.means - reference[None]
-    _, factors, half_log_dets = whitening(params.covariances)
-    precision = contract("kij,klj->kil", factors, factors)
+    _, inverses, half_log_dets = whitening(params.covariances)
+    precision = contract("kli,klj->kij", inverses, inverses)
     linear = contract("kij,kj->ki", precision, means)  # (k, d)
     d = means.shape[-1]
     halves = pack(0.5 * jnp.eye(d, dtype=means.dtype) - 1)  # off-diagonal products stand for two
-    quadratic = pack(precision) * halves[None]
     precisions = diagonal(precision)
     return Natural(
-        theta=jnp.concatenate([linear, quadratic], axis=1).T,
+        theta=jnp.concatenate([linear, pack(precision) * halves[None]], axis=1),
         bias=-0.5 * (linear * means).sum(-1) - half_log_dets - d / 2 * LOG_2PI,
         reference=reference,
         loss=((diagonal(params.covariances) + means**2) * precisions).max(),
@@ -77,32 +76,21 @@ def maximize_moments(params, prepared, sums, counts, prior):
 
 
 def prepare(params, reference):
-    lowers, factors, half_log_dets = whitening(params.covariances)
-    return gaussian.Whitened(params.means, lowers, factors, half_log_dets, (factors**2).sum(-1))
+    lowers, inverses, half_log_dets = whitening(params.covariances)
+    return gaussian.Whitened(params.means, lowers, inverses, half_log_dets, (inverses**2).sum(-2))
 
 
-def residuals(prepared, x):
-    """y = L⁻¹ (x - μ) of every component, (k, n, d)."""
-    return product(x[None] - prepared.means[:, None, :], prepared.factors)
-
-
-def log_prob(prepared, x):
-    distance = (residuals(prepared, x) ** 2).sum(-1).T  # (n, k)
-    return -0.5 * distance - prepared.half_log_dets[None] - x.shape[-1] / 2 * LOG_2PI
-
-
-def statistics(prepared, x, resp):
-    y = residuals(prepared, x)
-    weighted = resp.T[:, :, None] * y  # (k, n, d)
-    return gaussian.Residuals(weighted.sum(1), product(jnp.swapaxes(weighted, 1, 2), y))
+def statistics(prepared, y, resp):
+    weighted = resp[:, None, :] * y  # (k, d, b)
+    return gaussian.Residuals(weighted.sum(-1), product(weighted, jnp.swapaxes(y, 1, 2)))
 
 
 def maximize_residuals(params, prepared, sums, counts, prior):
-    lower = prepared.lowers
+    lowers = prepared.lowers
     first, second = divide(sums.first, counts), divide(sums.second, counts)
     inner = second - first[:, :, None] * first[:, None, :]
-    means = params.means + contract("kij,kj->ki", lower, first)
-    covariances = contract("kij,kjl,kml->kim", lower, inner, lower)
+    means = params.means + contract("kij,kj->ki", lowers, first)
+    covariances = contract("kij,kjl,kml->kim", lowers, inner, lowers)
     return finish(params, means, covariances, counts, prior)
 
 
@@ -115,7 +103,7 @@ def finish(params, means, covariances, counts, prior):
     return jax.tree.map(lambda n, o: keep_empty(counts, n, o), new, params), keep_empty(counts, lift + held, 0 * lift)
 
 
-def around(centres, x):
+def around(centres, d):
     identity = jnp.eye(centres.shape[-1], dtype=centres.dtype)
     return Full(centres, jnp.broadcast_to(identity[None], (centres.shape[0], *identity.shape)))
 
@@ -148,7 +136,9 @@ FULL = Family(
     name="full",
     parameters=Full,
     support=gaussian.REAL_LINE,
-    accurate=ResidualForm(prepare, log_prob, statistics, gaussian.Residuals, maximize_residuals),
+    accurate=ResidualForm(
+        prepare, gaussian.residuals, gaussian.log_prob, statistics, gaussian.Residuals, maximize_residuals
+    ),
     moments=ExponentialForm(features, natural, FullMoments, maximize_moments),
     around=around,
     centre=gaussian.centre,

@@ -55,6 +55,15 @@ class GammaResiduals:
 
 
 @record
+class Ratios:
+    """t - 1 and t - 1 - log t for t = x / μ of every component, both (k, d, b), and Σ log x (b,)."""
+
+    excess: Any
+    gap: Any
+    log_x: Any
+
+
+@record
 class Prepared:
     means: Any  # (k, d)
     concentrations: Any  # (k, d)
@@ -71,7 +80,7 @@ def log_norm(concentrations):
 
 
 def features(x, reference):
-    z = x / positive(reference)[None]
+    z = x / positive(reference)[:, None]
     return z, jnp.log(z)
 
 
@@ -80,12 +89,12 @@ def natural(params, reference):
     means = a / (params.rates * positive(reference)[None])
     bias = (a * (1 - jnp.log(means)) + log_norm(a)).sum(-1)
     loss = (a * (1 + jnp.abs(jnp.log(means)))).max()
-    return Natural(jnp.concatenate([-a / means, a], axis=1).T, bias, reference, loss)
+    return Natural(jnp.concatenate([-a / means, a], axis=1), bias, reference, loss)
 
 
 def base(x, reference):
-    """What the moment form leaves out, (n,)."""
-    return -jnp.log(x).sum(-1)
+    """What the moment form leaves out, (b,)."""
+    return -jnp.log(x).sum(0)
 
 
 def maximize_moments(params, prepared, sums, counts, prior):
@@ -99,22 +108,19 @@ def prepare(params, reference):
     return Prepared(a / params.rates, a, log_norm(a).sum(-1))
 
 
-def ratios(prepared, x):
-    """t - 1 and t - 1 - log t for t = x / μ of every component, both (n, k, d)."""
-    means = prepared.means[None]
-    excess = (x[:, None, :] - means) / means
-    return excess, gap(x[:, None, :] / means, excess)
+def view(prepared, x):
+    means = prepared.means[:, :, None]
+    excess = (x[None] - means) / means
+    return Ratios(excess, gap(x[None] / means, excess), jnp.log(x).sum(0))
 
 
-def log_prob(prepared, x):
-    _, gaps = ratios(prepared, x)
-    return prepared.log_norms[None] - (prepared.concentrations[None] * gaps).sum(-1) - jnp.log(x).sum(-1)[:, None]
+def log_prob(prepared, ratios):
+    return prepared.log_norms[:, None] - (prepared.concentrations[:, :, None] * ratios.gap).sum(1) - ratios.log_x[None]
 
 
-def statistics(prepared, x, resp):
-    excess, gaps = ratios(prepared, x)
-    resp = resp[:, :, None]
-    return GammaResiduals((resp * excess).sum(0), (resp * gaps).sum(0))
+def statistics(prepared, ratios, resp):
+    resp = resp[:, None, :]
+    return GammaResiduals((resp * ratios.excess).sum(-1), (resp * ratios.gap).sum(-1))
 
 
 def maximize_residuals(params, prepared, sums, counts, prior):
@@ -135,7 +141,7 @@ def finish(params, means, gaps, counts):
     return new, keep_empty(counts, floored.astype(s.dtype), 0 * s)
 
 
-def around(centres, x):
+def around(centres, d):
     return Gamma(jnp.ones_like(centres), jnp.exp(-centres))
 
 
@@ -169,7 +175,7 @@ GAMMA = Family(
     name="gamma",
     parameters=Gamma,
     support=Support(lambda x: ((x > 0) & (x < jnp.inf)) | jnp.isnan(x), "numbers > 0"),
-    accurate=ResidualForm(prepare, log_prob, statistics, GammaResiduals, maximize_residuals),
+    accurate=ResidualForm(prepare, view, log_prob, statistics, GammaResiduals, maximize_residuals),
     moments=ExponentialForm(features, natural, GammaMoments, maximize_moments),
     base=base,
     around=around,

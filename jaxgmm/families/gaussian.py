@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from ..family import Support
-from ..numerics import contract, divide, eps, product, with_diagonal
+from ..numerics import LOG_2PI, contract, divide, eps, product, with_diagonal
 from ..records import GaussianPrior, record
 
 REAL_LINE = Support(lambda x: jnp.abs(x) != jnp.inf, "finite real numbers")
@@ -36,7 +36,7 @@ class Whitened:
 
     means: Any  # (k, d)
     lowers: Any  # L, or σ
-    factors: Any  # L⁻ᵀ, or 1/σ
+    inverses: Any  # L⁻¹, or 1/σ
     half_log_dets: Any  # (k,)
     precisions: Any  # (k, d): diagonal of Σ⁻¹
 
@@ -128,6 +128,21 @@ def ridged(covariance):
     """A covariance (d, d) that may be singular, with a ridge that rounding does not undo."""
     d = covariance.shape[0]
     return covariance * (1 + 10 * d * eps(covariance) * jnp.eye(d, dtype=covariance.dtype))
+
+
+def residuals(prepared, x):
+    """y = L⁻¹ (x - μ) of every component, (k, d, b)."""
+    return product(prepared.inverses, x[None] - prepared.means[:, :, None])
+
+
+def scaled_residuals(prepared, x):
+    """y = (x - μ) / σ of every component, (k, d, b)."""
+    return (x[None] - prepared.means[:, :, None]) * prepared.inverses[:, :, None]
+
+
+def log_prob(prepared, y):
+    """Log densities (k, b) from residuals."""
+    return -0.5 * (y**2).sum(1) - (prepared.half_log_dets + y.shape[1] / 2 * LOG_2PI)[:, None]
 
 
 def draw(key, labels, d, dtype):

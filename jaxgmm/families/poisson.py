@@ -41,7 +41,7 @@ def natural(params, reference):
     excess = (params.rates - mean) / mean  # log1p: a ratio near 1 must not lose its distance from 1
     theta = jnp.where(params.rates > 0, jnp.log1p(excess), LOG_ZERO)
     sizes = jnp.abs(params.rates - mean) + mean * jnp.abs(jnp.where(params.rates > 0, theta, 0))
-    return Natural(theta.T, (mean - params.rates).sum(-1), reference, loss=sizes.max())
+    return Natural(theta, (mean - params.rates).sum(-1), reference, loss=sizes.max())
 
 
 def deviance(x, rates):
@@ -51,9 +51,9 @@ def deviance(x, rates):
 
 
 def base(x, reference):
-    """log p(x) at the reference rates: what the moment form leaves out. (n, d), (d,) -> (n,)."""
+    """log p(x) at the reference rates: what the moment form leaves out. (d, b), (d,) -> (b,)."""
     mean = jnp.where(reference > 0, reference, 1)
-    return (own(x) - deviance(x, mean[None])).sum(-1)
+    return (own(x) - deviance(x, mean[:, None])).sum(0)
 
 
 def own(x):
@@ -66,12 +66,16 @@ def prepare(params, reference):
     return params
 
 
+def view(prepared, x):
+    return x
+
+
 def log_prob(prepared, x):
-    return own(x).sum(-1)[:, None] - deviance(x[:, None, :], prepared.rates[None]).sum(-1)
+    return own(x).sum(0)[None] - deviance(x[None], prepared.rates[:, :, None]).sum(1)
 
 
 def statistics(prepared, x, resp):
-    return PoissonSums(product(resp.T, x))
+    return PoissonSums(product(resp, x.T))
 
 
 def maximize(params, prepared, sums, counts, prior):
@@ -79,7 +83,7 @@ def maximize(params, prepared, sums, counts, prior):
     return Poisson(keep_empty(counts, rates, params.rates)), jnp.zeros_like(rates)
 
 
-def around(centres, x):
+def around(centres, d):
     return Poisson(jnp.ones_like(centres))
 
 
@@ -101,7 +105,7 @@ POISSON = Family(
     name="poisson",
     parameters=Poisson,
     support=Support(lambda x: ((x >= 0) & (x == jnp.floor(x)) & (x < jnp.inf)) | jnp.isnan(x), "counts 0, 1, 2, ..."),
-    accurate=ResidualForm(prepare, log_prob, statistics, PoissonSums, maximize),
+    accurate=ResidualForm(prepare, view, log_prob, statistics, PoissonSums, maximize),
     moments=ExponentialForm(features, natural, PoissonSums, maximize),
     base=base,
     around=around,

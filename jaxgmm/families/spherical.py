@@ -33,8 +33,8 @@ class SphericalMoments:
 
 
 def features(x, reference):
-    z = x - reference[None]
-    return z, (z * z).sum(1, keepdims=True)
+    z = x - reference[:, None]
+    return z, (z * z).sum(0, keepdims=True)
 
 
 def natural(params, reference):
@@ -42,7 +42,7 @@ def natural(params, reference):
     d = means.shape[-1]
     linear = means * precisions
     return Natural(
-        theta=jnp.concatenate([linear, -0.5 * precisions], axis=1).T,
+        theta=jnp.concatenate([linear, -0.5 * precisions], axis=1),
         bias=-0.5 * (linear * means).sum(-1) - d / 2 * (jnp.log(params.covariances) + LOG_2PI),
         reference=reference,
         loss=(1 + (linear * means).mean(-1)).max(),
@@ -63,20 +63,9 @@ def prepare(params, reference):
     return gaussian.Whitened(params.means, deviations, 1 / deviations, half_log_dets, d / params.covariances[:, None])
 
 
-def residuals(prepared, x):
-    """y = (x - μ) / σ of every component, (n, k, d)."""
-    return (x[:, None, :] - prepared.means[None]) * prepared.factors[None]
-
-
-def log_prob(prepared, x):
-    distance = (residuals(prepared, x) ** 2).sum(-1)  # (n, k)
-    return -0.5 * distance - prepared.half_log_dets[None] - x.shape[-1] / 2 * LOG_2PI
-
-
-def statistics(prepared, x, resp):
-    y = residuals(prepared, x)
-    weighted = resp[:, :, None] * y
-    return gaussian.Residuals(weighted.sum(0), (weighted * y).sum((0, 2)))
+def statistics(prepared, y, resp):
+    weighted = resp[:, None, :] * y  # (k, d, b)
+    return gaussian.Residuals(weighted.sum(-1), (weighted * y).sum((1, 2)))
 
 
 def maximize_residuals(params, prepared, sums, counts, prior):
@@ -94,7 +83,7 @@ def finish(params, means, variances, counts, prior):
     return kept, keep_empty(counts, new - variances, 0 * new)[:, None]
 
 
-def around(centres, x):
+def around(centres, d):
     return Spherical(centres, jnp.ones_like(centres[:, 0]))
 
 
@@ -121,7 +110,9 @@ SPHERICAL = Family(
     name="spherical",
     parameters=Spherical,
     support=gaussian.REAL_LINE,
-    accurate=ResidualForm(prepare, log_prob, statistics, gaussian.Residuals, maximize_residuals),
+    accurate=ResidualForm(
+        prepare, gaussian.scaled_residuals, gaussian.log_prob, statistics, gaussian.Residuals, maximize_residuals
+    ),
     moments=ExponentialForm(features, natural, SphericalMoments, maximize_moments),
     around=around,
     centre=gaussian.centre,

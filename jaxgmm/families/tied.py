@@ -50,38 +50,40 @@ class Shared:
     """The natural parameters, and the factor of the row's own term."""
 
     natural: Natural
-    factor: Any  # (d, d)
+    inverse: Any  # (d, d)
 
 
 def shared_whitening(params):
-    lower, factor, half_log_det = whitening(params.covariances[None])
-    return lower[0], factor[0], half_log_det[0]
+    lower, inverse, half_log_det = whitening(params.covariances[None])
+    return lower[0], inverse[0], half_log_det[0]
 
 
 def prepare_moments(params, reference):
     means = params.means - reference[None]
-    _, factor, half_log_det = shared_whitening(params)
-    precision = product(factor, factor.T)
+    _, inverse, half_log_det = shared_whitening(params)
+    precision = product(inverse.T, inverse)
     linear = product(means, precision)
     natural = Natural(
-        theta=linear.T,
+        theta=linear,
         bias=-0.5 * (linear * means).sum(-1) - half_log_det - means.shape[-1] / 2 * LOG_2PI,
         reference=reference,
         loss=((diagonal(params.covariances) + (means**2).max(0)) * diagonal(precision)).max(),
         precisions=diagonal(precision),
     )
-    return Shared(natural, factor)
+    return Shared(natural, inverse)
 
 
-def log_prob_moments(prepared, x):
-    z = x - prepared.natural.reference[None]
-    own = -0.5 * (product(z, prepared.factor) ** 2).sum(-1)
-    return product(z, prepared.natural.theta) + prepared.natural.bias[None] + own[:, None]
+def view_moments(prepared, x):
+    return x - prepared.natural.reference[:, None]
 
 
-def statistics_moments(prepared, x, resp):
-    z = x - prepared.natural.reference[None]
-    return TiedMoments(product(resp.T, z), product((resp.sum(1)[:, None] * z).T, z))
+def log_prob_moments(prepared, z):
+    own = -0.5 * (product(prepared.inverse, z) ** 2).sum(0)
+    return product(prepared.natural.theta, z) + prepared.natural.bias[:, None] + own[None]
+
+
+def statistics_moments(prepared, z, resp):
+    return TiedMoments(product(resp, z.T), product(resp.sum(0)[None] * z, z.T))
 
 
 def maximize_moments(params, prepared, sums, counts, prior):
@@ -91,25 +93,14 @@ def maximize_moments(params, prepared, sums, counts, prior):
 
 
 def prepare(params, reference):
-    lower, factor, half_log_det = shared_whitening(params)
+    lower, inverse, half_log_det = shared_whitening(params)
     half_log_dets = jnp.broadcast_to(half_log_det, params.means.shape[:1])
-    return gaussian.Whitened(params.means, lower, factor, half_log_dets, (factor**2).sum(-1))
+    return gaussian.Whitened(params.means, lower, inverse[None], half_log_dets, (inverse**2).sum(-2))
 
 
-def residuals(prepared, x):
-    """y = L⁻¹ (x - μ) of every component, (k, n, d)."""
-    return product(x[None] - prepared.means[:, None, :], prepared.factors[None])
-
-
-def log_prob(prepared, x):
-    distance = (residuals(prepared, x) ** 2).sum(-1).T  # (n, k)
-    return -0.5 * distance - prepared.half_log_dets[None] - x.shape[-1] / 2 * LOG_2PI
-
-
-def statistics(prepared, x, resp):
-    y = residuals(prepared, x)
-    weighted = resp.T[:, :, None] * y  # (k, n, d)
-    return gaussian.Residuals(weighted.sum(1), contract("kni,knj->ij", weighted, y))
+def statistics(prepared, y, resp):
+    weighted = resp[:, None, :] * y  # (k, d, b)
+    return gaussian.Residuals(weighted.sum(-1), contract("kin,kjn->ij", weighted, y))
 
 
 def maximize_residuals(params, prepared, sums, counts, prior):
@@ -129,7 +120,7 @@ def finish(params, means, covariance, counts, prior):
     return Tied(means, covariances[0]), lift + held[0]
 
 
-def around(centres, x):
+def around(centres, d):
     return Tied(centres, jnp.eye(centres.shape[-1], dtype=centres.dtype))
 
 
@@ -166,6 +157,7 @@ class TiedForm:
     """The moment form: features x alone, and one second moment for the whole data. Cost: 4·n·(k·d + d²)."""
 
     prepare: Any = prepare_moments
+    view: Any = view_moments
     log_prob: Any = log_prob_moments
     statistics: Any = statistics_moments
     sums: type = TiedMoments
@@ -183,7 +175,9 @@ TIED = Family(
     name="tied",
     parameters=Tied,
     support=gaussian.REAL_LINE,
-    accurate=ResidualForm(prepare, log_prob, statistics, gaussian.Residuals, maximize_residuals),
+    accurate=ResidualForm(
+        prepare, gaussian.residuals, gaussian.log_prob, statistics, gaussian.Residuals, maximize_residuals
+    ),
     moments=TiedForm(),
     around=around,
     centre=gaussian.centre,
