@@ -5,6 +5,7 @@ from .criteria import aic, bic, icl
 from .families.categorical import categorical  # the package fills the registry of names
 from .family import Constraint, Family, Natural, Support, exponential_family, parameter
 from .fitting import fit
+from .gradient import fit_gradient
 from .inference import (
     e_step,
     joint_log_prob,
@@ -15,6 +16,7 @@ from .inference import (
     responsibilities,
     sample,
 )
+from .many import fit_many
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Statistics, Status
 from .selection import select
 from .storage import load, save
@@ -41,6 +43,8 @@ __all__ = [
     "e_step",
     "exponential_family",
     "fit",
+    "fit_gradient",
+    "fit_many",
     "icl",
     "joint_log_prob",
     "load",

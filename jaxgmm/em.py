@@ -10,6 +10,7 @@ Source: Dempster, Laird and Rubin (1977); stopping by Aitken's estimate, Böhnin
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -148,18 +149,35 @@ def unfinished(state: State):
 
 
 def advance(
-    form, prior, limits: Limits, state: State, prepared, statistics: Statistics, lossy, on_fall: int
+    form,
+    prior,
+    limits: Limits,
+    state: State,
+    prepared,
+    statistics: Statistics,
+    lossy,
+    on_fall: int,
+    *,
+    counted=True,
+    refused=False,
+    leapt=False,
+    at_least=0.0,
 ) -> State:
     """Judge the candidate by its statistics, then make the next one.
 
     Stops with CONVERGED when Aitken's estimate of what the mean log-likelihood may still gain is below tol three times
     in a row, none larger than the one before, or when a gain is below rounding; with ``on_fall`` on a fall that neither
     rounding nor the prior explains (DECREASED, or LOSSY in the moment form); with NON_FINITE; or with MAX_ITER.
+
+    Gains are those between candidates that are ``counted``; one that is ``refused`` was tried in vain and changes
+    nothing (its successor is the caller's business); one that ``leapt`` is no update of EM and may fall. ``at_least``
+    bounds from below what may remain.
     """
     weight = statistics.weight
     value = statistics.log_likelihood
     first = state.previous == -jnp.inf
     gain = (value - state.previous) / weight  # +inf at first
+    step = (value - state.log_likelihood) / weight  # from the last good mixture
     noise = jnp.where(jnp.isfinite(value), 4 * eps(value) * statistics.rounding / weight, 0)
     finite = jnp.isfinite(value) | ((value == -jnp.inf) & (state.n_iter < 0))  # an impossible start may still recover
 
@@ -167,27 +185,30 @@ def advance(
     ratio = gain / jnp.where(comparable, state.gain, 1)
     slowing = comparable & (ratio < 1) & (gain > 0)
     remaining = jnp.where(slowing, gain * ratio / jnp.where(slowing, 1 - ratio, 1), jnp.inf)
+    remaining = jnp.maximum(remaining, at_least)
     steady = remaining <= state.remaining
     streak = jnp.where(remaining < limits.tol, jnp.where(steady, state.streak + 1, 1), 0)
 
     slack = state.mixture.family.slack(prepared, state.candidate_added, state.counts) / weight
-    fell = (gain < -noise) & ~first
-    excused = first | (-gain <= noise + 2 * slack)  # the bound is on exact arithmetic
-    settled = (streak >= 3) | ((jnp.abs(gain) <= noise) & ~first) | (fell & excused & (state.n_iter > 0))
+    fell = (step < -noise) & ~first & ~refused & ~leapt
+    excused = first | (-step <= noise + 2 * slack)  # the bound is on exact arithmetic
+    settled = counted & ((streak >= 3) | ((jnp.abs(gain) <= noise) & ~first))
+    settled |= fell & excused & (state.n_iter > 0)
     n_iter = state.n_iter + 1
 
     failed = fell & ~excused
     status = jnp.where(n_iter >= limits.max_iter, int(Status.MAX_ITER), RUNNING)
     status = jnp.where(settled & (limits.tol > 0), int(Status.CONVERGED), status)
     status = jnp.where(failed, on_fall, status)
-    status = jnp.where(~finite, int(Status.NON_FINITE), status)
+    status = jnp.where(~finite & ~refused, int(Status.NON_FINITE), status)
     status = jnp.where(lossy, LOSSY, status)
-    accept = ~failed & finite & ~lossy
+    accept = ~failed & finite & ~lossy & ~refused
     next_mixture, next_added = maximise(form, state.candidate, prepared, statistics, prior)
 
-    def pick(new, old):
-        return jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, old)
+    def pick(new, old, condition=accept):
+        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
+    judged = accept & counted
     return State(
         mixture=pick(state.candidate, state.mixture),
         added=pick(state.candidate_added, state.added),
@@ -195,10 +216,28 @@ def advance(
         counts=pick(statistics.counts, state.counts),
         candidate=pick(next_mixture, state.candidate),
         candidate_added=pick(next_added, state.candidate_added),
-        previous=pick(value, state.previous),
-        gain=pick(gain, state.gain),
-        remaining=pick(remaining, state.remaining),
-        streak=pick(streak.astype(jnp.int32), state.streak),
-        n_iter=pick(n_iter, state.n_iter),
+        previous=pick(value, state.previous, judged),
+        gain=pick(gain, state.gain, judged),
+        remaining=pick(remaining, state.remaining, judged),
+        streak=pick(streak.astype(jnp.int32), state.streak, judged),
+        n_iter=pick(n_iter, state.n_iter, accept | refused),
         status=status.astype(jnp.int32),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A way to advance from E-step to E-step: what a loop carries, begun from a state, read and ended as one."""
+
+    name: str
+    start: Callable
+    state_of: Callable
+    advance: Callable
+    finish: Callable
+
+
+def _as_it_is(state: State) -> State:
+    return state
+
+
+PLAIN = Method("none", _as_it_is, _as_it_is, advance, _as_it_is)

@@ -12,16 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import checks, restarts
+from .accelerate import METHODS
 from .building import cast
-from .em import Limits
+from .em import Limits, Method
 from .family import Family, lookup
 from .frame import enter, enter_prior
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .precision import compute_dtype, in_precision_of
-from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status, record
-
-ACCELERATIONS = ("auto", "none", "squarem")
+from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status, record, static
 
 ADVICE = {
     Status.MAX_ITER: "it ended at max_iter before the log-likelihood settled: raise max_iter or tol",
@@ -42,6 +41,7 @@ class Problem:
     measured: restarts.Measured
     prior: GaussianPrior
     limits: Limits
+    method: Method = static()
 
 
 @in_precision_of("x")
@@ -132,7 +132,7 @@ def family_of(family, x) -> Family:
 
 def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> list[Problem]:
     """Check the options and the data, and frame the data for every model (family, prior); they share one copy."""
-    checks.choice(accelerate, "accelerate", ACCELERATIONS)
+    checks.choice(accelerate, "accelerate", tuple(METHODS))
     checks.number(tol, "tol")
     if not checks.in_trace(max_iter):
         checks.count(max_iter, "max_iter", least=0)
@@ -154,7 +154,7 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> 
         if not checks.in_trace(measured):
             checks.row_values(x, family, measured)
         prior = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), prior)
-        problems.append(Problem(rows, measured, enter_prior(prior, rows.frame), limits))
+        problems.append(Problem(rows, measured, enter_prior(prior, rows.frame), limits, METHODS[accelerate]))
     return problems
 
 
@@ -175,7 +175,7 @@ def finish(problem: Problem, family, states, active, block_size, keep_order: boo
     traced = checks.in_trace(problem, states)
     measured = problem.measured
     ended = restarts.solve(
-        problem.rows, family, lanes, problem.prior, problem.limits, measured.offset, block_size, traced
+        problem.rows, family, problem.method, lanes, problem.prior, problem.limits, measured.offset, block_size, traced
     )
     ended = jax.tree.map(lambda leaf: leaf.reshape(m, r, *leaf.shape[1:]), ended)
     return restarts.conclude(problem.rows, ended, active, measured.heaviest, keep_order)

@@ -20,6 +20,7 @@ from .initializers import INITIALIZERS, lloyd, nearest
 from .numerics import product
 from .records import FitResult, GaussianPrior, Mixture, Statistics, Status, record
 
+COLUMNS = 512  # of all lanes in flight: enough to make the most of one look at the features
 LANE_BYTES = 2**28  # statistics and parameters of the lanes that are in flight together
 
 
@@ -152,34 +153,35 @@ def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *c
     return em.initial_state(dataclasses.replace(mixture, components=free), added)
 
 
-@functools.partial(jax.jit, static_argnames=("family", "form", "on_fall", "together"))
-def iterate(rows: Rows, family: Family, form: str, states: em.State, prior, limits, offset, on_fall, together: int):
-    """Run lanes (l,) to their ends, ``together`` of them at a time."""
-    form = getattr(family, form)
+@functools.partial(jax.jit, static_argnames=("family", "form", "method", "on_fall", "slots"))
+def iterate(rows: Rows, family: Family, form: str, method, states, prior, limits, offset, on_fall: int, slots: int):
+    """Run lanes (l,) to their ends, ``slots`` of them at a time."""
 
-    def lane(state):
-        return run(rows, form, state, prior, limits, offset, on_fall)
+    def problem(lane):
+        return rows, prior, offset
 
-    return in_groups(lane, states, together)
+    return run(problem, getattr(family, form), method, states, limits, on_fall, slots)
 
 
 def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
-    """How many lanes fit in memory at a time, as nearly equal groups."""
-    most = max(LANE_BYTES // (8 * k * form.width(d, k) * itemsize), 1)
-    groups = -(-lanes // most)
-    return -(-lanes // groups)
+    """How many lanes fit in memory at a time."""
+    return min(max(LANE_BYTES // (8 * k * form.width(d, k) * itemsize), 1), lanes)
 
 
-def solve(rows: Rows, family: Family, states: em.State, prior, limits, offset, block_size, in_trace: bool) -> em.State:
+def solve(
+    rows: Rows, family: Family, method, states: em.State, prior, limits, offset, block_size, in_trace: bool
+) -> em.State:
     """Run lanes (l,) in the moment form, then those that it loses digits on in the accurate form."""
     d, k = rows.x.shape[1], states.counts.shape[-1]
     lanes, itemsize = states.status.shape[0], jnp.dtype(rows.dtype).itemsize
 
     def stage(name, states, offset, on_fall):
         form = getattr(family, name)
-        together = lanes_together(form, d, k, lanes, itemsize)
-        cut = in_block(rows, form, k, together, block_size)
-        return iterate(cut, family, name, states, prior, limits, offset, on_fall, together)
+        slots = lanes_together(form, d, k, lanes, itemsize)
+        if not in_trace:
+            slots = min(slots, max(COLUMNS // k, 1))
+        cut = in_block(rows, form, k, slots, block_size)
+        return iterate(cut, family, name, method, states, prior, limits, offset, on_fall, slots)
 
     if family.accurate is family.moments:
         return stage("accurate", states, offset, int(Status.DECREASED))

@@ -17,14 +17,14 @@ FLOORS = [
     {"family"},
     {"families", "unconstrained", "frame", "checks", "em"},
     {"building", "drivers"},
-    {"initializers", "storage"},
+    {"initializers", "storage", "accelerate"},
     {"restarts", "inference"},
     {"criteria", "fitting", "report"},
-    {"selection"},
+    {"selection", "gradient", "many"},
     {"cli"},
 ]
 MATHS = {"numerics", "records", "family", "families", "unconstrained"}
-LOOPS = {"em", "drivers", "initializers", "restarts"}
+LOOPS = {"em", "drivers", "initializers", "accelerate", "restarts"}
 FAMILY_FILE = {"family", "numerics", "records", "families"}  # all that one family needs
 
 

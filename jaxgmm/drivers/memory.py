@@ -96,14 +96,68 @@ def collect(rows: Rows, form, prepared, log_weights, inside=None) -> Statistics:
     return total(rows, lambda x, weight: em.expect(form, prepared, log_weights, inside, x, weight))
 
 
-def run(rows: Rows, form, state: em.State, prior, limits: em.Limits, offset, on_fall: int) -> em.State:
-    """Iterate one fit until it stops. ``offset`` is what the form's log-likelihood leaves out."""
+def run(problem, form, method, states: em.State, limits: em.Limits, on_fall: int, slots: int):
+    """Iterate the unfinished ones of many states (l, ...) until each stops, ``slots`` of them at a time.
 
-    def body(state):
+    A lane that stops makes room for the next one: under a plain ``vmap`` every lane would cost as long as the slowest.
+    ``problem(lane)`` gives a lane's rows, prior, and what the form's log-likelihood leaves out.
+    """
+
+    def step(carry, lane):
+        rows, prior, offset = problem(lane)
+        state = method.state_of(carry)
         prepared = form.prepare(state.candidate.components, rows.frame.reference)
         statistics = collect(rows, form, prepared, state.candidate.log_weights)
         statistics = em.shifted(statistics, offset)
         lossy = form.loss(prepared) * eps(offset) > em.LOSS_LIMIT
-        return em.advance(form, prior, limits, state, prepared, statistics, lossy, on_fall)
+        return method.advance(form, prior, limits, carry, prepared, statistics, lossy, on_fall)
 
-    return jax.lax.while_loop(em.unfinished, body, state)
+    def going(live):
+        return em.unfinished(jax.vmap(method.state_of)(live))
+
+    def advance(live, lanes):
+        return _choose(going(live), jax.vmap(step)(live, lanes), live)
+
+    lanes = states.status.shape[0]
+    if lanes <= slots:
+        everyone = jnp.arange(lanes)
+        first = jax.vmap(method.start)(states)
+        live = jax.lax.while_loop(lambda live: going(live).any(), lambda live: advance(live, everyone), first)
+        return jax.vmap(method.finish)(live)
+
+    waiting = em.unfinished(states)
+    order, queued = jnp.argsort(~waiting, stable=True), waiting.sum()
+
+    def put(table, held, live):
+        return jax.tree.map(lambda all_, some: all_.at[order[held]].set(some), table, jax.vmap(method.finish)(live))
+
+    def refill(table, held, live, upcoming):
+        table = put(table, held, live)
+        free = ~going(live)
+        place = upcoming + jnp.cumsum(free) - 1
+        fresh = free & (place < queued)
+        held = jnp.where(fresh, place, held)
+        entering = jax.tree.map(lambda all_: all_[order[held]], table)
+        live = _choose(fresh, jax.vmap(method.start)(entering), live)
+        return table, held, live, upcoming + fresh.sum()
+
+    def body(carry):
+        table, held, live, upcoming = carry
+        live = advance(live, order[held])
+        room = (~going(live)).any() & (upcoming < queued)
+        return jax.lax.cond(room, refill, lambda *same: same, table, held, live, upcoming)
+
+    held = jnp.arange(slots)
+    first = jax.vmap(method.start)(jax.tree.map(lambda all_: all_[order[held]], states))
+    carry = states, held, first, jnp.full_like(queued, slots)
+    table, held, live, _ = jax.lax.while_loop(lambda carry: going(carry[2]).any(), body, carry)
+    return put(table, held, live)
+
+
+def _choose(condition, new, old):
+    """Lanes of new where condition (l,), of old elsewhere."""
+
+    def pick(a, b):
+        return jnp.where(condition.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(pick, new, old)

@@ -1,0 +1,154 @@
+"""`fit_gradient`: the mixture's unconstrained view climbs the mean log-likelihood under any optax optimiser.
+
+    minimise  -Σ w log p(x; constrain(θ)) / Σ w     over θ
+
+For data too many for whole passes (``batch_size``), and as the pattern for mixtures inside larger objectives. EM is the
+better choice otherwise. The optimisers are optax's own.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from . import checks, em, restarts
+from .drivers.memory import total
+from .family import Family
+from .fitting import concrete, family_of, keys_of, load, traced_status, warn
+from .inference import as_key, joint
+from .initializers import INITIALIZERS
+from .precision import in_precision_of
+from .records import FitResult, Status
+from .unconstrained import constrain, unconstrain
+
+AT_REST = 1e-4  # largest entry of the gradient of the mean log-likelihood at which a climb counts as converged
+
+
+@in_precision_of("x")
+def fit_gradient(
+    key,
+    x,
+    n_components: int,
+    *,
+    family: str | Family = "full",
+    init: str = "k-means++",
+    sample_weight=None,
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    batch_size: int | None = None,
+) -> FitResult:
+    """The mixture that ``steps`` of an optax optimiser reach from one start.
+
+    Args:
+        key: a JAX key or an int seed.
+        x: (n, d) rows.
+        n_components: K >= 1.
+        family: as in `jaxgmm.fit`.
+        init: "k-means++", "kmeans" or "random".
+        sample_weight: (n,) weights >= 0, as frequencies.
+        optimizer: any optax optimiser; keep one object and it compiles once. ``optax.lbfgs()`` gets value and gradient
+            at every step.
+        steps: how many updates.
+        batch_size: rows drawn for an update, with replacement; None takes all of them.
+
+    Returns:
+        FitResult: ``log_likelihood`` over all rows. CONVERGED where the gradient is at rest (its largest entry below
+        1e-4 nats a row), MAX_ITER where the steps ended before; components by decreasing weight.
+
+    Raises:
+        ValueError: bad values or shapes; L-BFGS with ``batch_size``: its line search needs one and the same objective.
+
+    Source: Xu and Jordan (1996) on gradient ascent and EM for mixtures. Cost: that of two E-steps a step.
+    """
+    x = checks.table(x)
+    k = checks.count(n_components, "n_components")
+    steps = checks.count(steps, "steps", least=0)
+    family = family_of(family, x)
+    checks.choice(init if isinstance(init, str) else repr(init), "init", tuple(INITIALIZERS))
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise ValueError(f"optimizer must be an optax optimiser, as of optax.adam(1e-2), got {optimizer!r}")
+    [problem] = load(x, sample_weight, k, [(family, checks.prior_for(None, family))], 0.0, steps, "none", None)
+    if batch_size is not None:
+        batch_size = min(checks.count(batch_size, "batch_size"), x.shape[0])
+    key, draw_key = as_key(key), jax.random.fold_in(as_key(key), 1)
+    active = np.ones((1, k), bool)
+    rows = restarts.in_block(problem.rows, family.accurate, k, 1, None)
+    states = restarts.begin(rows, family, init, k, keys_of(key, 1), active, problem.prior)
+    start = unconstrain(jax.tree.map(lambda leaf: leaf[0, 0], states.candidate))
+    if batch_size is not None and _searches_lines(optimizer, start):
+        raise ValueError("batch_size must be None with L-BFGS: its line search needs one and the same objective")
+    mixture, rest = _climb(rows, start, draw_key, optimizer, steps, batch_size)
+    state = _judge(rows, family, mixture, rest, states, problem.measured.offset)
+    result = restarts.conclude(rows, state, active, problem.measured.heaviest, False)
+    result = jax.tree.map(lambda leaf: leaf[0], result)
+    result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
+    if checks.in_trace(result):
+        return dataclasses.replace(result, status=traced_status(problem, result.status))
+    result = concrete(result)
+    warn(result.status, 0.0)
+    return result
+
+
+def loss(view, x, weight):
+    """-Σ w log p(x) of a block of framed rows (d, b)."""
+    mixture = constrain(view)
+    log_density = em.normalise(joint(mixture, x), mixture.log_weights)[0]
+    return -jnp.where(weight > 0, weight * log_density, 0).sum()
+
+
+@functools.partial(jax.jit, static_argnames=("optimizer", "steps", "batch_size"))
+def _climb(rows, start, key, optimizer, steps, batch_size):
+    optimizer = optax.with_extra_args_support(optimizer)
+    whole_weight = rows.weight.sum()
+
+    def objective(view):
+        """Over all rows; a block's own numbers are made again for its gradient rather than kept."""
+        return total(rows, jax.checkpoint(lambda x, weight: loss(view, x, weight))) / whole_weight
+
+    def batch_objective(view, key):
+        index = jax.random.randint(key, (batch_size,), 0, rows.x.shape[0])
+        weight = rows.weight[index]
+        return loss(view, rows.framed(rows.x[index]), weight) / jnp.maximum(weight.sum(), jnp.finfo(weight.dtype).tiny)
+
+    def step(carry, key):
+        view, memory = carry
+        function = objective if batch_size is None else lambda view: batch_objective(view, key)
+        value, gradient = jax.value_and_grad(function)(view)
+        update, memory = optimizer.update(gradient, memory, view, value=value, grad=gradient, value_fn=function)
+        return (optax.apply_updates(view, update), memory), None
+
+    (view, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), jax.random.split(key, steps))
+    rest = jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(jax.grad(objective)(view))]).max() < AT_REST
+    return constrain(view), rest
+
+
+@functools.partial(jax.jit, static_argnames=("family",))
+def _judge(rows, family, mixture, rest, states, offset):
+    """The climb's end as a state of EM (1, 1), for the common conclusion."""
+    form = family.accurate
+    prepared = form.prepare(mixture.components, rows.frame.reference)
+
+    def summarise(x, weight):
+        return em.expect(form, prepared, mixture.log_weights, None, x, weight)
+
+    statistics = total(rows, summarise)
+    value = statistics.log_likelihood + (0 if family.moments is not family.accurate else offset)
+    status = jnp.where(rest, int(Status.CONVERGED), int(Status.MAX_ITER))
+    status = jnp.where(jnp.isfinite(value), status, int(Status.NON_FINITE)).astype(jnp.int32)
+    ended = dataclasses.replace(
+        em.initial_state(mixture, jnp.zeros_like(states.added[0, 0])),
+        log_likelihood=value,
+        counts=statistics.counts,
+        status=status,
+    )
+    return jax.tree.map(lambda leaf: leaf[None, None], ended)
+
+
+def _searches_lines(optimizer, start) -> bool:
+    """Whether the optimiser keeps the memory of L-BFGS or of a line search."""
+    kinds = (optax.ScaleByLBFGSState, optax.ScaleByZoomLinesearchState, optax.ScaleByBacktrackingLinesearchState)
+    state = jax.eval_shape(optimizer.init, start)
+    return any(isinstance(leaf, kinds) for leaf in jax.tree.leaves(state, is_leaf=lambda leaf: isinstance(leaf, kinds)))

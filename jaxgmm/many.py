@@ -1,0 +1,182 @@
+"""`fit_many`: thousands of data sets fitted in one program.
+
+The answers are those of ``vmap`` of `fit`. Under a plain vmap every data set costs as many iterations as the slowest
+one; here a fit that stops makes room for the next.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import checks, em, restarts
+from .accelerate import METHODS
+from .drivers.memory import BLOCK_BYTES, Rows, run
+from .em import Limits
+from .family import Family
+from .fitting import family_of, keys_of
+from .frame import Frame, enter_prior
+from .inference import as_key
+from .initializers import INITIALIZERS
+from .precision import as_array, compute_dtype, in_precision_of
+from .records import FitResult, GaussianPrior, Status, record
+
+TOGETHER = 64  # data sets measured and started at a time
+
+
+@record
+class Loaded:
+    """What is known of every data set before its fit; leaves lead with b."""
+
+    frame: Frame
+    measured: restarts.Measured
+    prior: GaussianPrior
+
+
+@in_precision_of("x")
+def fit_many(
+    key,
+    x,
+    n_components: int,
+    *,
+    family: str | Family = "full",
+    n_init: int = 1,
+    init: str = "k-means++",
+    sample_weight=None,
+    prior: GaussianPrior | None = None,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    accelerate: str = "auto",
+) -> FitResult:
+    """The fit of every data set in x: the answers of ``vmap(lambda x, w: fit(key, x, K, sample_weight=w))``.
+
+    Args:
+        key: a JAX key or an int seed: every data set draws with the same key, as under ``vmap``.
+        x: (b, n, d): b data sets of n rows. Shorter ones are filled up with any legal rows of weight 0.
+        sample_weight: (b, n) weights >= 0, as frequencies; 0 for rows that only fill up. Default 1.
+        n_components, family, n_init, init, prior, tol, max_iter, accelerate: as in `jaxgmm.fit`; init is a name.
+
+    Returns:
+        FitResult: every leaf leads with b; ``status`` (b,) int32 holds `Status` values, ``restarts`` is (b, n_init).
+
+    Raises:
+        ValueError: bad shapes, or values in concrete data; it names the data set.
+
+    Cost: that of the single fits, of as many iterations as each needs.
+    """
+    x = as_array(x)
+    if x.ndim != 3 or 0 in x.shape:
+        raise ValueError(f"x must have shape (b, n, d), none of them 0, got {x.shape}")
+    traced = checks.in_trace(x, sample_weight)
+    checks.table(x[0])
+    b, n, d = x.shape
+    k, r = checks.count(n_components, "n_components"), checks.count(n_init, "n_init")
+    if n < k:
+        raise ValueError(f"n_components={k} needs at least as many rows, got {n}: ask for fewer components")
+    family = family_of(family, x.reshape(b * n, d) if not traced else x)
+    checks.choice(init if isinstance(init, str) else repr(init), "init", tuple(INITIALIZERS))
+    checks.choice(accelerate, "accelerate", tuple(METHODS))
+    checks.number(tol, "tol")
+    if not checks.in_trace(max_iter):
+        checks.count(max_iter, "max_iter", least=0)
+    prior = checks.prior_for(prior, family)
+    dtype = compute_dtype(x)
+    weight = _weights(sample_weight, (b, n), dtype, k)
+
+    prior = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), prior)
+    limits = Limits(jnp.asarray(tol, dtype), jnp.asarray(max_iter, jnp.int32))
+    x, weight = jnp.asarray(x), jnp.asarray(weight)
+    loaded, states = _begin(x, weight, family, init, k, keys_of(as_key(key), r), prior, str(dtype))
+    if not traced:
+        _check_values(x, family, loaded.measured)
+    method = METHODS[accelerate]
+    lanes = jax.tree.map(lambda leaf: leaf.reshape(b * r, *leaf.shape[2:]), states)
+    common = x, weight, loaded, limits, family, method
+    if family.accurate is family.moments:
+        lanes = _iterate(lanes, *common, "accurate", int(Status.DECREASED))
+    else:
+        lanes = _iterate(lanes, *common, "moments", em.LOSSY)
+        if traced or (np.asarray(lanes.status) == em.LOSSY).any():
+            lanes = _iterate(restarts.resume(lanes), *common, "accurate", int(Status.DECREASED))
+    states = jax.tree.map(lambda leaf: leaf.reshape(b, r, *leaf.shape[1:]), lanes)
+    return _conclude(x, weight, loaded, states)
+
+
+def _weights(sample_weight, shape, dtype, k):
+    if sample_weight is None:
+        return np.ones(shape, dtype)
+    sample_weight = as_array(sample_weight)
+    if sample_weight.shape != shape:
+        raise ValueError(f"sample_weight must have shape {shape}, one weight a row of x, got {sample_weight.shape}")
+    flat = checks.weights(sample_weight.reshape(-1), shape[0] * shape[1], dtype)
+    if not checks.in_trace(flat):
+        values = np.asarray(flat).reshape(shape)
+        wrong = ~(np.isfinite(values) & (values >= 0))
+        if wrong.any():
+            which, row = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"sample_weight must be finite and >= 0; data set {which}, row {row} has {values[which, row]}"
+            )
+        few = (values > 0).sum(axis=1) < k
+        if few.any():
+            raise ValueError(
+                f"n_components={k} needs at least as many rows of positive weight; data set {int(np.argmax(few))} has "
+                f"{int((values > 0).sum(axis=1)[np.argmax(few)])}: ask for fewer components"
+            )
+    return flat.reshape(shape)
+
+
+def _check_values(x, family, measured):
+    bad = np.asarray((measured.not_finite > 0) | (measured.outside > 0))
+    if bad.any():
+        which = int(np.argmax(bad))
+        try:
+            checks.row_values(np.asarray(x[which]), family, jax.tree.map(lambda leaf: leaf[which], measured))
+        except ValueError as error:
+            raise ValueError(f"data set {which}: {error}") from None
+
+
+@functools.partial(jax.jit, static_argnames=("family", "init", "k", "dtype"))
+def _begin(x, weight, family, init, k, keys, prior, dtype):
+    """What is known of every data set, and its first states (b, r)."""
+    active = jnp.ones((1, k), bool)
+
+    def one(data):
+        x, weight = data
+        rows, measured = restarts.measure(x, weight, family, dtype, x.shape[0])
+        framed = enter_prior(prior, rows.frame)
+        states = restarts.begin(rows, family, init, k, keys, active, framed)
+        return Loaded(rows.frame, measured, framed), jax.tree.map(lambda leaf: leaf[0], states)
+
+    return restarts.in_groups(one, (x, weight), TOGETHER)
+
+
+@functools.partial(jax.jit, static_argnames=("family", "method", "form", "on_fall"))
+def _iterate(lanes, x, weight, loaded, limits, family, method, form, on_fall):
+    (b, n, d), dtype = x.shape, lanes.counts.dtype
+    chosen, r = getattr(family, form), lanes.status.shape[0] // b
+    width = chosen.width(d, lanes.counts.shape[-1])
+    slots = int(np.clip(BLOCK_BYTES // (n * width * dtype.itemsize), 8, 1024))
+
+    def problem(lane):
+        i = lane // r
+        here = jax.tree.map(lambda leaf: leaf[i], loaded)
+        rows = Rows(x[i], weight[i], here.frame, min(n, max(BLOCK_BYTES // (width * dtype.itemsize), 64)), str(dtype))
+        offset = here.measured.offset * (form == "moments" or family.moments is family.accurate)
+        return rows, here.prior, offset
+
+    return run(problem, chosen, method, lanes, limits, on_fall, slots)
+
+
+@jax.jit
+def _conclude(x, weight, loaded, states):
+    def one(data):
+        x, weight, here, states = data
+        rows = Rows(x, weight, here.frame, x.shape[0], str(states.counts.dtype))
+        lanes = jax.tree.map(lambda leaf: leaf[None], states)
+        active = jnp.ones((1, states.counts.shape[-1]), bool)
+        result = restarts.conclude(rows, lanes, active, here.measured.heaviest, False)
+        return jax.tree.map(lambda leaf: leaf[0], result)
+
+    return restarts.in_groups(one, (x, weight, loaded, states), TOGETHER)

@@ -1,0 +1,67 @@
+"""`fit_many`: the answers of single fits, for whole stacks of data sets."""
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+from families import DTYPES, FAMILIES, K
+
+import jaxgmm
+
+rng = np.random.default_rng(0)
+
+
+@FAMILIES
+@DTYPES
+def test_many_fits_are_the_single_fits(case, dtype):
+    stack = np.stack([case.data(dtype, seed=seed) for seed in range(11)])  # more than there are slots
+    options = {"family": case.family, "n_init": 2, "prior": case.prior, "max_iter": 40, "tol": 1e-5}
+    many = jaxgmm.fit_many(1, stack, K, **options)
+    assert many.restarts.shape == (11, 2) and many.status.dtype == np.int32
+    assert np.asarray(many.log_likelihood).dtype == dtype
+    for i in (0, 10):
+        single = fit(1, stack[i], K, **options)
+        np.testing.assert_allclose(many.log_likelihood[i], single.log_likelihood, rtol=2e-4)
+        assert int(many.status[i]) == single.status
+        if dtype == np.float64:  # in float32 the gain that counts as rounding comes a few updates sooner or later
+            assert int(many.n_iter[i]) == single.n_iter
+        np.testing.assert_allclose(np.exp(many.mixture.log_weights[i]), single.mixture.weights, atol=5e-3)
+
+
+def fit(*args, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", jaxgmm.FitWarning)
+        return jaxgmm.fit(*args, **options)
+
+
+def test_ragged_lengths_are_rows_of_weight_zero():
+    lengths = [40, 60, 25]
+    sets = [rng.normal(size=(n, 1)) + 6 * (np.arange(n)[:, None] % 2) for n in lengths]
+    stack = np.stack([np.resize(rows, (60, 1)) for rows in sets])
+    weight = np.arange(60)[None] < np.array(lengths)[:, None]
+    many = jaxgmm.fit_many(0, stack, 2, sample_weight=weight)
+    for i, rows in enumerate(sets):
+        np.testing.assert_allclose(many.log_likelihood[i], jaxgmm.fit(0, rows, 2).log_likelihood, rtol=1e-6)
+
+
+def test_many_fits_run_inside_a_trace():
+    stack = rng.normal(size=(10, 50, 2)).astype(np.float32) + 5 * (np.arange(50)[None, :, None] % 2)
+    traced = jax.jit(lambda x: jaxgmm.fit_many(0, x, 2).log_likelihood)(stack)
+    np.testing.assert_allclose(traced, jaxgmm.fit_many(0, stack, 2).log_likelihood, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, w: (x[0], w), "x must have shape"),
+        (lambda x, w: (x + np.where(np.arange(20) == 3, np.nan, 0)[:, None], w), "data set 0: x must be finite; row 3"),
+        (lambda x, w: (x, w[:, :5]), "sample_weight must have shape"),
+        (lambda x, w: (x, -w), "sample_weight must be finite and >= 0"),
+        (lambda x, w: (x, np.where(np.arange(20) < 1, w, 0)), "data set 0 has 1"),
+    ],
+)
+def test_bad_stacks_are_refused_by_name(change, message):
+    x, w = change(rng.normal(size=(3, 20, 2)), np.ones((3, 20)))
+    with pytest.raises(ValueError, match=message):
+        jaxgmm.fit_many(0, x, 2, sample_weight=w)
