@@ -12,22 +12,19 @@ data, compilation included, and of a second fit above what the first one left, i
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
-import time
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import CORES, machine, spread, timed, write
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 import jaxgmm
 
@@ -35,7 +32,6 @@ SIZES = ((200_000, 16, 32), (50_000, 20, 16))
 DTYPES = ("float32", "float64")
 SHORT, LONG = 5, 25
 SQUARE = 2048
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def problem(n, d, k, dtype):
@@ -87,12 +83,6 @@ def sklearn_fit(x, weights, means, covariances):
 CONTENDERS = {"jaxgmm": jaxgmm_fit, "scikit-learn": sklearn_fit}
 
 
-def timed(call, *args):
-    started = time.perf_counter()
-    answer = call(*args)
-    return time.perf_counter() - started, answer
-
-
 def iteration(fit, short=SHORT, long=LONG):
     """Seconds of one update in a row of ``long - short`` warm ones, and the end of the longer fit."""
     whole, end = timed(fit, long)
@@ -114,10 +104,6 @@ def square_product(dtype):
         a = jax.random.normal(jax.random.key(0), (SQUARE, SQUARE), dtype)
         product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest")).lower(a).compile()
     return lambda: product(a).block_until_ready()
-
-
-def spread(times):
-    return {"median": statistics.median(times), "least": min(times), "most": max(times), "all": times}
 
 
 def run_case(n, d, k, dtype, rounds):
@@ -179,32 +165,6 @@ def status_mib(field):
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 2**10
 
 
-def machine():
-    names = [line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")]
-    packages = ("jaxgmm", "jax", "jaxlib", "numpy", "scipy", "scikit-learn")
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": CORES,
-        "load": os.getloadavg()[0],
-        "device": jax.devices()[0].device_kind,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in packages},
-        "blas": sorted({f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info()}),
-    }
-
-
-def _cpu_lines():
-    try:
-        return Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return []
-
-
-def _version(name):
-    return jaxgmm.__version__ if name == "jaxgmm" else version(name)
-
-
 def print_case(case):
     size = f"N={case['n']} D={case['d']} K={case['k']}"
     print(f"\n{size}, full, {case['dtype']}; matmul {case['matmul_gflops']:.0f} GFLOP/s")
@@ -244,9 +204,7 @@ def main():
         for dtype in args.dtype:
             cases.append(run_case(*size, dtype, args.rounds))
             print_case(cases[-1])
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps({"machine": about, "cases": cases}, indent=1) + "\n")
-    print(f"\nwritten to {args.output}")
+    write(args.output, about, cases)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ def fit(
         tol: how far the mean log-likelihood per unit weight may still be from its limit, by Aitken's estimate. 0: run
             exactly ``max_iter`` updates.
         max_iter: most parameter updates; 0 returns the start.
-        accelerate: "auto", "none" or "squarem"; all of them are plain EM until acceleration is there.
+        accelerate: "squarem" extrapolates EM (see `accelerate`), "none" is plain EM, "auto" is squarem for now. Updates
+            are counted in E-steps; ``tol=0`` is always plain.
         block_size: rows in flight; default by size.
 
     Returns:

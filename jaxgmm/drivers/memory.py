@@ -126,7 +126,8 @@ def run(problem, form, method, states: em.State, limits: em.Limits, on_fall: int
         return jax.vmap(method.finish)(live)
 
     waiting = em.unfinished(states)
-    order, queued = jnp.argsort(~waiting, stable=True), waiting.sum()
+    last_first = jnp.where(waiting, -jnp.arange(lanes), 1)  # in a sweep the later lanes are the larger models
+    order, queued = jnp.argsort(last_first), waiting.sum()
 
     def put(table, held, live):
         return jax.tree.map(lambda all_, some: all_.at[order[held]].set(some), table, jax.vmap(method.finish)(live))
