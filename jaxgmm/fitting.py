@@ -103,7 +103,8 @@ def fit(
     states = _starts(problem, key, x, k, family, n_init, init, sample_weight, block_size)
     keeps_order = not isinstance(init, str) and not callable(init)
     active = np.ones((1, k), bool)
-    result = finish(problem, family, states, active, block_size, keeps_order)
+    ended = run(problem, family, states, block_size)
+    result = restarts.conclude(problem.rows, ended, active, problem.measured.heaviest, keeps_order)
     result = jax.tree.map(lambda leaf: leaf[0], result)
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
@@ -155,8 +156,11 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> 
         if not checks.in_trace(measured):
             checks.row_values(x, family, measured)
         prior = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), prior)
-        problems.append(Problem(rows, measured, enter_prior(prior, rows.frame), limits, METHODS[accelerate]))
+        problems.append(Problem(rows, measured, _enter_prior(prior, rows.frame), limits, METHODS[accelerate]))
     return problems
+
+
+_enter_prior = jax.jit(enter_prior)
 
 
 def keys_of(key, n_init: int):
@@ -169,17 +173,13 @@ def _keys_of(key, n_init):
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n_init, dtype=jnp.uint32))
 
 
-def finish(problem: Problem, family, states, active, block_size, keep_order: bool) -> FitResult:
-    """Run first states (m, r) to their ends; results (m,)."""
-    m, r = states.status.shape
-    lanes = jax.tree.map(lambda leaf: leaf.reshape(m * r, *leaf.shape[2:]), states)
-    traced = checks.in_trace(problem, states)
-    measured = problem.measured
-    ended = restarts.solve(
-        problem.rows, family, problem.method, lanes, problem.prior, problem.limits, measured.offset, block_size, traced
+def run(problem: Problem, family, lanes, block_size):
+    """Run first states (l,) to their ends."""
+    traced = checks.in_trace(problem, lanes)
+    offset = problem.measured.offset
+    return restarts.solve(
+        problem.rows, family, problem.method, lanes, problem.prior, problem.limits, offset, block_size, traced
     )
-    ended = jax.tree.map(lambda leaf: leaf.reshape(m, r, *leaf.shape[1:]), ended)
-    return restarts.conclude(problem.rows, ended, active, measured.heaviest, keep_order)
 
 
 def traced_status(problem: Problem, status):
@@ -238,7 +238,7 @@ def _check_init(init, n_init, k, family, x):
 
 
 def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, block_size):
-    """First states (1, n_init)."""
+    """First states (n_init,)."""
     prior, dtype = problem.prior, problem.rows.dtype
     rows = restarts.in_block(problem.rows, family.moments, k, n_init, block_size)
     active = np.ones((1, k), bool)
@@ -247,19 +247,16 @@ def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, bl
     if callable(init):
         keys = keys_of(key, n_init)
         centres = [_called(init, keys[i], x, sample_weight, k, dtype) for i in range(n_init)]
-        states = restarts.begin_at(rows, family, jnp.stack(centres), active[0], prior)
-    elif isinstance(init, Mixture):
+        return restarts.begin_at(rows, family, jnp.stack(centres), active[0], prior)
+    if isinstance(init, Mixture):
         framed = cast(init, dtype)
         framed = dataclasses.replace(framed, components=enter(framed.components, rows.frame))
-        states = restarts.begin_from(rows, family, framed)
-    else:
-        resp = init if isinstance(init, jax.Array) else np.asarray(init, dtype)
-        resp = resp.astype(dtype)
-        if rows.x.shape[0] != resp.shape[0]:
-            resp = resp[np.minimum(np.arange(rows.x.shape[0]), resp.shape[0] - 1)]
-        states = restarts.begin_with(rows, family, resp, prior)
-    lead = (1,) if states.status.ndim == 1 else (1, 1)
-    return jax.tree.map(lambda leaf: leaf[(None,) * len(lead)], states)
+        return restarts.begin_from(rows, family, framed)
+    resp = init if isinstance(init, jax.Array) else np.asarray(init, dtype)
+    resp = resp.astype(dtype)
+    if rows.x.shape[0] != resp.shape[0]:
+        resp = resp[np.minimum(np.arange(rows.x.shape[0]), resp.shape[0] - 1)]
+    return restarts.begin_with(rows, family, resp, prior)
 
 
 def _called(init, key, x, sample_weight, k, dtype):

@@ -77,7 +77,7 @@ def fit_gradient(
     active = np.ones((1, k), bool)
     rows = restarts.in_block(problem.rows, family.accurate, k, 1, None)
     states = restarts.begin(rows, family, init, k, keys_of(key, 1), active, problem.prior)
-    start = unconstrain(jax.tree.map(lambda leaf: leaf[0, 0], states.candidate))
+    start = unconstrain(jax.tree.map(lambda leaf: leaf[0], states.candidate))
     if batch_size is not None and _searches_lines(optimizer, start):
         raise ValueError("batch_size must be None with L-BFGS: its line search needs one and the same objective")
     mixture, rest = _climb(rows, start, draw_key, optimizer, steps, batch_size)
@@ -127,7 +127,7 @@ def _climb(rows, start, key, optimizer, steps, batch_size):
 
 @functools.partial(jax.jit, static_argnames=("family",))
 def _judge(rows, family, mixture, rest, states, offset):
-    """The climb's end as a state of EM (1, 1), for the common conclusion."""
+    """The climb's end as a state of EM (1,), for the common conclusion."""
     form = family.accurate
     prepared = form.prepare(mixture.components, rows.frame.reference)
 
@@ -139,12 +139,12 @@ def _judge(rows, family, mixture, rest, states, offset):
     status = jnp.where(rest, int(Status.CONVERGED), int(Status.MAX_ITER))
     status = jnp.where(jnp.isfinite(value), status, int(Status.NON_FINITE)).astype(jnp.int32)
     ended = dataclasses.replace(
-        em.initial_state(mixture, jnp.zeros_like(states.added[0, 0])),
+        em.initial_state(mixture, jnp.zeros_like(states.added[0])),
         log_likelihood=value,
         counts=statistics.counts,
         status=status,
     )
-    return jax.tree.map(lambda leaf: leaf[None, None], ended)
+    return restarts.one_lane(ended)
 
 
 def _searches_lines(optimizer, start) -> bool:

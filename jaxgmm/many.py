@@ -87,20 +87,18 @@ def fit_many(
     prior = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), prior)
     limits = Limits(jnp.asarray(tol, dtype), jnp.asarray(max_iter, jnp.int32))
     x, weight = jnp.asarray(x), jnp.asarray(weight)
-    loaded, states = _begin(x, weight, family, init, k, keys_of(as_key(key), r), prior, str(dtype))
+    loaded, lanes = _begin(x, weight, family, init, k, keys_of(as_key(key), r), prior, str(dtype))
     if not traced:
         _check_values(x, family, loaded.measured)
     method = METHODS[accelerate]
-    lanes = jax.tree.map(lambda leaf: leaf.reshape(b * r, *leaf.shape[2:]), states)
     common = x, weight, loaded, limits, family, method
     if family.accurate is family.moments:
         lanes = _iterate(lanes, *common, "accurate", int(Status.DECREASED))
     else:
         lanes = _iterate(lanes, *common, "moments", em.LOSSY)
         if traced or (np.asarray(lanes.status) == em.LOSSY).any():
-            lanes = _iterate(restarts.resume(lanes), *common, "accurate", int(Status.DECREASED))
-    states = jax.tree.map(lambda leaf: leaf.reshape(b, r, *leaf.shape[1:]), lanes)
-    return _conclude(x, weight, loaded, states)
+            lanes = _iterate(lanes, *common, "accurate", int(Status.DECREASED))
+    return _conclude(x, weight, loaded, lanes)
 
 
 def _weights(sample_weight, shape, dtype, k):
@@ -139,7 +137,7 @@ def _check_values(x, family, measured):
 
 @functools.partial(jax.jit, static_argnames=("family", "init", "k", "dtype"))
 def _begin(x, weight, family, init, k, keys, prior, dtype):
-    """What is known of every data set, and its first states (b, r)."""
+    """What is known of every data set, and first states (b·r,)."""
     active = jnp.ones((1, k), bool)
 
     def one(data):
@@ -147,13 +145,16 @@ def _begin(x, weight, family, init, k, keys, prior, dtype):
         rows, measured = restarts.measure(x, weight, family, dtype, x.shape[0])
         framed = enter_prior(prior, rows.frame)
         states = restarts.begin(rows, family, init, k, keys, active, framed)
-        return Loaded(rows.frame, measured, framed), jax.tree.map(lambda leaf: leaf[0], states)
+        return Loaded(rows.frame, measured, framed), states
 
-    return restarts.in_groups(one, (x, weight), TOGETHER)
+    loaded, states = restarts.in_groups(one, (x, weight), TOGETHER)
+    return loaded, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), states)
 
 
 @functools.partial(jax.jit, static_argnames=("family", "method", "form", "on_fall"))
 def _iterate(lanes, x, weight, loaded, limits, family, method, form, on_fall):
+    if form == "accurate":
+        lanes = jax.vmap(em.resume_accurately)(lanes)
     (b, n, d), dtype = x.shape, lanes.counts.dtype
     chosen, r = getattr(family, form), lanes.status.shape[0] // b
     width = chosen.width(d, lanes.counts.shape[-1])
@@ -170,13 +171,13 @@ def _iterate(lanes, x, weight, loaded, limits, family, method, form, on_fall):
 
 
 @jax.jit
-def _conclude(x, weight, loaded, states):
+def _conclude(x, weight, loaded, lanes):
     def one(data):
-        x, weight, here, states = data
-        rows = Rows(x, weight, here.frame, x.shape[0], str(states.counts.dtype))
-        lanes = jax.tree.map(lambda leaf: leaf[None], states)
-        active = jnp.ones((1, states.counts.shape[-1]), bool)
+        x, weight, here, lanes = data
+        rows = Rows(x, weight, here.frame, x.shape[0], str(lanes.counts.dtype))
+        active = jnp.ones((1, lanes.counts.shape[-1]), bool)
         result = restarts.conclude(rows, lanes, active, here.measured.heaviest, False)
         return jax.tree.map(lambda leaf: leaf[0], result)
 
-    return restarts.in_groups(one, (x, weight, loaded, states), TOGETHER)
+    lanes = jax.tree.map(lambda leaf: leaf.reshape(x.shape[0], -1, *leaf.shape[1:]), lanes)
+    return restarts.in_groups(one, (x, weight, loaded, lanes), TOGETHER)

@@ -1,7 +1,8 @@
 """Many starts in one program: measured data, first mixtures, the vmapped loop, and the choice of the best.
 
-Lanes lead with (m, r): m numbers of components, r starts. The data are shared by all lanes, so that their products are
-one wider product. Lanes of different K share a program: a component that was not asked for has log weight -inf.
+Lanes (l,) are m numbers of components times r starts, the starts innermost. The data are shared by all lanes, so that
+their products are one wider product. Lanes of different K share a program: a component that was not asked for has log
+weight -inf.
 """
 
 import dataclasses
@@ -70,7 +71,7 @@ def in_block(rows: Rows, form, k: int, lanes: int, block_size: int | None) -> Ro
 
 @functools.partial(jax.jit, static_argnames=("family", "init", "k"))
 def begin(rows: Rows, family: Family, init: str, k: int, keys, active, prior) -> em.State:
-    """First states (m, r) from keys (r,), for m numbers of components given by active (m, k)."""
+    """First states (m·r,) from keys (r,), for m numbers of components given by active (m, k)."""
     n, d, itemsize = *rows.x.shape, jnp.dtype(rows.dtype).itemsize
     m, r = active.shape[0], keys.shape[0]
 
@@ -85,8 +86,7 @@ def begin(rows: Rows, family: Family, init: str, k: int, keys, active, prior) ->
 
     starts = in_groups(draw, keys, max(LANE_BYTES // (n * itemsize), 1))  # (r, k, p)
     lanes = jnp.repeat(active, r, axis=0), jnp.tile(starts, (m, 1, 1))
-    states = in_groups(lane, lanes, lanes_together(family.moments, d, k, m * r, itemsize))
-    return jax.tree.map(lambda leaf: leaf.reshape(m, r, *leaf.shape[1:]), states)
+    return in_groups(lane, lanes, lanes_together(family.moments, d, k, m * r, itemsize))
 
 
 def in_groups(function, lanes, together: int):
@@ -98,7 +98,7 @@ def in_groups(function, lanes, together: int):
 
 @functools.partial(jax.jit, static_argnames=("family",))
 def begin_at(rows: Rows, family: Family, centres, active, prior) -> em.State:
-    """First states (1, r) from centres (r, k, d) in the data's own units."""
+    """First states (r,) from centres (r, k, d) in the data's own units."""
     points = jax.vmap(lambda each: family.points(rows.framed(each)).T)(centres)
     return jax.vmap(lambda start: from_centres(rows, family, start, active, prior))(points)
 
@@ -114,14 +114,14 @@ def from_centres(rows: Rows, family: Family, centres, active, prior) -> em.State
 
 @functools.partial(jax.jit, static_argnames=("family",))
 def begin_with(rows: Rows, family: Family, resp, prior) -> em.State:
-    """First state from responsibilities (n, k)."""
+    """First state (1,) from responsibilities (n, k)."""
     start = jnp.zeros((resp.shape[1], family.points(rows.framed(rows.x[:1])).shape[0]), rows.dtype)
-    return first_state(rows, family, start, prior, lambda x, resp: resp.T.astype(x.dtype), resp)
+    return one_lane(first_state(rows, family, start, prior, lambda x, resp: resp.T.astype(x.dtype), resp))
 
 
 @functools.partial(jax.jit, static_argnames=("family",))
 def begin_from(rows: Rows, family: Family, mixture: Mixture) -> em.State:
-    """First state that judges exactly this mixture of framed data: nothing was added to it."""
+    """First state (1,) that judges exactly this mixture of framed data: nothing was added to it."""
 
     def shape(x, weight):
         form, params = family.moments, mixture.components
@@ -130,7 +130,12 @@ def begin_from(rows: Rows, family: Family, mixture: Mixture) -> em.State:
         return em.maximise(form, mixture, prepared, statistics, GaussianPrior())[1]
 
     added = jax.eval_shape(shape, *rows.take(0))
-    return em.initial_state(mixture, jnp.zeros(added.shape, added.dtype))
+    return one_lane(em.initial_state(mixture, jnp.zeros(added.shape, added.dtype)))
+
+
+def one_lane(state: em.State) -> em.State:
+    """A state as the only one of its kind (1,)."""
+    return jax.tree.map(lambda leaf: leaf[None], state)
 
 
 def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *columns) -> em.State:
@@ -155,12 +160,16 @@ def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *c
 
 @functools.partial(jax.jit, static_argnames=("family", "form", "method", "on_fall", "slots"))
 def iterate(rows: Rows, family: Family, form: str, method, states, prior, limits, offset, on_fall: int, slots: int):
-    """Run lanes (l,) to their ends, ``slots`` of them at a time."""
+    """Run lanes (l,) to their ends, ``slots`` of them at a time; the accurate form takes up what moments gave up."""
+    chosen = getattr(family, form)
+    if form == "accurate":
+        states = jax.vmap(em.resume_accurately)(states)
+    left_out = offset if chosen is family.moments else jnp.zeros_like(offset)
 
     def problem(lane):
-        return rows, prior, offset
+        return rows, prior, left_out
 
-    return run(problem, getattr(family, form), method, states, limits, on_fall, slots)
+    return run(problem, chosen, method, states, limits, on_fall, slots)
 
 
 def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
@@ -175,7 +184,7 @@ def solve(
     d, k = rows.x.shape[1], states.counts.shape[-1]
     lanes, itemsize = states.status.shape[0], jnp.dtype(rows.dtype).itemsize
 
-    def stage(name, states, offset, on_fall):
+    def stage(name, states, on_fall):
         form = getattr(family, name)
         slots = lanes_together(form, d, k, lanes, itemsize)
         if not in_trace:
@@ -184,23 +193,22 @@ def solve(
         return iterate(cut, family, name, method, states, prior, limits, offset, on_fall, slots)
 
     if family.accurate is family.moments:
-        return stage("accurate", states, offset, int(Status.DECREASED))
-    states = stage("moments", states, offset, em.LOSSY)
+        return stage("accurate", states, int(Status.DECREASED))
+    states = stage("moments", states, em.LOSSY)
     if in_trace or (np.asarray(states.status) == em.LOSSY).any():
-        states = stage("accurate", resume(states), jnp.zeros_like(offset), int(Status.DECREASED))
+        states = stage("accurate", states, int(Status.DECREASED))
     return states
-
-
-resume = jax.jit(jax.vmap(em.resume_accurately))
 
 
 @functools.partial(jax.jit, static_argnames=("keep_order",))
 def conclude(rows: Rows, states: em.State, active, heaviest, keep_order: bool):
-    """Results of lanes (m, r): the best start of every m, its components by decreasing weight, in the data's units.
+    """Results (m,) of lanes (m·r,): the best start of every m, components by decreasing weight, in the data's units.
 
     Degenerate: a component that prior or floors hold up, or that holds less than a row. Such a start wins only if every
     start does; one that failed only if there is nothing else.
     """
+    m = active.shape[0]
+    states = jax.tree.map(lambda leaf: leaf.reshape(m, -1, *leaf.shape[1:]), states)
     judged = jax.vmap(jax.vmap(_final_status, (0, None, None)), (0, 0, None))(states, active, heaviest)
     volume = log_volume(rows.frame)
     values = states.log_likelihood - rows.weight.sum() * volume  # (m, r)

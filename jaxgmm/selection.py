@@ -13,7 +13,7 @@ import numpy as np
 from . import checks, restarts
 from .criteria import certainty
 from .family import Family
-from .fitting import concrete, family_of, finish, keys_of, load, warn
+from .fitting import concrete, family_of, keys_of, load, run, warn
 from .inference import as_key, n_parameters
 from .initializers import INITIALIZERS
 from .precision import in_precision_of
@@ -80,10 +80,10 @@ def select(
         active = np.arange(max(ks)) < np.array(ks)[:, None]  # (m, k)
         rows = restarts.in_block(problem.rows, family.moments, active.size, n_init, block_size)
         states = restarts.begin(rows, family, init, max(ks), keys_of(key, n_init), active, problem.prior)
-        cells = finish(problem, family, states, active, block_size, keep_order=False)
-        certain = np.asarray(_certainties(problem.rows, cells.mixture))
+        ended = run(problem, family, states, block_size)
+        cells = _cells(problem.rows, ended, active, problem.measured.heaviest)
         weight = float(problem.measured.weight)
-        cells = jax.tree.map(np.asarray, cells)
+        cells, certain = jax.tree.map(np.asarray, cells)
         for i, k in enumerate(ks):
             result = concrete(_unpadded(jax.tree.map(lambda leaf, i=i: leaf[i], cells), k))
             results.append(result)
@@ -115,9 +115,11 @@ def _located(family: Family) -> bool:
 
 
 @jax.jit
-def _certainties(rows, mixtures):
+def _cells(rows, ended, active, heaviest):
+    """The result of every number of components, and how certain its labels are."""
+    results = restarts.conclude(rows, ended, active, heaviest, False)
     plain = dataclasses.replace(rows, frame=restarts.unit_frame(rows.x.shape[1], rows.dtype))
-    return jax.lax.map(lambda mixture: certainty(plain, mixture), mixtures)
+    return results, jax.lax.map(lambda mixture: certainty(plain, mixture), results.mixture)
 
 
 def _unpadded(result: FitResult, k: int) -> FitResult:
