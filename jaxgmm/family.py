@@ -174,9 +174,9 @@ class ExponentialForm:
         sums   = resp @ phi(x)ᵀ                 (k, b) @ (b, f)
 
     Args:
-        features: ``(x, reference) -> tuple of blocks (f_i, b)``.
+        features: ``(x (d, b), reference (d,)) -> phi (f, b)``.
         natural: ``(params, reference) -> Natural``.
-        sums: the record class of the statistics, one field (k, f_i) a block, in order.
+        sums: the record class of the statistics: its one field takes all columns (k, f); of two, the first takes d.
         maximize: as in the module's docstring.
 
     Cost: 4·n·k·f for both products.
@@ -191,28 +191,23 @@ class ExponentialForm:
         return self.natural(params, reference)
 
     def view(self, prepared, x):
-        blocks = self.features(x, prepared.reference)
-        return blocks[0] if len(blocks) == 1 else jnp.concatenate(blocks)
+        return self.features(x, prepared.reference)
 
     def log_prob(self, prepared, phi):
         logits = product(prepared.theta, phi) + prepared.bias[:, None]
         return jnp.where(logits < LOG_ZERO / 2, -jnp.inf, logits)
 
     def statistics(self, prepared, phi, resp):
-        widths = self._widths(prepared.reference.shape[0])
-        ends = [sum(widths[: i + 1]) for i in range(len(widths))]
-        return self.sums(*jnp.split(product(resp, phi.T), ends[:-1], axis=1))  # (k, f)
+        sums, several = product(resp, phi.T), len(dataclasses.fields(self.sums)) > 1  # (k, f)
+        return self.sums(*jnp.split(sums, [prepared.reference.shape[0]] if several else [], axis=1))
 
     def loss(self, prepared):
         return prepared.loss
 
     def width(self, d, k):
         """Numbers in memory per row of a block."""
-        return sum(self._widths(d)) + 2 * k
-
-    def _widths(self, d):
         row = jax.ShapeDtypeStruct((d, 1), jnp.float32), jax.ShapeDtypeStruct((d,), jnp.float32)
-        return [block.shape[0] for block in jax.eval_shape(self.features, *row)]
+        return jax.eval_shape(self.features, *row).shape[0] + 2 * k
 
 
 def exponential_family(

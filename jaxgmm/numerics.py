@@ -41,10 +41,14 @@ def keep_empty(counts, new, old):
 # -- symmetric matrices -------------------------------------------------------------------------------------------
 
 
-def pairs(x):
-    """Products x_i x_j, i <= j, of every row of a block. (d, b) -> (d(d+1)/2, b)."""
-    i, j = np.triu_indices(x.shape[0])
-    return x[i] * x[j]
+def monomials(x, i, j):
+    """Products x_i x_j of every row of a block, where x_0 = 1 and x_1 .. x_d are the features. (d, b), f × 2 -> (f, b).
+
+    One multiplication of two gathers: on CPU it costs half of what joining features and products does, and puts them
+    in place for one matrix product.
+    """
+    extended = jnp.concatenate([jnp.ones_like(x[:1]), x])
+    return extended[i] * extended[j]
 
 
 def pack(matrix):

@@ -33,7 +33,7 @@ class BernoulliCounts:
 
 
 def features(x, reference):
-    return x, 1 - x
+    return jnp.concatenate([x, 1 - x])
 
 
 def natural(params, reference):

@@ -92,7 +92,7 @@ def categorical(n_categories: int) -> Family:
             lambda x: ((x >= 0) & (x <= last) & (x == jnp.floor(x))) | jnp.isnan(x),
             f"integer codes from 0 to {last}",
         ),
-        features=lambda x, reference: (one_hot(x, n_categories),),
+        features=lambda x, reference: one_hot(x, n_categories),
         natural=natural,
         sums=CategoricalCounts,
         maximize=maximize,

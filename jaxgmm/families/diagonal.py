@@ -9,9 +9,10 @@ import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
-from ..numerics import LOG_2PI, divide, keep_empty, product
+from ..numerics import LOG_2PI, divide, keep_empty, monomials, product
 from ..records import record
 from . import gaussian
 
@@ -33,8 +34,8 @@ class DiagonalMoments:
 
 
 def features(x, reference):
-    z = x - reference[:, None]
-    return z, z * z
+    j = np.arange(1, x.shape[0] + 1)
+    return monomials(x - reference[:, None], np.concatenate([0 * j, j]), np.concatenate([j, j]))
 
 
 def natural(params, reference):

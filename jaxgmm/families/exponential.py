@@ -30,7 +30,7 @@ class ExponentialSums:
 
 
 def features(x, reference):
-    return (x,)
+    return x
 
 
 def natural(params, reference):

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
 from ..numerics import (
@@ -19,8 +20,8 @@ from ..numerics import (
     diagonal,
     divide,
     keep_empty,
+    monomials,
     pack,
-    pairs,
     positive_definite,
     product,
     unpack,
@@ -48,8 +49,8 @@ class FullMoments:
 
 
 def features(x, reference):
-    z = x - reference[:, None]
-    return z, pairs(z)
+    i, j = np.triu_indices(x.shape[0] + 1)  # all but the first, which is 1 · 1
+    return monomials(x - reference[:, None], i[1:], j[1:])
 
 
 def natural(params, reference):

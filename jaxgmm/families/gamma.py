@@ -81,7 +81,7 @@ def log_norm(concentrations):
 
 def features(x, reference):
     z = x / positive(reference)[:, None]
-    return z, jnp.log(z)
+    return jnp.concatenate([z, jnp.log(z)])
 
 
 def natural(params, reference):

@@ -33,7 +33,7 @@ class PoissonSums:
 
 
 def features(x, reference):
-    return (x,)
+    return x
 
 
 def natural(params, reference):

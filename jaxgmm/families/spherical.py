@@ -34,7 +34,7 @@ class SphericalMoments:
 
 def features(x, reference):
     z = x - reference[:, None]
-    return z, (z * z).sum(0, keepdims=True)
+    return jnp.concatenate([z, (z * z).sum(0, keepdims=True)])
 
 
 def natural(params, reference):
