@@ -1,40 +1,58 @@
-"""Seconds and memory of one EM iteration, full covariances: jaxgmm against scikit-learn from the same start.
+"""Seconds and memory of one EM iteration: jaxgmm against scikit-learn, and others, from the same start.
 
-    python benchmarks/iteration.py [--sizes N,D,K ...] [--rounds 5] [--output FILE]
+    python benchmarks/iteration.py [--sizes N,D,K,FAMILY ...] [--peers gmmx tgmm pomegranate] [--rounds 5]
 
 An iteration is what a fit of 25 updates takes longer than one of 5, divided by 20: the loop itself, without
 compilation, checks or the start. Contenders take turns, after a warm-up; medians are compared. scikit-learn runs at the
-thread setting that is best for it. Both start from the same mixture, without regularisation, and must end at the same
-log-likelihood. GFLOP/s counts 4 N K f, with f = D + D(D+1)/2 statistics features; "of matmul" is that over the speed of
-a 2048 x 2048 product at "highest" in the same process and dtype. Memory is the peak of a first fit above imports and
-data, compilation included, and of a second fit above what the first one left, in a process of its own.
+thread setting that is best for it. All start from the same mixture, without regularisation, and must end at the same
+log-likelihood. GFLOP/s counts 4 N K f, with f statistics features (D + D(D+1)/2 for full covariances); "of matmul" is
+that over the speed of a 2048 x 2048 product at "highest" in the same process and dtype. Memory is the peak of a first
+fit above imports and data, compilation included, and of a second fit above what the first one left, in a process of its
+own. Ratios are of medians, the other over jaxgmm.
 """
 
 import argparse
+import dataclasses
 import json
 import statistics
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from common import CORES, machine, spread, timed, write
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
+from peers import CONTENDERS, installed, takes
 from threadpoolctl import threadpool_limits
 
-import jaxgmm
-
-SIZES = ((200_000, 16, 32), (50_000, 20, 16))
+SIZES = (
+    (200_000, 16, 32, "full"),
+    (50_000, 20, 16, "full"),
+    (200_000, 2, 8, "full"),
+    (200_000, 64, 256, "diag"),
+)
 DTYPES = ("float32", "float64")
 SHORT, LONG = 5, 25
 SQUARE = 2048
 
 
-def problem(n, d, k, dtype):
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Rows, and a mixture to start from."""
+
+    x: np.ndarray
+    family: str
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+
+    @property
+    def k(self):
+        return len(self.weights)
+
+
+def problem(n, d, k, family, dtype):
     """Rows from k overlapping normals, and a start: the first k rows with the covariance of the data.
 
     The axes of a component are between 0.5 and 2 long, so that float32 needs no more than the fast form.
@@ -48,39 +66,19 @@ def problem(n, d, k, dtype):
         rows = label == component
         x[rows] = means[component] + rng.normal(size=(rows.sum(), d)) @ axes[component]
     x = x.astype(dtype)
-    covariance = np.cov(x[:10_000].T).reshape(d, d)
-    return x, np.full(k, 1 / k, dtype), x[:k], np.tile(covariance, (k, 1, 1)).astype(dtype)
+    whole = np.cov(x[:10_000].T).reshape(d, d)
+    covariances = {
+        "full": np.tile(whole, (k, 1, 1)),
+        "tied": whole,
+        "diag": np.tile(np.diag(whole), (k, 1)),
+        "spherical": np.full(k, np.trace(whole) / d),
+    }[family]
+    return Problem(x, family, np.full(k, 1 / k, dtype), x[:k], covariances.astype(dtype))
 
 
-def jaxgmm_fit(x, weights, means, covariances):
-    """A function of the number of updates that fits, and returns the mean log-likelihood it ends with."""
-    start = jaxgmm.mixture("full", weights=weights, means=means, covariances=covariances)
-    prior = jaxgmm.GaussianPrior()
-
-    def fit(n_iter):
-        result = jaxgmm.fit(0, x, len(weights), init=start, prior=prior, tol=0, max_iter=n_iter)
-        return lambda: float(result.log_likelihood) / len(x)
-
-    return fit
-
-
-def sklearn_fit(x, weights, means, covariances):
-    precisions = np.linalg.inv(covariances)
-
-    def fit(n_iter):
-        model = GaussianMixture(
-            len(weights), tol=0, reg_covar=0, max_iter=n_iter,
-            weights_init=weights, means_init=means, precisions_init=precisions,
-        )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(x)
-        return lambda: float(model.score(x))
-
-    return fit
-
-
-CONTENDERS = {"jaxgmm": jaxgmm_fit, "scikit-learn": sklearn_fit}
+def features(d, family):
+    """Statistics of a row that a component needs."""
+    return {"full": d + d * (d + 1) // 2, "tied": d, "diag": 2 * d, "spherical": d + 1}[family]
 
 
 def iteration(fit, short=SHORT, long=LONG):
@@ -106,14 +104,17 @@ def square_product(dtype):
     return lambda: product(a).block_until_ready()
 
 
-def run_case(n, d, k, dtype, rounds):
+def run_case(n, d, k, family, dtype, names, rounds):
     """Times, log-likelihood and memory of every contender on one problem."""
-    data = problem(n, d, k, dtype)
-    fits = {name: make(*data) for name, make in CONTENDERS.items()}
+    data = problem(n, d, k, family, dtype)
+    names = [name for name in names if takes(name, family, dtype)]
+    fits = {name: CONTENDERS[name](data) for name in names}
     product = square_product(dtype)
-    fits["jaxgmm"](LONG)  # compiles what the timed fits will need
+    for name in names:
+        if name != "scikit-learn":  # compiles what the timed fits will need
+            fits[name](SHORT), fits[name](LONG)
     threads, tried = best_threads(fits["scikit-learn"])
-    limits = {"jaxgmm": CORES, "scikit-learn": threads}
+    limits = dict.fromkeys(names, CORES) | {"scikit-learn": threads}
     product()
 
     times, ends, products = {name: [] for name in fits}, {}, []
@@ -124,7 +125,7 @@ def run_case(n, d, k, dtype, rounds):
             times[name].append(update)
         products.append(statistics.median(timed(product)[0] for _ in range(5)))
 
-    gigaflop = 4e-9 * n * k * (d + d * (d + 1) // 2)
+    gigaflop = 4e-9 * n * k * features(d, family)
     matmul = 2e-9 * SQUARE**3 / statistics.median(products)
     contenders = {}
     for name in fits:
@@ -134,22 +135,27 @@ def run_case(n, d, k, dtype, rounds):
             "gflops": speed,
             "of_matmul": speed / matmul,
             "log_likelihood": ends[name](),
-            "peak_mib": peak_memory(name, n, d, k, dtype, limits[name]),
+            "peak_mib": peak_memory(name, n, d, k, family, dtype, limits[name]),
         }
     contenders["scikit-learn"] |= {"threads": threads, "seconds_by_threads": tried}
-    ratio = contenders["scikit-learn"]["seconds"]["median"] / contenders["jaxgmm"]["seconds"]["median"]
-    return {"n": n, "d": d, "k": k, "dtype": dtype, "matmul_gflops": matmul, "contenders": contenders, "ratio": ratio}
+    ratio = {
+        name: one["seconds"]["median"] / contenders["jaxgmm"]["seconds"]["median"]
+        for name, one in contenders.items()
+        if name != "jaxgmm"
+    }
+    size = {"n": n, "d": d, "k": k, "family": family, "dtype": dtype}
+    return {**size, "matmul_gflops": matmul, "contenders": contenders, "ratio": ratio["scikit-learn"], "ratios": ratio}
 
 
-def peak_memory(name, n, d, k, dtype, threads):
+def peak_memory(name, n, d, k, family, dtype, threads):
     """Peak MiB of a first and of a second fit, in a process of its own."""
-    command = [sys.executable, __file__, "--memory-of", name, "--sizes", f"{n},{d},{k}", "--dtype", dtype]
+    command = [sys.executable, __file__, "--memory-of", name, "--sizes", f"{n},{d},{k},{family}", "--dtype", dtype]
     done = subprocess.run([*command, "--threads", str(threads)], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
-def memory_of(name, n, d, k, dtype, threads):
-    fit = CONTENDERS[name](*problem(n, d, k, dtype))
+def memory_of(name, n, d, k, family, dtype, threads):
+    fit = CONTENDERS[name](problem(n, d, k, family, dtype))
     peaks = {}
     for which in ("first", "second"):
         Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
@@ -167,7 +173,7 @@ def status_mib(field):
 
 def print_case(case):
     size = f"N={case['n']} D={case['d']} K={case['k']}"
-    print(f"\n{size}, full, {case['dtype']}; matmul {case['matmul_gflops']:.0f} GFLOP/s")
+    print(f"\n{size}, {case['family']}, {case['dtype']}; matmul {case['matmul_gflops']:.0f} GFLOP/s")
     for name, one in case["contenders"].items():
         time = one["seconds"]
         threads = f" ({one['threads']} threads)" if "threads" in one else ""
@@ -177,14 +183,25 @@ def print_case(case):
             f"{one['peak_mib']['first']:5.0f}, then {one['peak_mib']['second']:.0f} MiB  "
             f"log-likelihood/N {one['log_likelihood']:.6f}"
         )
-    print(f"  ratio {case['ratio']:.1f}", flush=True)
+    print("  ratios " + ", ".join(f"{name} {ratio:.1f}" for name, ratio in case["ratios"].items()), flush=True)
+
+
+def size(text):
+    *numbers, family = text.split(",")
+    return (*map(int, numbers), family)
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    size = {"type": lambda text: tuple(map(int, text.split(",")))}
-    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="N,D,K", **size)
+    parser.add_argument("--sizes", nargs="+", default=SIZES, type=size, metavar="N,D,K,FAMILY")
     parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=DTYPES)
+    parser.add_argument(
+        "--peers",
+        nargs="*",
+        default=[],
+        choices=CONTENDERS,
+        help="beside scikit-learn, for full covariances, if installed",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="turns of every contender (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "iteration.json")
     parser.add_argument("--memory-of", choices=CONTENDERS, help=argparse.SUPPRESS)
@@ -197,12 +214,13 @@ def main():
     if args.memory_of:
         print(json.dumps(memory_of(args.memory_of, *args.sizes[0], args.dtype[0], args.threads)))
         return
+    names = ["jaxgmm", "scikit-learn", *filter(installed, args.peers)]
     about = machine()
     print("\n".join(f"{name:9s} {value}" for name, value in about.items()), flush=True)
     cases = []
     for size in args.sizes:
         for dtype in args.dtype:
-            cases.append(run_case(*size, dtype, args.rounds))
+            cases.append(run_case(*size, dtype, names, args.rounds))
             print_case(cases[-1])
     write(args.output, about, cases)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import checks, em, restarts
 from .accelerate import METHODS
-from .drivers.memory import BLOCK_BYTES, Rows, run
+from .drivers.memory import Rows, block_bytes, block_rows, run
 from .em import Limits
 from .family import Family
 from .fitting import family_of, keys_of
@@ -158,12 +158,13 @@ def _iterate(lanes, x, weight, loaded, limits, family, method, form, on_fall):
     (b, n, d), dtype = x.shape, lanes.counts.dtype
     chosen, r = getattr(family, form), lanes.status.shape[0] // b
     width = chosen.width(d, lanes.counts.shape[-1])
-    slots = int(np.clip(BLOCK_BYTES // (n * width * dtype.itemsize), 8, 1024))
+    slots = int(np.clip(block_bytes()[0] // (n * width * dtype.itemsize), 8, 1024))
+    block = block_rows(n, width, dtype.itemsize)
 
     def problem(lane):
         i = lane // r
         here = jax.tree.map(lambda leaf: leaf[i], loaded)
-        rows = Rows(x[i], weight[i], here.frame, min(n, max(BLOCK_BYTES // (width * dtype.itemsize), 64)), str(dtype))
+        rows = Rows(x[i], weight[i], here.frame, block, str(dtype))
         offset = here.measured.offset * (form == "moments" or family.moments is family.accurate)
         return rows, here.prior, offset
 

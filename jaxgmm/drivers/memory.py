@@ -14,7 +14,10 @@ from ..frame import Frame
 from ..numerics import eps, two_sum
 from ..records import Statistics, record, static
 
-BLOCK_BYTES = 6 * 2**20  # what one block of features and responsibilities may take: near the second-level caches
+# Bytes that one block of features and responsibilities may take, and one feature in it. On CPU: near the second- and
+# first-level caches (65,536 rows of 2 features at a time take four times as long as 4,096). Elsewhere: to fill
+# the device.
+ON_CPU, ELSEWHERE = (6 * 2**20, 2**14), (2**28, 2**22)
 
 
 @record
@@ -51,9 +54,15 @@ class Rows:
         return (x.T.astype(self.dtype) - self.frame.shift[:, None]) * self.frame.inverse[:, None]
 
 
+def block_bytes() -> tuple[int, int]:
+    """Bytes that a block may take, and one feature in it, on the device that computes."""
+    return ON_CPU if jax.default_backend() == "cpu" else ELSEWHERE
+
+
 def block_rows(n: int, width: int, itemsize: int) -> int:
-    """Rows a block for ``width`` numbers a row: a power of two between 64 and n."""
-    wanted = max(BLOCK_BYTES // (itemsize * max(width, 1)), 64)
+    """Rows a block for ``width`` numbers a row: a power of two, at least 64, or n."""
+    most, most_of_one = block_bytes()
+    wanted = min(max(most // (itemsize * max(width, 1)), 64), most_of_one // itemsize)
     return max(min(1 << (wanted.bit_length() - 1), n), 1)
 
 
