@@ -4,7 +4,6 @@ Concrete data drive a few compiled pieces from the host; under a user's ``jit`` 
 """
 
 import dataclasses
-import functools
 import warnings
 
 import jax
@@ -16,10 +15,10 @@ from .accelerate import METHODS
 from .building import cast
 from .em import Limits, Method
 from .family import Family, lookup
-from .frame import enter, enter_prior
+from .frame import enter
 from .inference import as_key
 from .initializers import INITIALIZERS
-from .precision import compute_dtype, in_precision_of
+from .precision import compute_dtype, in_precision_of, numbers, on_device
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status, record, static
 
 ADVICE = {
@@ -102,10 +101,8 @@ def fit(
     [problem] = load(x, sample_weight, k, [(family, checks.prior_for(prior, family))], *options)
     states = _starts(problem, key, x, k, family, n_init, init, sample_weight, block_size)
     keeps_order = not isinstance(init, str) and not callable(init)
-    active = np.ones((1, k), bool)
     ended = run(problem, family, states, block_size)
-    result = restarts.conclude(problem.rows, ended, active, problem.measured.heaviest, keeps_order)
-    result = jax.tree.map(lambda leaf: leaf[0], result)
+    result = restarts.conclude_one(problem.rows, ended, problem.measured.heaviest, keeps_order)
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
     result = concrete(result)
@@ -147,30 +144,17 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> 
         raise ValueError(f"n_components={k} needs at least as many rows, got {n}: ask for fewer components")
     if not checks.in_trace(weight):
         checks.weight_values(weight, k)
-    held_x, held_weight = map(jnp.asarray, checks.padded(x, weight))
+    held_x, held_weight = map(on_device, checks.padded(x, weight))
     block = min(block_size or restarts.block_rows(held_x.shape[0], 4 * d, dtype.itemsize), held_x.shape[0])
-    limits = Limits(jnp.asarray(tol, dtype), jnp.asarray(max_iter, jnp.int32))
+    limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32))
     problems = []
     for family, prior in models:
-        rows, measured = restarts.measure(held_x, held_weight, family, str(dtype), block)
+        prior = numbers(prior, dtype)
+        rows, measured, framed = restarts.measure(held_x, held_weight, prior, family, str(dtype), block)
         if not checks.in_trace(measured):
             checks.row_values(x, family, measured)
-        prior = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), prior)
-        problems.append(Problem(rows, measured, _enter_prior(prior, rows.frame), limits, METHODS[accelerate]))
+        problems.append(Problem(rows, measured, framed, limits, METHODS[accelerate]))
     return problems
-
-
-_enter_prior = jax.jit(enter_prior)
-
-
-def keys_of(key, n_init: int):
-    """One key a start; the first do not depend on how many there are."""
-    return _keys_of(key, n_init)
-
-
-@functools.partial(jax.jit, static_argnames=("n_init",))
-def _keys_of(key, n_init):
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n_init, dtype=jnp.uint32))
 
 
 def run(problem: Problem, family, lanes, block_size):
@@ -243,9 +227,9 @@ def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, bl
     rows = restarts.in_block(problem.rows, family.moments, k, n_init, block_size)
     active = np.ones((1, k), bool)
     if isinstance(init, str):
-        return restarts.begin(rows, family, init, k, keys_of(key, n_init), active, prior)
+        return restarts.begin(rows, family, init, k, n_init, key, active, prior)
     if callable(init):
-        keys = keys_of(key, n_init)
+        keys = restarts.keys_of(key, n_init)
         centres = [_called(init, keys[i], x, sample_weight, k, dtype) for i in range(n_init)]
         return restarts.begin_at(rows, family, jnp.stack(centres), active[0], prior)
     if isinstance(init, Mixture):

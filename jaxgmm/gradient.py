@@ -17,7 +17,7 @@ import optax
 from . import checks, em, restarts
 from .drivers.memory import total
 from .family import Family
-from .fitting import concrete, family_of, keys_of, load, traced_status, warn
+from .fitting import concrete, family_of, load, traced_status, warn
 from .inference import as_key, joint
 from .initializers import INITIALIZERS
 from .precision import in_precision_of
@@ -76,14 +76,13 @@ def fit_gradient(
     key, draw_key = as_key(key), jax.random.fold_in(as_key(key), 1)
     active = np.ones((1, k), bool)
     rows = restarts.in_block(problem.rows, family.accurate, k, 1, None)
-    states = restarts.begin(rows, family, init, k, keys_of(key, 1), active, problem.prior)
+    states = restarts.begin(rows, family, init, k, 1, key, active, problem.prior)
     start = unconstrain(jax.tree.map(lambda leaf: leaf[0], states.candidate))
     if batch_size is not None and _searches_lines(optimizer, start):
         raise ValueError("batch_size must be None with L-BFGS: its line search needs one and the same objective")
     mixture, rest = _climb(rows, start, draw_key, optimizer, steps, batch_size)
     state = _judge(rows, family, mixture, rest, states, problem.measured.offset)
-    result = restarts.conclude(rows, state, active, problem.measured.heaviest, False)
-    result = jax.tree.map(lambda leaf: leaf[0], result)
+    result = restarts.conclude_one(rows, state, problem.measured.heaviest, False)
     result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))

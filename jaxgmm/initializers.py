@@ -1,18 +1,23 @@
 """Where EM starts: k centres among the points of the data, on the device, weighted.
 
 Every initialiser is ``(key, rows, points, k) -> centres (k, p)``; ``points`` maps framed rows (d, b) to the points
-(p, b) in which distance is measured. A draw belongs to its row: blocks, padding and dtype do not change it.
+(p, b) in which distance is measured. A draw belongs to its row: blocks, padding and dtype do not change it. Of many
+rows a weighted `sample` stands for all.
 
 Source: Arthur and Vassilvitskii (2007) for k-means++; Lloyd (1982).
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
+from jax.extend.random import threefry_2x32
 
 from .drivers.memory import Rows, total
-from .numerics import divide, product
+from .numerics import divide, eps, product
 
 LLOYD_ITERATIONS = 50
+SAMPLED = 2**15  # rows that stand for all: a thousand for each of 32 components
 REST = 1e-6  # a shift of the centres, in the frame, that no longer matters to EM
 
 
@@ -49,10 +54,15 @@ def lloyd(rows: Rows, points, centres, active):
 
     def step(state):
         old, _, i = state
+        offset = jnp.where(active, (old**2).sum(1) / 2, jnp.inf)
+        farthest = jnp.where(active, offset, 0).max()
 
         def assign(x, weight):
             p = points(x)
-            resp = nearest(p, old, active) * weight[None]
+            closeness = product(old, p) - offset[:, None]  # ½ ‖p‖² - ½ ‖p - c‖², by a product rather than differences
+            top = closeness.max(0, keepdims=True)
+            tied = closeness >= top - 16 * eps(p) * (jnp.abs(top) + farthest)  # a row between two counts for both
+            resp = jnp.where(tied, weight[None], 0)
             return resp.sum(1), product(resp, p.T)
 
         counts, sums = total(rows, assign)
@@ -68,6 +78,36 @@ def nearest(p, centres, active):
     distance = ((p[None] - centres[:, :, None]) ** 2).sum(1)
     index = jnp.argmin(jnp.where(active[:, None], distance, jnp.inf), axis=0)
     return (index[None] == jnp.arange(centres.shape[0])[:, None]).astype(p.dtype)
+
+
+def sample(key, rows: Rows, k: int) -> Rows:
+    """Some of many rows, each for a stretch of consecutive ones: drawn by weight, with the weight of its stretch.
+
+    Few rows as they are. Cost: O(n).
+    """
+    n = rows.x.shape[0]
+    size = max(SAMPLED, 32 << (k - 1).bit_length())
+    if n <= 2 * size:
+        return rows
+    length = -(-n // size)
+    first = length * jnp.arange(size, dtype=jnp.int32)
+
+    def look(i, state):
+        best, chosen, whole = state
+        row = jnp.minimum(first + i, n - 1)
+        weight = jnp.where(first + i < n, rows.weight[row], 0)
+        noisy = jnp.log(weight).astype(jnp.float32) + row_noise(key, row)
+        return jnp.maximum(best, noisy), jnp.where(noisy > best, row, chosen), whole + weight
+
+    start = jnp.full(size, -jnp.inf, jnp.float32), jnp.minimum(first, n - 1), jnp.zeros(size, rows.weight.dtype)
+    _, chosen, weight = jax.lax.fori_loop(0, length, look, start)
+    return dataclasses.replace(rows, x=rows.x[chosen], weight=weight, block=min(rows.block, size))
+
+
+def distinct(centres):
+    """Whether no two centres (k, p) are the same, ()."""
+    same = (centres[:, None] == centres[None]).all(-1)
+    return same.sum() == centres.shape[0]
 
 
 def _sequence(key, rows, points, k, preference):
@@ -104,8 +144,16 @@ def _sequence(key, rows, points, k, preference):
 
 
 def row_noise(key, index):
-    """Standard Gumbel draws of the rows with these global indices, in float32 whatever the precision."""
-    return jax.vmap(lambda i: jax.random.gumbel(jax.random.fold_in(key, i), (), jnp.float32, mode="high"))(index)
+    """Standard Gumbel draws of the rows with these global indices (b,), in float32 whatever the precision.
+
+    One evaluation of the hash a row; its 64 bits keep the draws near the maximum apart, as ``mode="high"`` does for
+    `jax.random.gumbel`, which can only draw for the first n rows.
+    """
+    rows = jnp.concatenate([jnp.zeros_like(index), index]).astype(jnp.uint32)
+    high, low = jnp.split(threefry_2x32(jax.random.key_data(key), rows).astype(jnp.float32), 2)
+    uniform = jnp.float32(2**-32) * high + jnp.float32(2**-64) * low + jnp.float32(2**-65)
+    largest = jnp.float32(1 - 2**-24)
+    return -jnp.log(-jnp.log1p(-jnp.minimum(uniform, largest)))
 
 
 def _better(best, noisy, start):

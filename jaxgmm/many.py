@@ -15,11 +15,11 @@ from .accelerate import METHODS
 from .drivers.memory import Rows, block_bytes, block_rows, run
 from .em import Limits
 from .family import Family
-from .fitting import family_of, keys_of
-from .frame import Frame, enter_prior
+from .fitting import family_of
+from .frame import Frame
 from .inference import as_key
 from .initializers import INITIALIZERS
-from .precision import as_array, compute_dtype, in_precision_of
+from .precision import as_array, compute_dtype, in_precision_of, numbers, on_device
 from .records import FitResult, GaussianPrior, Status, record
 
 TOGETHER = 64  # data sets measured and started at a time
@@ -84,10 +84,9 @@ def fit_many(
     dtype = compute_dtype(x)
     weight = _weights(sample_weight, (b, n), dtype, k)
 
-    prior = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), prior)
-    limits = Limits(jnp.asarray(tol, dtype), jnp.asarray(max_iter, jnp.int32))
-    x, weight = jnp.asarray(x), jnp.asarray(weight)
-    loaded, lanes = _begin(x, weight, family, init, k, keys_of(as_key(key), r), prior, str(dtype))
+    limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32))
+    x, weight = on_device(x), on_device(weight)
+    loaded, lanes = _begin(x, weight, family, init, k, r, as_key(key), numbers(prior, dtype), str(dtype))
     if not traced:
         _check_values(x, family, loaded.measured)
     method = METHODS[accelerate]
@@ -135,16 +134,15 @@ def _check_values(x, family, measured):
             raise ValueError(f"data set {which}: {error}") from None
 
 
-@functools.partial(jax.jit, static_argnames=("family", "init", "k", "dtype"))
-def _begin(x, weight, family, init, k, keys, prior, dtype):
+@functools.partial(jax.jit, static_argnames=("family", "init", "k", "r", "dtype"))
+def _begin(x, weight, family, init, k, r, key, prior, dtype):
     """What is known of every data set, and first states (b·r,)."""
     active = jnp.ones((1, k), bool)
 
     def one(data):
         x, weight = data
-        rows, measured = restarts.measure(x, weight, family, dtype, x.shape[0])
-        framed = enter_prior(prior, rows.frame)
-        states = restarts.begin(rows, family, init, k, keys, active, framed)
+        rows, measured, framed = restarts.measure(x, weight, prior, family, dtype, x.shape[0])
+        states = restarts.begin(rows, family, init, k, r, key, active, framed)
         return Loaded(rows.frame, measured, framed), states
 
     loaded, states = restarts.in_groups(one, (x, weight), TOGETHER)
@@ -176,9 +174,7 @@ def _conclude(x, weight, loaded, lanes):
     def one(data):
         x, weight, here, lanes = data
         rows = Rows(x, weight, here.frame, x.shape[0], str(lanes.counts.dtype))
-        active = jnp.ones((1, lanes.counts.shape[-1]), bool)
-        result = restarts.conclude(rows, lanes, active, here.measured.heaviest, False)
-        return jax.tree.map(lambda leaf: leaf[0], result)
+        return restarts.conclude_one(rows, lanes, here.measured.heaviest, False)
 
     lanes = jax.tree.map(lambda leaf: leaf.reshape(x.shape[0], -1, *leaf.shape[1:]), lanes)
     return restarts.in_groups(one, (x, weight, loaded, lanes), TOGETHER)

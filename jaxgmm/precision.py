@@ -38,6 +38,20 @@ def compute_dtype(x) -> np.dtype:
     raise ValueError(f"x must hold real numbers (float, integer or boolean), got dtype {dtype}; convert it first")
 
 
+def on_device(x) -> jax.Array:
+    """x as a JAX array of its own dtype. A transfer, where `jnp.asarray` compiles a program for every new shape."""
+    return x if isinstance(x, jax.Array) else jax.device_put(x)
+
+
+def numbers(values, dtype):
+    """Plain numbers of a record, as arguments of a compiled function: a new value compiles nothing."""
+
+    def cast(value):
+        return value.astype(dtype) if isinstance(value, jax.Array) else np.asarray(value, dtype)
+
+    return jax.tree.map(cast, values)
+
+
 def in_precision_of(*names: str):
     """Decorator: run the function in the precision of these arguments (arrays, or records of arrays): in float64 where
     any of them has it."""

@@ -14,14 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import em
-from .drivers.memory import Rows, block_rows, run, total
+from .drivers.memory import Rows, block_bytes, block_rows, run, total
 from .family import Family, parameters
-from .frame import frame_of, leave, log_volume, unit_frame
-from .initializers import INITIALIZERS, lloyd, nearest
+from .frame import enter_prior, frame_of, leave, log_volume, unit_frame
+from .initializers import INITIALIZERS, distinct, lloyd, nearest, sample
 from .numerics import product
 from .records import FitResult, GaussianPrior, Mixture, Statistics, Status, record
 
 COLUMNS = 512  # of all lanes in flight: enough to make the most of one look at the features
+DRAW_WIDTH = 8  # numbers in memory per row and start while centres are drawn
+SAMPLE_KEY = 2**32 - 1  # folded into the key for the rows that stand for all: no start has this number
 LANE_BYTES = 2**28  # statistics and parameters of the lanes that are in flight together
 
 
@@ -38,8 +40,8 @@ class Measured:
 
 
 @functools.partial(jax.jit, static_argnames=("family", "dtype", "block"))
-def measure(x, weight, family: Family, dtype: str, block: int) -> tuple[Rows, Measured]:
-    """The data in their frame, and facts about them. Three passes, nothing of size n is made."""
+def measure(x, weight, prior, family: Family, dtype: str, block: int) -> tuple[Rows, Measured, GaussianPrior | None]:
+    """The data and the prior in the frame, and facts about the data. Three passes, nothing of size n is made."""
     weight = weight.astype(dtype)
     raw = Rows(x, weight, unit_frame(x.shape[1], dtype), block, dtype)
     pilot = raw.framed(x[:1])[:, 0]  # sums about a row, not about 0: a large offset costs no digits
@@ -59,7 +61,8 @@ def measure(x, weight, family: Family, dtype: str, block: int) -> tuple[Rows, Me
         return jnp.where(weight > 0, weight * family.base(x, frame.reference), 0).sum()
 
     offset = jnp.zeros((), dtype) if family.moments is family.accurate else total(rows, left_out)
-    return rows, Measured(not_finite, outside, whole, weight.max(), weight.min(), offset)
+    measured = Measured(not_finite, outside, whole, weight.max(), weight.min(), offset)
+    return rows, measured, enter_prior(prior, frame)
 
 
 def in_block(rows: Rows, form, k: int, lanes: int, block_size: int | None) -> Rows:
@@ -69,24 +72,52 @@ def in_block(rows: Rows, form, k: int, lanes: int, block_size: int | None) -> Ro
     return dataclasses.replace(rows, block=min(block, n))
 
 
-@functools.partial(jax.jit, static_argnames=("family", "init", "k"))
-def begin(rows: Rows, family: Family, init: str, k: int, keys, active, prior) -> em.State:
-    """First states (m·r,) from keys (r,), for m numbers of components given by active (m, k)."""
+@functools.partial(jax.jit, static_argnames=("family", "init", "k", "r"))
+def begin(rows: Rows, family: Family, init: str, k: int, r: int, key, active, prior) -> em.State:
+    """First states (m·r,) of r starts, for m numbers of components given by active (m, k)."""
     n, d, itemsize = *rows.x.shape, jnp.dtype(rows.dtype).itemsize
-    m, r = active.shape[0], keys.shape[0]
+    m = active.shape[0]
+
+    together = max(LANE_BYTES // (n * itemsize), 1)
+    wide = dataclasses.replace(rows, block=max(rows.block, draw_rows(n, d, min(r, together), itemsize)))
+    some = sample(jax.random.fold_in(key, SAMPLE_KEY), wide, k)
+    initialise = INITIALIZERS["k-means++" if init == "kmeans" else init]
 
     def draw(key):  # the first K of k centres are the start of K components
-        return INITIALIZERS["k-means++" if init == "kmeans" else init](key, rows, family.points, k)
+        centres = initialise(key, some, family.points, k)
+        if some is wide:
+            return centres
+
+        def redraw(state):
+            _, key, _ = state
+            return jnp.zeros((), bool), jax.random.split(key)[0], initialise(key, wide, family.points, k)
+
+        # A rare value may be missing in the sample: a loop of one round, or none. The key changes in it, because XLA
+        # takes what a round leaves alone out of a loop, and would draw always.
+        return jax.lax.while_loop(lambda state: state[0], redraw, (~distinct(centres), key, centres))[2]
 
     def lane(each):
         active, centres = each
         if init == "kmeans":
-            centres = lloyd(rows, family.points, centres, active)
+            centres = lloyd(some, family.points, centres, active)
         return from_centres(rows, family, centres, active, prior)
 
-    starts = in_groups(draw, keys, max(LANE_BYTES // (n * itemsize), 1))  # (r, k, p)
+    starts = in_groups(draw, keys_of(key, r), together)  # (r, k, p)
     lanes = jnp.repeat(active, r, axis=0), jnp.tile(starts, (m, 1, 1))
     return in_groups(lane, lanes, lanes_together(family.moments, d, k, m * r, itemsize))
+
+
+@functools.partial(jax.jit, static_argnames=("r",))
+def keys_of(key, r: int):
+    """One key a start (r,); the first do not depend on how many there are."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(r, dtype=jnp.uint32))
+
+
+def draw_rows(n: int, d: int, r: int, itemsize: int) -> int:
+    """Rows a block while r starts are drawn: longer ones, because little is done with a row."""
+    most, most_of_one = block_bytes()
+    wanted = min(most // (d + DRAW_WIDTH * r), 4 * most_of_one) // itemsize
+    return max(min(1 << (wanted.bit_length() - 1), n), 1)
 
 
 def in_groups(function, lanes, together: int):
@@ -223,6 +254,13 @@ def conclude(rows: Rows, states: em.State, active, heaviest, keep_order: bool):
         return FitResult(mixture, values[best], n_iter, status[best], values)
 
     return jax.vmap(choose)(states, judged, values)
+
+
+@functools.partial(jax.jit, static_argnames=("keep_order",))
+def conclude_one(rows: Rows, states: em.State, heaviest, keep_order: bool):
+    """The result of lanes (r,) that are starts of one fit."""
+    active = jnp.ones((1, states.counts.shape[-1]), bool)
+    return jax.tree.map(lambda leaf: leaf[0], conclude(rows, states, active, heaviest, keep_order))
 
 
 def _final_status(state: em.State, active, heaviest):

@@ -1,6 +1,6 @@
 """`select`: the grid of numbers of components and families, ranked by a criterion.
 
-All K of a family share one program: a component that was not asked for has log weight -inf.
+Many K of a family share one program: a component that was not asked for has log weight -inf.
 """
 
 import dataclasses
@@ -13,13 +13,14 @@ import numpy as np
 from . import checks, restarts
 from .criteria import certainty
 from .family import Family
-from .fitting import concrete, family_of, keys_of, load, run, warn
+from .fitting import concrete, family_of, load, run, warn
 from .inference import as_key, n_parameters
 from .initializers import INITIALIZERS
 from .precision import in_precision_of
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Status
 
 CRITERIA = ("bic", "aic", "icl")
+FEW_ROWS = 10_000  # below, one program for all K of a family
 
 
 @in_precision_of("x")
@@ -75,19 +76,14 @@ def select(
     models = [(family, checks.prior_for(prior if _located(family) else None, family)) for family in families]
     problems = load(x, sample_weight, max(ks), models, tol, max_iter, accelerate, block_size)
 
-    table, results = [], []
+    fits = {}
     for family, problem in zip(families, problems, strict=True):
-        active = np.arange(max(ks)) < np.array(ks)[:, None]  # (m, k)
-        rows = restarts.in_block(problem.rows, family.moments, active.size, n_init, block_size)
-        states = restarts.begin(rows, family, init, max(ks), keys_of(key, n_init), active, problem.prior)
-        ended = run(problem, family, states, block_size)
-        cells = _cells(problem.rows, ended, active, problem.measured.heaviest)
-        weight = float(problem.measured.weight)
-        cells, certain = jax.tree.map(np.asarray, cells)
-        for i, k in enumerate(ks):
-            result = concrete(_unpadded(jax.tree.map(lambda leaf, i=i: leaf[i], cells), k))
-            results.append(result)
-            table.append(_row(result, k, weight, float(certain[i])))
+        for some in _together(ks, x.shape[0]):
+            fits |= {(family, k): cell for k, cell in _cells(problem, family, some, n_init, init, key, block_size)}
+    cells = [fits[family, k] for family in families for k in ks]
+    results = [result for result, _ in cells]
+    weight = float(problems[0].measured.weight)
+    table = [_row(result, weight, certain) for result, certain in cells]
 
     if weight < max(ks):
         warnings.warn(
@@ -114,8 +110,38 @@ def _located(family: Family) -> bool:
     return family.scaling in ("feature", "common")
 
 
+def _together(ks: list[int], n: int) -> list[list[int]]:
+    """The numbers of components that share a program, the smaller padded to the largest of them.
+
+    Many rows: none is less than half of the largest, so that padding is less than a third of the work. Few rows:
+    compiling costs more than padding, so all are together.
+    """
+    if n < FEW_ROWS:
+        return [ks]
+    groups = []
+    for k in sorted(set(ks), reverse=True):
+        if groups and 2 * k > groups[-1][0]:
+            groups[-1].append(k)
+        else:
+            groups.append([k])
+    return groups
+
+
+def _cells(problem, family, ks, n_init, init, key, block_size):
+    """(K, (result, certainty of its labels)) of every K, in one program."""
+    most = max(ks)
+    active = np.arange(most) < np.array(ks)[:, None]  # (m, k)
+    rows = restarts.in_block(problem.rows, family.moments, active.size, n_init, block_size)
+    states = restarts.begin(rows, family, init, most, n_init, key, active, problem.prior)
+    ended = run(problem, family, states, block_size)
+    concluded = jax.tree.map(np.asarray, _conclude(problem.rows, ended, active, problem.measured.heaviest))
+    for i, k in enumerate(ks):
+        result, certain = jax.tree.map(lambda leaf, i=i: leaf[i], concluded)
+        yield k, (concrete(_unpadded(result, k)), float(certain))
+
+
 @jax.jit
-def _cells(rows, ended, active, heaviest):
+def _conclude(rows, ended, active, heaviest):
     """The result of every number of components, and how certain its labels are."""
     results = restarts.conclude(rows, ended, active, heaviest, False)
     plain = dataclasses.replace(rows, frame=restarts.unit_frame(rows.x.shape[1], rows.dtype))
@@ -129,12 +155,12 @@ def _unpadded(result: FitResult, k: int) -> FitResult:
     return dataclasses.replace(result, mixture=Mixture(mixture.log_weights[:k], params, mixture.family))
 
 
-def _row(result: FitResult, k: int, weight: float, certain: float) -> dict:
+def _row(result: FitResult, weight: float, certain: float) -> dict:
     p, value = n_parameters(result.mixture), float(result.log_likelihood)
     bic = -2 * value + p * float(np.log(weight))
     return {
         "family": result.mixture.family.name,
-        "n_components": k,
+        "n_components": result.mixture.n_components,
         "log_likelihood": value,
         "n_parameters": p,
         "bic": bic,
