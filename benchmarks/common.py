@@ -5,11 +5,10 @@ import os
 import platform
 import statistics
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import jax
-from threadpoolctl import threadpool_info
 
 import jaxgmm
 
@@ -21,6 +20,31 @@ def timed(call, *args):
     started = time.perf_counter()
     answer = call(*args)
     return time.perf_counter() - started, answer
+
+
+def timed_warm(call, *args):
+    """The same for a call that compiles nothing: it is made again where it does."""
+    for _ in range(3):
+        compiled, (seconds, answer) = compilations(timed, call, *args)
+        if not compiled:
+            break
+    return seconds, answer
+
+
+def compilations(call, *args):
+    """How many programs JAX compiled while a call ran, and its answer."""
+    seen = []
+
+    def listen(event, duration, **_):
+        if event.endswith("backend_compile_duration"):
+            seen.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        answer = call(*args)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    return len(seen), answer
 
 
 def spread(times):
@@ -38,7 +62,7 @@ def machine():
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in packages},
-        "blas": sorted({f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info()}),
+        "blas": _blas(),
     }
 
 
@@ -50,7 +74,18 @@ def _cpu_lines():
 
 
 def _version(name):
-    return jaxgmm.__version__ if name == "jaxgmm" else version(name)
+    try:
+        return jaxgmm.__version__ if name == "jaxgmm" else version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _blas():
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:  # a GPU machine needs neither scikit-learn nor this
+        return []
+    return sorted({f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info()})
 
 
 def write(path, about, cases):
