@@ -17,6 +17,7 @@ SAYS = {
     "restart_landscape.py": ["the best log-likelihood is -1126.31", "starts reach the best"],
     "bernoulli_digits.py": ["mostly 0", "of the digits are in a cluster that is mostly their own"],
     "embedding.py": ["before update 59", "free weights", "equal weights"],
+    "lecture_figures.py": ["seven_numbers.png", "in_the_plane.png", "negative_log_likelihood.png"],
     "many_datasets.py": ["1000 fits of 200 rows", "distance of the means"],
 }
 

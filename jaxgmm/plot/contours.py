@@ -1,0 +1,75 @@
+"""Highest-density regions of a mixture of two features.
+
+The region that holds the mass p is { v : density(v) >= c_p }, and c_p is the (1 - p)-quantile of the density at draws
+from the mixture.
+
+Source: Hyndman, Computing and graphing highest density regions (1996), section 3.
+"""
+
+import numpy as np
+
+from .. import inference
+from . import palette
+from .given import axes, covariances_of, discrete, means_of, mixture_of, names_of, rows_of
+
+MASSES = (0.25, 0.5, 0.75, 0.9)
+DRAWS = 2**14  # a mass is then right to 0.004
+FINE = 201
+MOST_SEEN = 5_000
+
+
+def density(mixture, x, *, columns=None, ax=None):
+    """Axes with the rows and the contours of the regions of highest density that hold 25, 50, 75 and 90 % of the mass.
+
+    Args:
+        mixture: a `Mixture`, `FitResult` or fitted estimator of two continuous features.
+        x: (n, 2) rows; 5,000 of them are drawn where there are more.
+        columns: names of the two features; default those of a DataFrame.
+        ax: Axes; default a new figure.
+
+    Raises:
+        ValueError: not two features, a family on integers, or rows that are not finite.
+    """
+    mixture = mixture_of(mixture)
+    inference.log_prob(mixture, x)  # says what is wrong with x
+    rows = rows_of(x)
+    if rows.shape[1] != 2:
+        raise ValueError(f"x has {rows.shape[1]} features, density draws two: use classification or histogram")
+    if discrete(mixture, rows):
+        raise ValueError(f"a mixture of family {mixture.family.name!r} has no density to draw: use classification")
+    names = names_of(columns, x, 2)
+    draws = np.asarray(inference.sample(0, mixture, DRAWS)[0], np.float64)
+    levels = np.quantile(_log_density(mixture, draws), 1 - np.array(MASSES))
+    across, up = (_ticks(mixture, rows, draws, j) for j in (0, 1))
+    surface = _log_density(mixture, np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2))
+    surface = np.clip(surface, levels.min() - 20, None).reshape(len(up), len(across))  # -inf has no contour
+
+    ax = axes(ax)
+    step = -(-len(rows) // MOST_SEEN)
+    ax.scatter(*rows[::step].T, s=5, color="0.6", linewidths=0, gid="rows", zorder=1)
+    ordered, first = np.unique(levels, return_index=True)
+    shades = [palette.colours(1)[0] * share + (1 - share) for share in np.linspace(0.45, 1, len(ordered))]
+    lines = ax.contour(across, up, surface, levels=ordered, colors=shades, linewidths=1.5, linestyles="-", zorder=2)
+    words = [f"{100 * MASSES[i]:.0f} %" for i in first]
+    ax.legend(lines.legend_elements()[0][::-1], words[::-1], title="mass inside", loc="best", fontsize="small")
+    ax.set(xlabel=names[0], ylabel=names[1])
+    return ax
+
+
+def _log_density(mixture, rows):
+    return np.asarray(inference.log_prob(mixture, rows), np.float64)
+
+
+def _ticks(mixture, rows, draws, j):
+    """Where the density is computed along feature j: evenly, and closely around components narrower than that."""
+    low = min(rows[:, j].min(), np.quantile(draws[:, j], 0.005))
+    high = max(rows[:, j].max(), np.quantile(draws[:, j], 0.995))
+    room = 0.08 * (high - low) or 1.0
+    even = np.linspace(low - room, high + room, FINE)
+    covariances = covariances_of(mixture, [j])
+    if covariances is None:
+        return even
+    sd = np.sqrt(covariances[:, 0, 0])
+    narrow = (sd < 3 * (even[1] - even[0])) & (np.asarray(mixture.weights) > 0)
+    close = means_of(mixture)[narrow, j][:, None] + sd[narrow][:, None] * np.linspace(-3, 3, 13)
+    return np.unique(np.concatenate([even, close.ravel()]))

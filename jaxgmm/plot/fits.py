@@ -1,0 +1,170 @@
+"""How fits went: the criterion over a grid, the log-likelihood along a run, and where the starts of a fit end."""
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from ..records import Selection, Status
+from . import palette
+from .given import axes
+
+SOUND = (Status.CONVERGED, Status.MAX_ITER)
+SAME_END = 1e-5  # relative to the log-likelihood: starts that end this close have found the same maximum
+
+
+def selection(selection, *, ax=None):
+    """Axes with the criterion against K, one line a family, and a ring around the best fit.
+
+    Args:
+        selection: what `jaxgmm.select` returned.
+        ax: Axes; default a new figure.
+
+    Returns:
+        Axes: a line is broken where a fit is degenerate or failed; a faint cross marks what such a fit would score. The
+        band reaches from the best start of every fit to its median start, counting the log-likelihood alone (for ICL
+        the responsibilities of the other starts are not known). Fits far worse than the better 80 % and than the best
+        of their family leave the view upwards.
+
+    Raises:
+        ValueError: selection is not a Selection.
+    """
+    if not isinstance(selection, Selection):
+        raise ValueError(f"selection must be a jaxgmm.Selection, got {type(selection).__name__}")
+    ax, table, criterion = axes(ax), selection.table, selection.criterion
+    for i, family in enumerate(dict.fromkeys(row["family"] for row in table)):
+        cells = sorted((j for j, row in enumerate(table) if row["family"] == family), key=lambda j: _size(table[j]))
+        ks = np.array([_size(table[j]) for j in cells])
+        values = np.array([table[j][criterion] for j in cells], float)
+        sound = np.array([selection.results[j].status in SOUND for j in cells]) & np.isfinite(values)
+        line = np.where(sound, values, np.nan)
+        colour = palette.colours(i + 1)[i]
+        marker = palette.MARKERS[i % len(palette.MARKERS)]
+        ax.plot(ks, line, color=colour, marker=marker, ms=4.5, lw=1.4, ls=palette.line(i), label=family, zorder=3)
+        spread = np.array([_spread(selection.results[j]) for j in cells])
+        if (spread > 0).any():
+            ax.fill_between(ks, line, line + spread, color=colour, alpha=0.15, lw=0, gid=f"restarts {family}", zorder=1)
+        if (np.isfinite(values) & ~sound).any():
+            marks = {"marker": "x", "s": 18, "color": [colour], "alpha": 0.45, "gid": "degenerate"}
+            ax.scatter(ks[~sound], values[~sound], **marks)
+    sound = [result.status in SOUND for result in selection.results]
+    if not all(sound):
+        ax.scatter([], [], marker="x", s=18, color="0.6", label="degenerate or failed")
+    _ring(ax, selection)
+    _look_at(ax, table, sound, criterion)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="number of components", ylabel=f"{criterion.upper()} (lower is better)")
+    ax.legend(loc="best", fontsize="small")
+    return ax
+
+
+def _look_at(ax, table, sound, criterion):
+    """Limits of the criterion that leave out fits far worse than those one chooses between."""
+    cells = [row for row, good in zip(table, sound, strict=True) if good and np.isfinite(row[criterion])]
+    if not cells:
+        return
+    best = {}
+    for row in cells:
+        best[row["family"]] = min(row[criterion], best.get(row["family"], np.inf))
+    high = max(max(best.values()), float(np.quantile([row[criterion] for row in cells], 0.8, method="lower")))
+    span = high - min(best.values())
+    if ax.get_ylim()[1] > high + span + 1:
+        ax.set_ylim(top=high + 0.5 * span + 1)
+
+
+def _size(row):
+    return row["n_components"]
+
+
+def _spread(result):
+    """How much higher the criterion of the median start is than that of the best."""
+    ends = np.asarray(result.restarts, np.float64)
+    below = float(result.log_likelihood) - ends[np.isfinite(ends)]
+    return 2 * max(float(np.median(below)), 0.0) if below.size else 0.0
+
+
+def _ring(ax, selection):
+    for row, result in zip(selection.table, selection.results, strict=True):
+        if result is selection.best and np.isfinite(row[selection.criterion]):
+            label = f"best: {row['family']}, K = {_size(row)}"
+            look = {"s": 130, "facecolors": "none", "edgecolors": palette.INK, "linewidths": 1.6, "zorder": 4}
+            ax.scatter(_size(row), row[selection.criterion], label=label, gid="best", **look)
+
+
+def trace(history, *, ax=None):
+    """Axes with the log-likelihood of every iteration; where it falls, the line is red.
+
+    Args:
+        history: a list of records with ``iteration`` and ``log_likelihood``, or an object whose ``records`` is one.
+        ax: Axes; default a new figure.
+
+    Returns:
+        Axes: a fall smaller than rounding, 4·eps·|log-likelihood| in the record's dtype, is none.
+
+    Raises:
+        ValueError: there are no records, or they are something else.
+    """
+    records = getattr(history, "records", history)
+    records = list(records) if hasattr(records, "__iter__") else []
+    if not records or not all(hasattr(one, "iteration") and hasattr(one, "log_likelihood") for one in records):
+        raise ValueError("history must hold at least one record, each with .iteration and .log_likelihood")
+    raw = np.asarray([np.asarray(one.log_likelihood) for one in records])
+    if raw.ndim != 1:
+        raise ValueError(f"history must be that of one run, got log-likelihoods of shape {raw.shape[1:]} a record")
+    ax, steps = axes(ax), np.array([int(one.iteration) for one in records])
+    unit = np.finfo(raw.dtype).eps if raw.dtype.kind == "f" else 0.0
+    values = raw.astype(np.float64)
+    marker = "o" if len(values) <= 60 else None
+    ax.plot(steps, values, color=palette.HUES[0], marker=marker, ms=3.5, lw=1.5, label="log-likelihood", zorder=2)
+    with np.errstate(invalid="ignore"):
+        falls = np.flatnonzero(np.diff(values) < -4 * unit * np.abs(values[:-1]))
+    for i in falls:
+        label = f"falls: {len(falls)}" if i == falls[0] else None
+        pair = slice(i, i + 2)
+        ax.plot(steps[pair], values[pair], color=palette.FALL, lw=2.4, label=label, gid="fall", zorder=3)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="iteration", ylabel="log-likelihood")
+    if len(falls):
+        ax.legend(loc="best", fontsize="small")
+    return ax
+
+
+def restarts(result, *, ax=None):
+    """Axes with the final log-likelihoods of all starts, best first: was ``n_init`` enough?
+
+    Args:
+        result: a `FitResult`, or anything with ``restarts`` (n_init,) and ``log_likelihood``.
+        ax: Axes; default a new figure.
+
+    Returns:
+        Axes: the line is the result's log-likelihood. The legend counts the starts that reach it (up to 1e-5 of its
+        size), those above it, which were passed over (hollow: a degenerate start can have any log-likelihood), and
+        those that are not finite, which cannot be drawn.
+
+    Raises:
+        ValueError: result is something else, or a batch.
+    """
+    ends, best = getattr(result, "restarts", None), getattr(result, "log_likelihood", None)
+    if ends is None or best is None or np.ndim(ends) != 1 or np.ndim(best) != 0:
+        raise ValueError(f"result must be one FitResult (.restarts, .log_likelihood), got {type(result).__name__}")
+    ax, ends, best = axes(ax), np.asarray(ends, np.float64), float(best)
+    finite = np.sort(ends[np.isfinite(ends)])[::-1]
+    rank = np.arange(1, len(finite) + 1)
+    near = SAME_END * max(abs(best), 1.0)
+    above, lost = finite > best + near, len(ends) - len(finite)
+    reached = np.abs(finite - best) <= near
+    ax.axhline(best, color=palette.INK, lw=0.9, ls="--", zorder=1)
+    groups = [
+        (above, "none", "above, passed over as degenerate"),
+        (reached, palette.HUES[0], f"of {len(ends)} starts reach the best"),
+        (~above & ~reached, palette.HUES[1], "below"),
+    ]
+    for group, face, words in groups:
+        if group.any():
+            edge = palette.HUES[0] if face == "none" else face
+            label, look = f"{group.sum()} {words}", {"facecolors": face, "edgecolors": edge, "s": 22, "zorder": 2}
+            ax.scatter(rank[group], finite[group], label=label, **look)
+    if lost:
+        ax.plot([], [], ls="", label=f"{lost} not finite")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="start, by final log-likelihood", ylabel="final log-likelihood")
+    ax.legend(loc="best", fontsize="small")
+    return ax

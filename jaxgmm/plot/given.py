@@ -1,0 +1,101 @@
+"""What users pass in: a mixture or what holds one, rows and their names, Axes or none."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+
+from ..records import Mixture
+
+GAUSSIAN = ("full", "tied", "diag", "spherical")
+
+
+def mixture_of(model) -> Mixture:
+    """The mixture itself, that of a `FitResult`, or that of a fitted estimator."""
+    for name in ("mixture_", "mixture"):
+        model = getattr(model, name, model)
+    if not isinstance(model, Mixture):
+        raise ValueError(f"mixture must be a Mixture, a FitResult or a fitted estimator, got {type(model).__name__}")
+    if np.ndim(model.log_weights) != 1:
+        batch = np.shape(model.log_weights)[:-1]
+        raise ValueError(f"mixture must be a single one, got a batch {batch}: draw them one by one")
+    return model
+
+
+def rows_of(x) -> np.ndarray:
+    """x, which a function of `inference` has accepted, as finite float64 rows (n, d)."""
+    rows = np.asarray(x, np.float64)
+    wrong = ~np.isfinite(rows).all(1)
+    if wrong.any():
+        raise ValueError(f"x must be finite; row {int(np.argmax(wrong))} is not: drop or impute such rows")
+    return rows
+
+
+def names_of(columns, x, d: int) -> list[str]:
+    """Names of the d features: ``columns``, those of a DataFrame, or numbers."""
+    if columns is None:
+        columns = getattr(x, "columns", None)
+    if columns is None:
+        return [f"feature {j}" for j in range(d)]
+    if isinstance(columns, str):
+        columns = [columns]
+    names = [str(name) for name in columns]
+    if len(names) != d:
+        raise ValueError(f"columns must name {d} features, got {len(names)} names")
+    return names
+
+
+def means_of(mixture: Mixture) -> np.ndarray:
+    """Mean of every component (k, d), in any family: the mean of the mixture in which its weight is 1."""
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), mixture.components)
+        alone = jnp.eye(mixture.n_components)
+        return np.asarray(jax.vmap(lambda weights: mixture.family.centre(params, weights))(alone))
+
+
+def covariances_of(mixture: Mixture, features) -> np.ndarray | None:
+    """Covariances of some features (k, m, m), whatever their structure; None where the components are not Gaussian."""
+    if mixture.family.name not in GAUSSIAN:
+        return None
+    values, features = np.asarray(mixture.components.covariances, np.float64), np.asarray(features)
+    k, m = mixture.n_components, len(features)
+    if mixture.family.name == "full":
+        return values[:, features[:, None], features]
+    if mixture.family.name == "tied":
+        return np.broadcast_to(values[features[:, None], features], (k, m, m))
+    variances = values[:, features] if values.ndim == 2 else np.repeat(values[:, None], m, axis=1)
+    return variances[:, :, None] * np.eye(m)
+
+
+def discrete(mixture: Mixture, rows) -> bool:
+    """Whether the family lives on integers: there is none of it half-way between two of them."""
+    return not possible(mixture, np.floor(rows.min()) + 0.5)
+
+
+def possible(mixture: Mixture, values):
+    """Whether the family can take these values, elementwise."""
+    with jax.enable_x64(True):  # half-way between integers above 2**24 is an integer in float32
+        return np.asarray(mixture.family.support.contains(values))
+
+
+def axes(ax) -> Axes:
+    """The Axes given, or those of a new figure."""
+    if ax is None:
+        import matplotlib.pyplot as plt  # here alone: a script that brings its own Axes needs no pyplot
+
+        return plt.subplots(layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise ValueError(f"ax must be matplotlib Axes, got {type(ax).__name__}")
+    return ax
+
+
+def grid(ax, m: int) -> np.ndarray:
+    """(m, m) Axes: those given, or those of a new figure."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        return plt.subplots(m, m, figsize=(1 + 2 * m, 1 + 2 * m), layout="constrained")[1]
+    cells = np.asarray(ax, dtype=object)
+    if cells.shape != (m, m) or not all(isinstance(cell, Axes) for cell in cells.flat):
+        raise ValueError(f"ax must be an array of ({m}, {m}) Axes for {m} features, got {cells.shape}")
+    return cells
