@@ -1,6 +1,6 @@
 """Seconds and memory of one EM iteration: jaxgmm against scikit-learn, and others, from the same start.
 
-    python benchmarks/iteration.py [--sizes N,D,K,FAMILY ...] [--peers gmmx tgmm pomegranate] [--rounds 5]
+    python benchmarks/iteration.py [--sizes N,D,K[,FAMILY] ...] [--peers gmmx tgmm pomegranate] [--rounds 5]
 
 An iteration is what a fit of 25 updates takes longer than one of 5, divided by 20: the loop itself, without
 compilation, checks or the start. Contenders take turns, after a warm-up; medians are compared. scikit-learn runs at the
@@ -187,13 +187,13 @@ def print_case(case):
 
 
 def size(text):
-    *numbers, family = text.split(",")
-    return (*map(int, numbers), family)
+    n, d, k, *family = text.split(",")
+    return int(n), int(d), int(k), *(family or ["full"])
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=SIZES, type=size, metavar="N,D,K,FAMILY")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, type=size, metavar="N,D,K[,FAMILY]")
     parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=DTYPES)
     parser.add_argument(
         "--peers",
@@ -222,7 +222,7 @@ def main():
         for dtype in args.dtype:
             cases.append(run_case(*size, dtype, names, args.rounds))
             print_case(cases[-1])
-    write(args.output, about, cases)
+            write(args.output, about, cases)  # what is measured is kept, whatever happens later
 
 
 if __name__ == "__main__":

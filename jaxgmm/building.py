@@ -80,5 +80,3 @@ def _checked_weights(weights):
 def cast(record, dtype):
     """A mixture, or another record of real numbers, in another dtype."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), record)
-
-

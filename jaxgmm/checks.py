@@ -91,10 +91,7 @@ def row_values(x, family: Family, measured):
     """Check the values of concrete data; ``measured`` tells whether any is wrong."""
     if measured.not_finite:
         row, column = _first(x, lambda block: ~np.isfinite(block))
-        raise ValueError(
-            f"x must be finite; row {row}, column {column} is {x[row, column]}: "
-            "drop or impute such rows"
-        )
+        raise ValueError(f"x must be finite; row {row}, column {column} is {x[row, column]}: drop or impute such rows")
     if measured.outside:
         row, column = _first(x, lambda block: ~np.asarray(family.support.contains(block)))
         raise ValueError(

@@ -5,7 +5,6 @@
 Source: Schwarz (1978); Akaike (1974); Biernacki, Celeux and Govaert (2000), as in mclust.
 """
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,5 +57,3 @@ def certainty(rows, mixture):
 def scalar(value):
     """An exact NumPy number, or the tracer."""
     return value if checks.in_trace(value) else np.asarray(value)[()]
-
-

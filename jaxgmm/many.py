@@ -97,7 +97,8 @@ def fit_many(
         lanes = _iterate(lanes, *common, "moments", em.LOSSY)
         if traced or (np.asarray(lanes.status) == em.LOSSY).any():
             lanes = _iterate(lanes, *common, "accurate", int(Status.DECREASED))
-    return _conclude(x, weight, loaded, lanes)
+    result = _conclude(x, weight, loaded, lanes)
+    return result if traced else jax.block_until_ready(result)  # x may be the caller's own memory
 
 
 def _weights(sample_weight, shape, dtype, k):

@@ -18,6 +18,7 @@ SAYS = {
     "bernoulli_digits.py": ["mostly 0", "of the digits are in a cluster that is mostly their own"],
     "embedding.py": ["before update 59", "free weights", "equal weights"],
     "lecture_figures.py": ["seven_numbers.png", "in_the_plane.png", "negative_log_likelihood.png"],
+    "optax_density.py": ["step   0: mean log-likelihood", "(the data were made with 0)"],
     "many_datasets.py": ["1000 fits of 200 rows", "distance of the means"],
 }
 
