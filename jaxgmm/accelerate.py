@@ -144,4 +144,15 @@ def _where(condition, new, old):
 
 SQUAREM = em.Method("squarem", start, state_of, advance, finish)
 
-METHODS = {"auto": SQUAREM, "none": em.PLAIN, "squarem": SQUAREM}
+METHODS = ("auto", "none", "squarem")
+
+
+def method_of(accelerate: str, family) -> em.Method:
+    """The method that a name asks for. "auto": SQUAREM for the Gaussian families, plain EM for the others.
+
+    On Gaussian data SQUAREM halves the E-steps in the median; a Bernoulli mixture of digits, whose probabilities go to
+    0 and whose logits to -inf, takes ten times as many.
+    """
+    if accelerate == "auto":
+        return SQUAREM if family.scaling in ("feature", "common") else em.PLAIN
+    return SQUAREM if accelerate == "squarem" else em.PLAIN

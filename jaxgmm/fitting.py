@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import checks, restarts
-from .accelerate import METHODS
+from .accelerate import METHODS, method_of
 from .building import cast
 from .em import Limits, Method
 from .family import Family, lookup
@@ -75,8 +75,8 @@ def fit(
         tol: how far the mean log-likelihood per unit weight may still be from its limit, by Aitken's estimate. 0: run
             exactly ``max_iter`` updates.
         max_iter: most parameter updates; 0 returns the start.
-        accelerate: "squarem" extrapolates EM (see `accelerate`), "none" is plain EM, "auto" is squarem for now. Updates
-            are counted in E-steps; ``tol=0`` is always plain.
+        accelerate: "squarem" extrapolates EM (see `accelerate`), "none" is plain EM, "auto" is squarem for the Gaussian
+            families, none for the others. Updates are counted in E-steps; ``tol=0`` is always plain.
         block_size: rows in flight; default by size.
 
     Returns:
@@ -131,7 +131,7 @@ def family_of(family, x) -> Family:
 
 def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> list[Problem]:
     """Check the options and the data, and frame the data for every model (family, prior); they share one copy."""
-    checks.choice(accelerate, "accelerate", tuple(METHODS))
+    checks.choice(accelerate, "accelerate", METHODS)
     checks.number(tol, "tol")
     if not checks.in_trace(max_iter):
         checks.count(max_iter, "max_iter", least=0)
@@ -153,7 +153,7 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> 
         rows, measured, framed = restarts.measure(held_x, held_weight, prior, family, str(dtype), block)
         if not checks.in_trace(measured):
             checks.row_values(x, family, measured)
-        problems.append(Problem(rows, measured, framed, limits, METHODS[accelerate]))
+        problems.append(Problem(rows, measured, framed, limits, method_of(accelerate, family)))
     return problems
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import checks, em, restarts
-from .accelerate import METHODS
+from .accelerate import METHODS, method_of
 from .drivers.memory import Rows, block_bytes, block_rows, run
 from .em import Limits
 from .family import Family
@@ -76,7 +76,7 @@ def fit_many(
         raise ValueError(f"n_components={k} needs at least as many rows, got {n}: ask for fewer components")
     family = family_of(family, x.reshape(b * n, d) if not traced else x)
     checks.choice(init if isinstance(init, str) else repr(init), "init", tuple(INITIALIZERS))
-    checks.choice(accelerate, "accelerate", tuple(METHODS))
+    checks.choice(accelerate, "accelerate", METHODS)
     checks.number(tol, "tol")
     if not checks.in_trace(max_iter):
         checks.count(max_iter, "max_iter", least=0)
@@ -89,7 +89,7 @@ def fit_many(
     loaded, lanes = _begin(x, weight, family, init, k, r, as_key(key), numbers(prior, dtype), str(dtype))
     if not traced:
         _check_values(x, family, loaded.measured)
-    method = METHODS[accelerate]
+    method = method_of(accelerate, family)
     common = x, weight, loaded, limits, family, method
     if family.accurate is family.moments:
         lanes = _iterate(lanes, *common, "accurate", int(Status.DECREASED))
