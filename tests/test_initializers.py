@@ -9,6 +9,8 @@ import pytest
 from families import BY_NAME, CASES, DTYPES, FAMILIES, WEIGHTS, K, N, assert_mixtures_close, read
 
 import jaxgmm
+from jaxgmm import initializers
+from jaxgmm.drivers.memory import Rows
 
 FULL = BY_NAME["full"]
 NAMED = pytest.mark.parametrize("init", ["k-means++", "kmeans", "random"])
@@ -176,3 +178,16 @@ def test_every_start_is_reported():
     assert np.shape(result.restarts) == (4,)
     assert len(np.unique(result.restarts)) > 1
     np.testing.assert_allclose(np.max(result.restarts), result.log_likelihood, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::jaxgmm.FitWarning")  # components without spread
+def test_a_value_too_rare_for_the_sample_still_starts_a_component():
+    """Of many rows one in four stands for all; the only row of a third value is among them in one draw of four."""
+    x = np.repeat(np.float32([[0.0], [1.0]]), 60_000, axis=0)
+    x[50_001] = 9
+    rows = Rows(jax.numpy.asarray(x), jax.numpy.ones(len(x)), None, 4096, "float32")
+    starts = initializers.sample(jax.random.key(0), rows, 3)
+    assert len(starts.x) == initializers.SAMPLED and float(starts.weight.sum()) == len(x)
+    for seed in range(3):
+        means = np.ravel(start(seed, x, 3, family="spherical").mixture.components.means)
+        np.testing.assert_allclose(np.sort(means), [0, 1, 9], atol=1e-4)

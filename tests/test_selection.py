@@ -123,3 +123,15 @@ def test_weighted_rows_select_like_repeated_rows():
     b = jaxgmm.select(0, repeated, [1, 2], **options)
     for row, other in zip(a.table, b.table, strict=True):
         np.testing.assert_allclose(row["bic"], other["bic"], rtol=1e-6)
+
+
+def test_a_sweep_over_many_rows_is_that_of_single_fits_in_the_order_asked():
+    """With many rows the K of a family run in several programs, each padded to less than twice its smallest K."""
+    rng = np.random.default_rng(0)
+    x = (6 * rng.integers(3, size=(12_000, 1)) + rng.normal(size=(12_000, 1))).astype(np.float32)
+    ks = [3, 1, 2]
+    selection = jaxgmm.select(0, x, ks, families=("diag",), n_init=2)
+    assert [row["n_components"] for row in selection.table] == ks
+    for row, k in zip(selection.table, ks, strict=True):
+        alone = jaxgmm.fit(0, x, k, family="diag", n_init=2)
+        np.testing.assert_allclose(row["log_likelihood"], alone.log_likelihood, rtol=1e-5)
