@@ -175,6 +175,7 @@ def advance(
     """
     weight = statistics.weight
     value = statistics.log_likelihood
+    kept, tried = jnp.logical_not(refused), jnp.logical_or(refused, leapt)
     first = state.previous == -jnp.inf
     gain = (value - state.previous) / weight  # +inf at first
     step = (value - state.log_likelihood) / weight  # from the last good mixture
@@ -190,7 +191,7 @@ def advance(
     streak = jnp.where(remaining < limits.tol, jnp.where(steady, state.streak + 1, 1), 0)
 
     slack = state.mixture.family.slack(prepared, state.candidate_added, state.counts) / weight
-    fell = (step < -noise) & ~first & ~refused & ~leapt
+    fell = (step < -noise) & ~first & ~tried
     excused = first | (-step <= noise + 2 * slack)  # the bound is on exact arithmetic
     settled = counted & ((streak >= 3) | ((jnp.abs(gain) <= noise) & ~first))
     settled |= fell & excused & (state.n_iter > 0)
@@ -200,9 +201,9 @@ def advance(
     status = jnp.where(n_iter >= limits.max_iter, int(Status.MAX_ITER), RUNNING)
     status = jnp.where(settled & (limits.tol > 0), int(Status.CONVERGED), status)
     status = jnp.where(failed, on_fall, status)
-    status = jnp.where(~finite & ~refused, int(Status.NON_FINITE), status)
+    status = jnp.where(~finite & kept, int(Status.NON_FINITE), status)
     status = jnp.where(lossy, LOSSY, status)
-    accept = ~failed & finite & ~lossy & ~refused
+    accept = ~failed & finite & ~lossy & kept
     next_mixture, next_added = maximise(form, state.candidate, prepared, statistics, prior)
 
     def pick(new, old, condition=accept):
