@@ -284,6 +284,8 @@ def test_folds_of_nearly_equal_size_share_their_programs():
         model.fit(first).score(first)
         around = [x[: n + i] for i in (-1, 1, 2)]
         assert compilations([lambda x=x: clone(model).fit(x).score(x) for x in around]) == 0
+    search = GridSearchCV(model, {"reg_covar": [1e-6, 1e-3]}, cv=5)
+    assert compilations([lambda: search.fit(x[:101])]) == 0
 
 
 def test_numbers_of_the_rule_compile_nothing():
@@ -315,6 +317,9 @@ def test_numbers_of_the_rule_compile_nothing():
         ({"verbose_interval": 0}, "verbose_interval"),
         ({"random_state": "x"}, "seed"),
         ({"means_init": [[1, 2]]}, "means"),
+        ({"means_init": [[1, 2, 3, np.nan]]}, "means"),
+        ({"verbose": "loud"}, "verbose"),
+        ({"warm_start": "yes"}, "warm_start"),
     ],
 )
 def test_bad_parameters_are_named(told, word):

@@ -7,11 +7,13 @@ import numpy as np
 import pandas
 import pytest
 from families import CASES, DTYPES
+from matplotlib.figure import Figure
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import jaxgmm
+import jaxgmm.plot
 from jaxgmm.sklearn import (
     BernoulliMixture,
     CategoricalMixture,
@@ -243,6 +245,16 @@ def test_a_search_is_that_of_select(search):
     key = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
     selection = jaxgmm.select(key, IRIS, range(1, 4), families=("full", "diag"), n_init=2)
     np.testing.assert_allclose(search.cv_results_["bic"], [row["bic"] for row in selection.table], rtol=1e-9)
+
+
+def test_starts_agree_where_the_data_say_how_many_clusters_there_are():
+    x = make_blobs(150, 2, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)[0]
+    search = MixtureSearch([1, 3, 6], covariance_types="spherical", n_init=4, random_state=0).fit(x)
+    ks, indices = search.stability_["n_components"], search.stability_["adjusted_rand"]
+    np.testing.assert_array_equal(ks, [1, 3, 6])
+    assert indices.shape == (3, 6)
+    assert (indices[:2] == 1).all() and (indices[2] < 1).any()
+    assert jaxgmm.plot.stability(search, ax=Figure().subplots()) is not None
 
 
 def test_a_search_speaks_of_what_is_wrong():

@@ -1,6 +1,7 @@
 """What a fitted estimator says of rows: labels, densities, criteria, samples. And how rows are checked."""
 
 import functools
+import numbers
 
 import jax
 import jax.numpy as jnp
@@ -61,8 +62,8 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
     def sample(self, n_samples=1):
         """Rows drawn from the mixture (n_samples, n_features) and their components (n_samples,), in order of these."""
         mixture, rng = self.mixture_, check_random_state(self.random_state)
-        if n_samples < 1:
-            raise ValueError(f"Invalid value for 'n_samples': it must be at least 1, got {n_samples}")
+        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': it must be an integer >= 1, got {n_samples!r}")
         weights = np.exp(mixture.log_weights.astype(np.float64))
         counts = rng.multinomial(n_samples, weights / weights.sum())
         labels = np.repeat(np.arange(mixture.n_components), counts)

@@ -119,6 +119,10 @@ class MixtureEstimator(MixtureAnswers):
         n_init = checks.count(self.n_init, "n_init")
         max_iter = checks.count(self.max_iter, "max_iter", least=0)
         interval = checks.count(self.verbose_interval, "verbose_interval")
+        verbose = checks.count(
+            int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, "verbose", least=0
+        )
+        checks.choice(self.warm_start, "warm_start", (False, True))
         tol = self.tol if isinstance(self.tol, str) else checks.number(self.tol, "tol")
         if isinstance(tol, str) and tol != "limit":
             raise ValueError(f"tol must be a number >= 0 or 'limit', got {tol!r}")
@@ -147,7 +151,7 @@ class MixtureEstimator(MixtureAnswers):
             weights=weights,
             given=given,
             bound=bound,
-            verbose=int(self.verbose),
+            verbose=verbose,
             interval=interval,
         )
 

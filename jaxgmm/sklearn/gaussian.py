@@ -156,7 +156,8 @@ def cholesky_of_precisions(covariances, covariance_type):
 
 
 def _shaped(values, shape, name, dtype):
-    values = check_array(np.asarray(values), dtype=dtype, ensure_2d=False, allow_nd=True, ensure_min_features=0)
+    values = np.asarray(values)
+    values = check_array(values, dtype=dtype, ensure_2d=False, allow_nd=True, ensure_min_features=0, input_name=name)
     if values.shape != shape:
         raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {values.shape}")
     return values

@@ -12,6 +12,7 @@ from ..fitting import ADVICE
 from ..precision import compute_dtype
 from ..records import FitWarning, Mixture, Selection, Status
 from . import arrays, starts
+from .agreement import agreement
 from .answers import MixtureAnswers
 from .base import DegenerateWarning
 from .gaussian import TYPES, GaussianMixture
@@ -35,6 +36,8 @@ class MixtureSearch(MixtureAnswers):
         cv_results_: dict of arrays, one entry a fit, that a DataFrame takes: params, param_covariance_type,
             param_n_components, log_likelihood, n_parameters, bic, aic, icl, status (a `jaxgmm.Status` name), rank (1 is
             best; degenerate fits come last).
+        stability_: dict with ``n_components`` (m,) and ``adjusted_rand`` (m, pairs): how alike two starts label
+            the rows (of more than 10,000, some), for every pair of starts, with the best covariance type.
         n_features_in_, feature_names_in_.
     """
 
@@ -77,8 +80,9 @@ class MixtureSearch(MixtureAnswers):
         weight = checks.weights(sample_weight, x.shape[0], compute_dtype(x))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)  # said below, as scikit-learn's kind
+            seed = starts.seed(check_random_state(self.random_state))
             chosen = selection.select(
-                starts.seed(check_random_state(self.random_state)),
+                seed,
                 arrays.padded(x)[0],
                 self.n_components,
                 families=types,
@@ -87,6 +91,11 @@ class MixtureSearch(MixtureAnswers):
                 sample_weight=arrays.padded_weight(x, weight),
             )
         self._keep(chosen, X, float(np.asarray(weight, np.float64).sum()))
+        family, ks = self.best_params_["covariance_type"], sorted(set(self.cv_results_["param_n_components"].tolist()))
+        self.stability_ = {
+            "n_components": np.array(ks),
+            "adjusted_rand": agreement(seed, x, weight, family, ks, self.n_init),
+        }
         self._warn(chosen.best.status)
         return self
 
