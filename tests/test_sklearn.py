@@ -122,6 +122,13 @@ def test_warm_starts_go_on_as_scikit_learns_do(covariance_type):
         assert_same_fit(ours.fit(IRIS), theirs.fit(IRIS))
 
 
+@pytest.mark.parametrize("changed", [{"n_components": 2}, {"covariance_type": "diag"}])
+def test_a_warm_start_goes_on_with_the_same_model_only(changed):
+    model = GaussianMixture(3, warm_start=True, random_state=0).fit(IRIS)
+    with pytest.raises(ValueError, match="warm_start"):
+        model.set_params(**changed).fit(IRIS)
+
+
 @EACH_TYPE
 def test_zero_iterations_return_the_start(covariance_type):
     told = given(IRIS, 3, covariance_type)
@@ -213,6 +220,17 @@ def test_to_scikit_learn_and_back(covariance_type):
     assert not hasattr(GaussianMixture.from_sklearn(sklearn.mixture.GaussianMixture(2)), "weights_")
     with pytest.raises(ValueError, match="model"):
         GaussianMixture.from_sklearn(StandardScaler())
+
+
+@EACH_TYPE
+def test_parameters_set_by_hand_are_those_that_count(covariance_type):
+    fitted = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(IRIS)
+    model = GaussianMixture(3, covariance_type=covariance_type)
+    for name in ("weights_", "means_", "precisions_cholesky_"):
+        setattr(model, name, getattr(fitted, name))
+    np.testing.assert_allclose(model.score_samples(IRIS), fitted.score_samples(IRIS), rtol=1e-9)
+    fitted.means_ = fitted.means_ + 1
+    np.testing.assert_allclose(fitted.score_samples(IRIS + 1), model.score_samples(IRIS), rtol=1e-9)
 
 
 # -- in scikit-learn's world --------------------------------------------------------------------------------------

@@ -28,6 +28,13 @@ class MixtureEstimator(MixtureAnswers):
     def _family(self, x) -> Family:
         raise NotImplementedError
 
+    def _fitted_family(self) -> Family:
+        raise NotImplementedError
+
+    def _fitted(self, name: str) -> np.ndarray:
+        """A fitted parameter by its name in the family."""
+        return np.asarray(getattr(self, f"{name}_"))
+
     def _prior(self):
         return None
 
@@ -105,10 +112,11 @@ class MixtureEstimator(MixtureAnswers):
     def mixture_(self) -> Mixture:
         """The fitted parameters as the core's `Mixture`, in NumPy."""
         check_is_fitted(self, "weights_")
-        values = {name: np.asarray(getattr(self, f"{name}_")) for name in parameters(self._fitted_family.parameters)}
+        family = self._fitted_family()
+        values = {name: self._fitted(name) for name in parameters(family.parameters)}
         with np.errstate(divide="ignore"):
             log_weights = np.log(np.asarray(self.weights_))
-        return Mixture(log_weights, self._fitted_family.parameters(**values), self._fitted_family)
+        return Mixture(log_weights, family.parameters(**values), family)
 
     # -- below the surface ---------------------------------------------------------------------------------------
 
@@ -158,17 +166,18 @@ class MixtureEstimator(MixtureAnswers):
     def _going_on(self, family, k, d) -> Mixture:
         """The fitted mixture, which must be one of what is asked for."""
         mixture = self.mixture_
-        fitted = mixture.family.name, mixture.n_components, checks.n_features(mixture)
-        if fitted != (family.name, k, d):
+        fitted = mixture.n_components, checks.n_features(mixture)
+        declared = parameters(family.parameters)
+        alike = all(getattr(mixture.components, name).ndim == len(declared[name]["shape"]) for name in declared)
+        if fitted != (k, d) or not alike:
             raise ValueError(
-                f"a fit of {fitted[1]} components of family {fitted[0]!r} and {fitted[2]} features cannot go on with "
-                f"n_components={k}, {family.name!r} and {d} features: set warm_start=False, or clone the estimator"
+                f"a fit of {fitted[0]} components and {fitted[1]} features cannot go on with n_components={k}, family "
+                f"{family.name!r} and {d} features: set warm_start=False, or clone the estimator"
             )
         return mixture
 
     def _adopt(self, mixture: Mixture, make):
         """The mixture's numbers as fitted attributes, made by ``make``."""
-        self._fitted_family = mixture.family
         self.weights_ = make(np.exp(mixture.log_weights))
         for name in parameters(mixture.family.parameters):
             setattr(self, f"{name}_", make(getattr(mixture.components, name)))

@@ -105,12 +105,18 @@ class GaussianMixture(MixtureEstimator):
         ours = cls(**model.get_params(deep=False))
         for name, value in _fitted(model).items():
             setattr(ours, name, value)
-        if hasattr(ours, "weights_"):
-            ours._fitted_family = lookup(model.covariance_type)
         return ours
 
     def _family(self, x):
         return lookup(checks.choice(self.covariance_type, "covariance_type", TYPES))
+
+    def _fitted_family(self):
+        return lookup(self.covariance_type)
+
+    def _fitted(self, name):
+        if name == "covariances" and getattr(self, "covariances_", None) is None:  # set by hand, as scikit-learn has it
+            return covariances_of(np.asarray(self.precisions_cholesky_), self.covariance_type)
+        return super()._fitted(name)
 
     def _prior(self):
         return GaussianPrior(reg_covar=float(checks.number(self.reg_covar, "reg_covar")))
@@ -153,6 +159,14 @@ def cholesky_of_precisions(covariances, covariance_type):
     identity = np.eye(lowers.shape[-1], dtype=lowers.dtype)
     inverses = [linalg.solve_triangular(lower, identity, lower=True) for lower in np.atleast_3d(lowers.T).T]
     return np.swapaxes(np.stack(inverses), -1, -2).reshape(covariances.shape)
+
+
+def covariances_of(factors, covariance_type):
+    """Covariances of `cholesky_of_precisions`."""
+    if not _matrices(covariance_type):
+        return 1 / factors**2
+    inverses = np.linalg.inv(factors)
+    return np.swapaxes(inverses, -1, -2) @ inverses
 
 
 def _shaped(values, shape, name, dtype):

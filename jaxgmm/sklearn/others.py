@@ -50,6 +50,9 @@ class OtherMixture(MixtureEstimator):
     def _family(self, x):
         return lookup(self._name)
 
+    def _fitted_family(self):
+        return lookup(self._name)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
@@ -122,3 +125,6 @@ class CategoricalMixture(OtherMixture):
         if self.n_categories is None:
             return family_of("categorical", x)
         return lookup("categorical", checks.count(self.n_categories, "n_categories"))
+
+    def _fitted_family(self):
+        return lookup("categorical", self.probs_.shape[-1])

@@ -139,7 +139,7 @@ def _aloud(problem, options: Options, states, volume):
         state, [seen] = _run(
             problem, options, lane(states, i), lambda bounds, narrator=narrator: narrator.saw(bounds[0])
         )
-        narrator.ended(seen[-1] - volume, int(np.asarray(state.status)[0]) == Status.CONVERGED)
+        narrator.ended(seen[-1] - volume if seen else np.nan, int(np.asarray(state.status)[0]) == Status.CONVERGED)
         ended.append(state)
         bounds.append(seen)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *ended), bounds
