@@ -115,7 +115,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
         values = np.asarray(self.score_samples(X), np.float64)
         if sample_weight is None:
             return float(values.sum()), float(len(values))
-        weight = np.asarray(checks.weights(sample_weight, len(values), np.float64))
+        weight = np.asarray(arrays.weights(values, sample_weight))
         checks.weight_values(weight, 1)
         return float(np.where(weight > 0, weight * values, 0).sum()), float(weight.sum())
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
+from ..precision import compute_dtype, in_precision_of
 
 LEAST = 128  # rows: below, compiling a program is all that costs
 _SIZES: dict[int, int] = {}  # rows asked for -> rows padded to: a process answers one number always alike
@@ -63,6 +64,13 @@ def padded(x, *columns):
         return x, *columns
     index = np.minimum(np.arange(roomy(n)), n - 1)
     return x[index], *(column[index] for column in columns)
+
+
+@in_precision_of("x")
+def weights(x, sample_weight):
+    """Weights (n,) of rows x in the dtype that they are fitted in, 1 where none are given."""
+    given = on_device(sample_weight)
+    return checks.weights(sample_weight if given is None else given, x.shape[0], compute_dtype(x))
 
 
 def padded_weight(x, weight):

@@ -62,7 +62,7 @@ class MixtureEstimator(MixtureAnswers):
         x = self._rows(X, reset=True)
         goes_on = bool(self.warm_start) and hasattr(self, "converged_")
         options = self._options(x, goes_on)
-        weight = checks.weights(sample_weight, x.shape[0], compute_dtype(x))
+        weight = arrays.weights(x, sample_weight)
         solution = solving.solve(x, weight, options, check_random_state(self.random_state))
         if self._collapsed(solution):
             raise ValueError(
@@ -98,7 +98,7 @@ class MixtureEstimator(MixtureAnswers):
         known = hasattr(self, "weights_")
         x = self._rows(X, reset=not known, least=1 if known else 2)
         options = self._options(x, known)
-        weight = checks.weights(sample_weight, x.shape[0], compute_dtype(x))
+        weight = arrays.weights(x, sample_weight)
         before = getattr(self, "_stepwise", None)
         mixture, bound, self._stepwise = stepwise.update(x, weight, options, before, self.random_state)
         self._adopt(mixture, arrays.maker(X))

@@ -9,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import checks, selection
 from ..fitting import ADVICE
-from ..precision import compute_dtype
 from ..records import FitWarning, Mixture, Selection, Status
 from . import arrays, starts
 from .agreement import agreement
@@ -77,7 +76,7 @@ class MixtureSearch(MixtureAnswers):
         types = [self.covariance_types] if isinstance(self.covariance_types, str) else list(self.covariance_types)
         for covariance_type in types:
             checks.choice(covariance_type, "covariance_types", TYPES)
-        weight = checks.weights(sample_weight, x.shape[0], compute_dtype(x))
+        weight = arrays.weights(x, sample_weight)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)  # said below, as scikit-learn's kind
             seed = starts.seed(check_random_state(self.random_state))

@@ -74,11 +74,12 @@ def _with(rows, family, prior, x, resp):
 
 
 def _from_mixture(rows, family, mixture):
-    return restarts.begin_from(rows, family, _entered(cast(mixture, rows.dtype), rows.frame))
+    return restarts.begin_from(rows, family, entered(cast(mixture, rows.dtype), rows.frame))
 
 
 @jax.jit
-def _entered(mixture: Mixture, frame) -> Mixture:
+def entered(mixture: Mixture, frame) -> Mixture:
+    """The mixture of the framed data."""
     return dataclasses.replace(mixture, components=enter(mixture.components, frame))
 
 

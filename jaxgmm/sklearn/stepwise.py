@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from .. import checks, em, restarts
 from ..building import cast
 from ..drivers.memory import Rows, collect, total
-from ..frame import Frame, enter, enter_prior, leave, log_volume
+from ..frame import Frame, enter_prior, leave, log_volume
 from ..precision import in_precision_of
 from ..records import Mixture, Statistics, record, static
 from . import arrays, solving, starts
@@ -68,12 +68,7 @@ def _next(x, weight, options, before):
     held, weight = arrays.padded(x)[0], arrays.padded_weight(x, weight)
     whole = Rows(held, weight.astype(dtype), before.frame, held.shape[0], str(dtype))
     rows = restarts.in_block(whole, options.family.moments, options.k, 1, None)
-    return _entered(cast(options.init, dtype), before.frame), rows
-
-
-@jax.jit
-def _entered(mixture: Mixture, frame: Frame) -> Mixture:
-    return dataclasses.replace(mixture, components=enter(mixture.components, frame))
+    return starts.entered(cast(options.init, dtype), before.frame), rows
 
 
 @jax.jit
