@@ -97,10 +97,11 @@ class State:
 
 @record
 class Limits:
-    """Traced numbers of the stopping rule."""
+    """Traced numbers of the stopping rule; a lane that has made ``pause`` updates waits until the next run."""
 
     tol: Any
     max_iter: Any
+    pause: Any
 
 
 def initial_state(candidate: Mixture, added) -> State:
@@ -123,8 +124,15 @@ def initial_state(candidate: Mixture, added) -> State:
     )
 
 
-def resume_accurately(state: State) -> State:
-    """Lanes that the moment form gave up, as the accurate form should go on with them: from their last good mixture."""
+def resume_accurately(method, lane):
+    """A lane that the moment form gave up, as the accurate form should go on with it; any other as it is."""
+    state = method.finish(lane)
+    fresh = method.start(_last_good(state))
+    return jax.tree.map(lambda a, b: jnp.where(state.status == LOSSY, a, b), fresh, lane)
+
+
+def _last_good(state: State) -> State:
+    """A state that was given up as it stood at its last good mixture."""
     lossy = state.status == LOSSY
     again = lossy & (state.n_iter >= 0)
 
@@ -144,8 +152,8 @@ def resume_accurately(state: State) -> State:
     )
 
 
-def unfinished(state: State):
-    return state.status == RUNNING
+def going(state: State, limits: Limits):
+    return (state.status == RUNNING) & (state.n_iter < limits.pause)
 
 
 def advance(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import checks, restarts
+from . import checks, outcome, restarts
 from .accelerate import METHODS, method_of
 from .building import cast
 from .em import Limits, Method
@@ -19,6 +19,7 @@ from .frame import enter
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .precision import compute_dtype, in_precision_of, numbers, on_device
+from .pruning import NEVER, SEARCHES
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status, record, static
 
 ADVICE = {
@@ -57,6 +58,7 @@ def fit(
     tol: float = 1e-6,
     max_iter: int = 1000,
     accelerate: str = "auto",
+    search: str = "pruned",
     block_size: int | None = None,
 ) -> FitResult:
     """The mixture of maximal likelihood found by EM from ``n_init`` starts.
@@ -77,6 +79,8 @@ def fit(
         max_iter: most parameter updates; 0 returns the start.
         accelerate: "squarem" extrapolates EM (see `accelerate`), "none" is plain EM, "auto" is squarem for the Gaussian
             families, none for the others. Updates are counted in E-steps; ``tol=0`` is always plain.
+        search: "pruned" stops starts that fall far behind the best (see `pruning`; from 4 starts on), "exhaustive" runs
+            every start to its end.
         block_size: rows in flight; default by size.
 
     Returns:
@@ -97,12 +101,13 @@ def fit(
     family = family_of(family, x)
     key = as_key(key)
     _check_init(init, n_init, k, family, x)
+    checks.choice(search, "search", SEARCHES)
     options = tol, max_iter, accelerate, block_size
     [problem] = load(x, sample_weight, k, [(family, checks.prior_for(prior, family))], *options)
-    states = _starts(problem, key, x, k, family, n_init, init, sample_weight, block_size)
+    lanes = _starts(problem, key, x, k, family, n_init, init, sample_weight, block_size)
     keeps_order = not isinstance(init, str) and not callable(init)
-    ended = run(problem, family, states, block_size)
-    result = restarts.conclude_one(problem.rows, ended, problem.measured.heaviest, keeps_order)
+    ended = run(problem, family, lanes, np.ones((1, k), bool), block_size, search)
+    result = outcome.conclude_one(problem.rows, ended, problem.measured.heaviest, keeps_order, problem.method)
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
     result = concrete(result)
@@ -146,7 +151,7 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> 
         checks.weight_values(weight, k)
     held_x, held_weight = map(on_device, checks.padded(x, weight))
     block = min(block_size or restarts.block_rows(held_x.shape[0], 4 * d, dtype.itemsize), held_x.shape[0])
-    limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32))
+    limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32), NEVER)
     problems = []
     for family, prior in models:
         prior = numbers(prior, dtype)
@@ -157,12 +162,21 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> 
     return problems
 
 
-def run(problem: Problem, family, lanes, block_size):
-    """Run first states (l,) to their ends."""
+def run(problem: Problem, family, lanes, active, block_size, search: str):
+    """Run first lanes (l,) of the numbers of components in active (m, k) to their ends."""
     traced = checks.in_trace(problem, lanes)
-    offset = problem.measured.offset
     return restarts.solve(
-        problem.rows, family, problem.method, lanes, problem.prior, problem.limits, offset, block_size, traced
+        problem.rows,
+        family,
+        problem.method,
+        lanes,
+        active,
+        problem.prior,
+        problem.limits,
+        problem.measured,
+        block_size,
+        search,
+        traced,
     )
 
 
@@ -222,25 +236,25 @@ def _check_init(init, n_init, k, family, x):
 
 
 def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, block_size):
-    """First states (n_init,)."""
-    prior, dtype = problem.prior, problem.rows.dtype
+    """First lanes (n_init,)."""
+    prior, dtype, method = problem.prior, problem.rows.dtype, problem.method
     rows = restarts.in_block(problem.rows, family.moments, k, n_init, block_size)
     active = np.ones((1, k), bool)
     if isinstance(init, str):
-        return restarts.begin(rows, family, init, k, n_init, key, active, prior)
+        return restarts.begin(rows, family, init, k, n_init, key, active, prior, method)
     if callable(init):
         keys = restarts.keys_of(key, n_init)
         centres = [_called(init, keys[i], x, sample_weight, k, dtype) for i in range(n_init)]
-        return restarts.begin_at(rows, family, jnp.stack(centres), active[0], prior)
+        return restarts.begin_at(rows, family, jnp.stack(centres), active[0], prior, method)
     if isinstance(init, Mixture):
         framed = cast(init, dtype)
         framed = dataclasses.replace(framed, components=enter(framed.components, rows.frame))
-        return restarts.begin_from(rows, family, framed)
+        return restarts.begin_from(rows, family, framed, method)
     resp = init if isinstance(init, jax.Array) else np.asarray(init, dtype)
     resp = resp.astype(dtype)
     if rows.x.shape[0] != resp.shape[0]:
         resp = resp[np.minimum(np.arange(rows.x.shape[0]), resp.shape[0] - 1)]
-    return restarts.begin_with(rows, family, resp, prior)
+    return restarts.begin_with(rows, family, resp, prior, method)
 
 
 def _called(init, key, x, sample_weight, k, dtype):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from . import checks, em, restarts
+from . import checks, em, outcome, restarts
 from .drivers.memory import total
 from .family import Family
 from .fitting import concrete, family_of, load, traced_status, warn
@@ -82,7 +82,7 @@ def fit_gradient(
         raise ValueError("batch_size must be None with L-BFGS: its line search needs one and the same objective")
     mixture, rest = _climb(rows, start, draw_key, optimizer, steps, batch_size)
     state = _judge(rows, family, mixture, rest, states, problem.measured.offset)
-    result = restarts.conclude_one(rows, state, problem.measured.heaviest, False)
+    result = outcome.conclude_one(rows, state, problem.measured.heaviest, False)
     result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))

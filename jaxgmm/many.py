@@ -4,13 +4,14 @@ The answers are those of ``vmap`` of `fit`. Under a plain vmap every data set co
 one; here a fit that stops makes room for the next.
 """
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import checks, em, restarts
+from . import checks, em, outcome, restarts
 from .accelerate import METHODS, method_of
 from .drivers.memory import Rows, block_bytes, block_rows, run
 from .em import Limits
@@ -20,6 +21,7 @@ from .frame import Frame
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .precision import as_array, compute_dtype, in_precision_of, numbers, on_device
+from .pruning import NEVER, SEARCHES, finish
 from .records import FitResult, GaussianPrior, Status, record
 
 TOGETHER = 64  # data sets measured and started at a time
@@ -48,6 +50,7 @@ def fit_many(
     tol: float = 1e-6,
     max_iter: int = 1000,
     accelerate: str = "auto",
+    search: str = "pruned",
 ) -> FitResult:
     """The fit of every data set in x: the answers of ``vmap(lambda x, w: fit(key, x, K, sample_weight=w))``.
 
@@ -55,7 +58,8 @@ def fit_many(
         key: a JAX key or an int seed: every data set draws with the same key, as under ``vmap``.
         x: (b, n, d): b data sets of n rows. Shorter ones are filled up with any legal rows of weight 0.
         sample_weight: (b, n) weights >= 0, as frequencies; 0 for rows that only fill up. Default 1.
-        n_components, family, n_init, init, prior, tol, max_iter, accelerate: as in `jaxgmm.fit`; init is a name.
+        n_components, family, n_init, init, prior, tol, max_iter, accelerate, search: as in `jaxgmm.fit`; init is a
+            name.
 
     Returns:
         FitResult: every leaf leads with b; ``status`` (b,) int32 holds `Status` values, ``restarts`` is (b, n_init).
@@ -77,6 +81,7 @@ def fit_many(
     family = family_of(family, x.reshape(b * n, d) if not traced else x)
     checks.choice(init if isinstance(init, str) else repr(init), "init", tuple(INITIALIZERS))
     checks.choice(accelerate, "accelerate", METHODS)
+    checks.choice(search, "search", SEARCHES)
     checks.number(tol, "tol")
     if not checks.in_trace(max_iter):
         checks.count(max_iter, "max_iter", least=0)
@@ -84,20 +89,23 @@ def fit_many(
     dtype = compute_dtype(x)
     weight = _weights(sample_weight, (b, n), dtype, k)
 
-    limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32))
-    x, weight = on_device(x), on_device(weight)
-    loaded, lanes = _begin(x, weight, family, init, k, r, as_key(key), numbers(prior, dtype), str(dtype))
+    limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32), NEVER)
+    x, weight, method = on_device(x), on_device(weight), method_of(accelerate, family)
+    loaded, lanes = _begin(x, weight, family, init, k, r, as_key(key), numbers(prior, dtype), str(dtype), method)
     if not traced:
         _check_values(x, family, loaded.measured)
-    method = method_of(accelerate, family)
-    common = x, weight, loaded, limits, family, method
-    if family.accurate is family.moments:
-        lanes = _iterate(lanes, *common, "accurate", int(Status.DECREASED))
-    else:
-        lanes = _iterate(lanes, *common, "moments", em.LOSSY)
-        if traced or (np.asarray(lanes.status) == em.LOSSY).any():
-            lanes = _iterate(lanes, *common, "accurate", int(Status.DECREASED))
-    result = _conclude(x, weight, loaded, lanes)
+
+    def reach(lanes, alive, pause):
+        common = alive, x, weight, loaded, dataclasses.replace(limits, pause=pause), family, method
+        if family.accurate is family.moments:
+            return _iterate(lanes, *common, "accurate", int(Status.DECREASED))
+        lanes, stand = _iterate(lanes, *common, "moments", em.LOSSY)
+        if traced or (np.asarray(stand.status) == em.LOSSY).any():
+            lanes, stand = _iterate(lanes, *common, "accurate", int(Status.DECREASED))
+        return lanes, stand
+
+    lanes = finish(reach, lanes, loaded.measured.weight, limits, b, search, traced)
+    result = _conclude(x, weight, loaded, lanes, method)
     return result if traced else jax.block_until_ready(result)  # x may be the caller's own memory
 
 
@@ -135,28 +143,30 @@ def _check_values(x, family, measured):
             raise ValueError(f"data set {which}: {error}") from None
 
 
-@functools.partial(jax.jit, static_argnames=("family", "init", "k", "r", "dtype"))
-def _begin(x, weight, family, init, k, r, key, prior, dtype):
-    """What is known of every data set, and first states (b·r,)."""
+@functools.partial(jax.jit, static_argnames=("family", "init", "k", "r", "dtype", "method"))
+def _begin(x, weight, family, init, k, r, key, prior, dtype, method):
+    """What is known of every data set, and first lanes (b·r,)."""
     active = jnp.ones((1, k), bool)
 
     def one(data):
         x, weight = data
         rows, measured, framed = restarts.measure(x, weight, prior, family, dtype, x.shape[0])
-        states = restarts.begin(rows, family, init, k, r, key, active, framed)
-        return Loaded(rows.frame, measured, framed), states
+        return Loaded(rows.frame, measured, framed), restarts.begin(
+            rows, family, init, k, r, key, active, framed, method
+        )
 
-    loaded, states = restarts.in_groups(one, (x, weight), TOGETHER)
-    return loaded, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), states)
+    loaded, lanes = restarts.in_groups(one, (x, weight), TOGETHER)
+    return loaded, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), lanes)
 
 
 @functools.partial(jax.jit, static_argnames=("family", "method", "form", "on_fall"))
-def _iterate(lanes, x, weight, loaded, limits, family, method, form, on_fall):
+def _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_fall):
     if form == "accurate":
-        lanes = jax.vmap(em.resume_accurately)(lanes)
-    (b, n, d), dtype = x.shape, lanes.counts.dtype
-    chosen, r = getattr(family, form), lanes.status.shape[0] // b
-    width = chosen.width(d, lanes.counts.shape[-1])
+        lanes = jax.vmap(functools.partial(em.resume_accurately, method))(lanes)
+    (b, n, d), counts = x.shape, method.state_of(lanes).counts
+    (count, k), dtype = counts.shape, counts.dtype
+    chosen, r = getattr(family, form), count // b
+    width = chosen.width(d, k)
     slots = int(np.clip(block_bytes()[0] // (n * width * dtype.itemsize), 8, 1024))
     block = block_rows(n, width, dtype.itemsize)
 
@@ -167,15 +177,17 @@ def _iterate(lanes, x, weight, loaded, limits, family, method, form, on_fall):
         offset = here.measured.offset * (form == "moments" or family.moments is family.accurate)
         return rows, here.prior, offset
 
-    return run(problem, chosen, method, lanes, limits, on_fall, slots)
+    lanes = run(problem, chosen, method, lanes, alive, limits, on_fall, slots)
+    stand = jax.vmap(functools.partial(outcome.standing, method), (0, None, 0))
+    return lanes, stand(lanes, jnp.ones(k, bool), jnp.repeat(loaded.measured.heaviest, r))
 
 
-@jax.jit
-def _conclude(x, weight, loaded, lanes):
+@functools.partial(jax.jit, static_argnames=("method",))
+def _conclude(x, weight, loaded, lanes, method):
     def one(data):
         x, weight, here, lanes = data
-        rows = Rows(x, weight, here.frame, x.shape[0], str(lanes.counts.dtype))
-        return restarts.conclude_one(rows, lanes, here.measured.heaviest, False)
+        rows = Rows(x, weight, here.frame, x.shape[0], str(method.state_of(lanes).counts.dtype))
+        return outcome.conclude_one(rows, lanes, here.measured.heaviest, False, method)
 
     lanes = jax.tree.map(lambda leaf: leaf.reshape(x.shape[0], -1, *leaf.shape[1:]), lanes)
     return restarts.in_groups(one, (x, weight, loaded, lanes), TOGETHER)

@@ -1,4 +1,4 @@
-"""Many starts in one program: measured data, first mixtures, the vmapped loop, and the choice of the best.
+"""Many starts in one program: measured data, first mixtures, and the vmapped loop.
 
 Lanes (l,) are m numbers of components times r starts, the starts innermost. The data are shared by all lanes, so that
 their products are one wider product. Lanes of different K share a program: a component that was not asked for has log
@@ -13,13 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import em
+from . import em, pruning
 from .drivers.memory import Rows, block_bytes, block_rows, run, total
-from .family import Family, parameters
-from .frame import enter_prior, frame_of, leave, log_volume, unit_frame
+from .family import Family
+from .frame import enter_prior, frame_of, unit_frame
 from .initializers import INITIALIZERS, distinct, lloyd, nearest, sample
 from .numerics import product
-from .records import FitResult, GaussianPrior, Mixture, Statistics, Status, record
+from .outcome import standing
+from .records import GaussianPrior, Mixture, Statistics, Status, record
 
 COLUMNS = 512  # of all lanes in flight: enough to make the most of one look at the features
 DRAW_WIDTH = 8  # numbers in memory per row and start while centres are drawn
@@ -72,9 +73,9 @@ def in_block(rows: Rows, form, k: int, lanes: int, block_size: int | None) -> Ro
     return dataclasses.replace(rows, block=min(block, n))
 
 
-@functools.partial(jax.jit, static_argnames=("family", "init", "k", "r"))
-def begin(rows: Rows, family: Family, init: str, k: int, r: int, key, active, prior) -> em.State:
-    """First states (m·r,) of r starts, for m numbers of components given by active (m, k)."""
+@functools.partial(jax.jit, static_argnames=("family", "init", "k", "r", "method"))
+def begin(rows: Rows, family: Family, init: str, k: int, r: int, key, active, prior, method=em.PLAIN):
+    """First lanes (m·r,) of r starts, for m numbers of components given by active (m, k)."""
     n, d, itemsize = *rows.x.shape, jnp.dtype(rows.dtype).itemsize
     m = active.shape[0]
 
@@ -104,7 +105,8 @@ def begin(rows: Rows, family: Family, init: str, k: int, r: int, key, active, pr
 
     starts = in_groups(draw, keys_of(key, r), together)  # (r, k, p)
     lanes = jnp.repeat(active, r, axis=0), jnp.tile(starts, (m, 1, 1))
-    return in_groups(lane, lanes, lanes_together(family.moments, d, k, m * r, itemsize))
+    states = in_groups(lane, lanes, lanes_together(family.moments, d, k, m * r, itemsize))
+    return jax.vmap(method.start)(states)
 
 
 @functools.partial(jax.jit, static_argnames=("r",))
@@ -127,11 +129,11 @@ def in_groups(function, lanes, together: int):
     return jax.lax.map(function, lanes, batch_size=together)
 
 
-@functools.partial(jax.jit, static_argnames=("family",))
-def begin_at(rows: Rows, family: Family, centres, active, prior) -> em.State:
-    """First states (r,) from centres (r, k, d) in the data's own units."""
+@functools.partial(jax.jit, static_argnames=("family", "method"))
+def begin_at(rows: Rows, family: Family, centres, active, prior, method=em.PLAIN):
+    """First lanes (r,) from centres (r, k, d) in the data's own units."""
     points = jax.vmap(lambda each: family.points(rows.framed(each)).T)(centres)
-    return jax.vmap(lambda start: from_centres(rows, family, start, active, prior))(points)
+    return jax.vmap(lambda start: method.start(from_centres(rows, family, start, active, prior)))(points)
 
 
 def from_centres(rows: Rows, family: Family, centres, active, prior) -> em.State:
@@ -143,16 +145,17 @@ def from_centres(rows: Rows, family: Family, centres, active, prior) -> em.State
     return first_state(rows, family, centres, prior, responsibilities)
 
 
-@functools.partial(jax.jit, static_argnames=("family",))
-def begin_with(rows: Rows, family: Family, resp, prior) -> em.State:
-    """First state (1,) from responsibilities (n, k)."""
+@functools.partial(jax.jit, static_argnames=("family", "method"))
+def begin_with(rows: Rows, family: Family, resp, prior, method=em.PLAIN):
+    """First lane (1,) from responsibilities (n, k)."""
     start = jnp.zeros((resp.shape[1], family.points(rows.framed(rows.x[:1])).shape[0]), rows.dtype)
-    return one_lane(first_state(rows, family, start, prior, lambda x, resp: resp.T.astype(x.dtype), resp))
+    state = first_state(rows, family, start, prior, lambda x, resp: resp.T.astype(x.dtype), resp)
+    return one_lane(method.start(state))
 
 
-@functools.partial(jax.jit, static_argnames=("family",))
-def begin_from(rows: Rows, family: Family, mixture: Mixture) -> em.State:
-    """First state (1,) that judges exactly this mixture of framed data: nothing was added to it."""
+@functools.partial(jax.jit, static_argnames=("family", "method"))
+def begin_from(rows: Rows, family: Family, mixture: Mixture, method=em.PLAIN):
+    """First lane (1,) that judges exactly this mixture of framed data: nothing was added to it."""
 
     def shape(x, weight):
         form, params = family.moments, mixture.components
@@ -161,12 +164,12 @@ def begin_from(rows: Rows, family: Family, mixture: Mixture) -> em.State:
         return em.maximise(form, mixture, prepared, statistics, GaussianPrior())[1]
 
     added = jax.eval_shape(shape, *rows.take(0))
-    return one_lane(em.initial_state(mixture, jnp.zeros(added.shape, added.dtype)))
+    return one_lane(method.start(em.initial_state(mixture, jnp.zeros(added.shape, added.dtype))))
 
 
-def one_lane(state: em.State) -> em.State:
-    """A state as the only one of its kind (1,)."""
-    return jax.tree.map(lambda leaf: leaf[None], state)
+def one_lane(lane):
+    """A lane as the only one of its kind (1,)."""
+    return jax.tree.map(lambda leaf: leaf[None], lane)
 
 
 def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *columns) -> em.State:
@@ -190,17 +193,35 @@ def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *c
 
 
 @functools.partial(jax.jit, static_argnames=("family", "form", "method", "on_fall", "slots"))
-def iterate(rows: Rows, family: Family, form: str, method, states, prior, limits, offset, on_fall: int, slots: int):
-    """Run lanes (l,) to their ends, ``slots`` of them at a time; the accurate form takes up what moments gave up."""
+def iterate(
+    rows: Rows,
+    family: Family,
+    form: str,
+    method,
+    lanes,
+    alive,
+    active,
+    prior,
+    limits,
+    measured: Measured,
+    on_fall: int,
+    slots: int,
+):
+    """Run lanes (l,) that are alive to their ends or the pause, ``slots`` of them at a time, and say how they stand.
+
+    The accurate form takes up what moments gave up. Components of the m numbers in active (m, k) count.
+    """
     chosen = getattr(family, form)
     if form == "accurate":
-        states = jax.vmap(em.resume_accurately)(states)
-    left_out = offset if chosen is family.moments else jnp.zeros_like(offset)
+        lanes = jax.vmap(functools.partial(em.resume_accurately, method))(lanes)
+    left_out = measured.offset * (1 if chosen is family.moments else 0)
 
     def problem(lane):
         return rows, prior, left_out
 
-    return run(problem, chosen, method, states, limits, on_fall, slots)
+    lanes = run(problem, chosen, method, lanes, alive, limits, on_fall, slots)
+    asked_for = jnp.repeat(active, alive.shape[0] // active.shape[0], axis=0)
+    return lanes, jax.vmap(functools.partial(standing, method), (0, 0, None))(lanes, asked_for, measured.heaviest)
 
 
 def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
@@ -208,80 +229,44 @@ def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
     return min(max(LANE_BYTES // (8 * k * form.width(d, k) * itemsize), 1), lanes)
 
 
+def slots_for(form, d: int, k: int, lanes: int, itemsize: int, in_trace: bool) -> int:
+    """How many of the lanes run at a time: half, so that those that stop early make room, and what memory allows."""
+    slots = lanes_together(form, d, k, lanes, itemsize)
+    if in_trace:
+        return slots
+    return min(slots, max(COLUMNS // k, 1), lanes if lanes < pruning.FEWEST else -(-lanes // 2))
+
+
 def solve(
-    rows: Rows, family: Family, method, states: em.State, prior, limits, offset, block_size, in_trace: bool
-) -> em.State:
+    rows: Rows,
+    family: Family,
+    method,
+    lanes,
+    active,
+    prior,
+    limits,
+    measured: Measured,
+    block_size,
+    search: str,
+    in_trace: bool,
+):
     """Run lanes (l,) in the moment form, then those that it loses digits on in the accurate form."""
-    d, k = rows.x.shape[1], states.counts.shape[-1]
-    lanes, itemsize = states.status.shape[0], jnp.dtype(rows.dtype).itemsize
+    d, k = rows.x.shape[1], active.shape[1]
+    count, itemsize = len(jax.tree.leaves(lanes)[0]), jnp.dtype(rows.dtype).itemsize
 
-    def stage(name, states, on_fall):
+    def stage(name, lanes, alive, limits, on_fall):
         form = getattr(family, name)
-        slots = lanes_together(form, d, k, lanes, itemsize)
-        if not in_trace:
-            slots = min(slots, max(COLUMNS // k, 1))
+        slots = slots_for(form, d, k, count, itemsize, in_trace)
         cut = in_block(rows, form, k, slots, block_size)
-        return iterate(cut, family, name, method, states, prior, limits, offset, on_fall, slots)
+        return iterate(cut, family, name, method, lanes, alive, active, prior, limits, measured, on_fall, slots)
 
-    if family.accurate is family.moments:
-        return stage("accurate", states, int(Status.DECREASED))
-    states = stage("moments", states, em.LOSSY)
-    if in_trace or (np.asarray(states.status) == em.LOSSY).any():
-        states = stage("accurate", states, int(Status.DECREASED))
-    return states
+    def reach(lanes, alive, pause):
+        until = dataclasses.replace(limits, pause=pause)
+        if family.accurate is family.moments:
+            return stage("accurate", lanes, alive, until, int(Status.DECREASED))
+        lanes, stand = stage("moments", lanes, alive, until, em.LOSSY)
+        if in_trace or (np.asarray(stand.status) == em.LOSSY).any():
+            lanes, stand = stage("accurate", lanes, alive, until, int(Status.DECREASED))
+        return lanes, stand
 
-
-@functools.partial(jax.jit, static_argnames=("keep_order",))
-def conclude(rows: Rows, states: em.State, active, heaviest, keep_order: bool):
-    """Results (m,) of lanes (m·r,): the best start of every m, components by decreasing weight, in the data's units.
-
-    Degenerate: a component that prior or floors hold up, or that holds less than a row. Such a start wins only if every
-    start does; one that failed only if there is nothing else.
-    """
-    m = active.shape[0]
-    states = jax.tree.map(lambda leaf: leaf.reshape(m, -1, *leaf.shape[1:]), states)
-    judged = jax.vmap(jax.vmap(_final_status, (0, None, None)), (0, 0, None))(states, active, heaviest)
-    volume = log_volume(rows.frame)
-    values = states.log_likelihood - rows.weight.sum() * volume  # (m, r)
-
-    def choose(states, status, values):
-        rank = jnp.array([0, 0, 2, 1, 4, 4, 0], jnp.int32)[status]  # in the order of Status
-        best = jnp.argmax(jnp.where((rank == rank.min()) & ~jnp.isnan(values), values, -jnp.inf))
-        state = jax.tree.map(lambda leaf: leaf[best], states)
-        mixture = state.mixture if keep_order else by_weight(state.mixture)
-        mixture = dataclasses.replace(mixture, components=leave(mixture.components, rows.frame))
-        n_iter = jnp.maximum(state.n_iter, 0)
-        return FitResult(mixture, values[best], n_iter, status[best], values)
-
-    return jax.vmap(choose)(states, judged, values)
-
-
-@functools.partial(jax.jit, static_argnames=("keep_order",))
-def conclude_one(rows: Rows, states: em.State, heaviest, keep_order: bool):
-    """The result of lanes (r,) that are starts of one fit."""
-    active = jnp.ones((1, states.counts.shape[-1]), bool)
-    return jax.tree.map(lambda leaf: leaf[0], conclude(rows, states, active, heaviest, keep_order))
-
-
-def _final_status(state: em.State, active, heaviest):
-    mixture, several = state.mixture, active.sum() > 1
-    held_up = mixture.family.degenerate(mixture.components, jnp.exp(mixture.log_weights), state.added)
-    least = jnp.minimum(1, heaviest) * (1 - 1e-6)  # a component that is one whole row stands
-    degenerate = several & (active & (held_up | (state.counts < least))).any()
-    ended_well = (state.status == Status.CONVERGED) | (state.status == Status.MAX_ITER)
-    return jnp.where(ended_well & degenerate, int(Status.DEGENERATE), state.status)
-
-
-def by_weight(mixture: Mixture) -> Mixture:
-    """The mixture with its components by decreasing weight; equal ones keep their order."""
-    order = jnp.argsort(-mixture.log_weights, stable=True)
-    return Mixture(mixture.log_weights[order], take_components(mixture.components, order), mixture.family)
-
-
-def take_components(params, index):
-    """Parameters of some components; what all components share stays."""
-    about = parameters(type(params))
-    taken = {name: getattr(params, name) for name in about}
-    return type(params)(
-        **{name: value[index] if about[name]["shape"].startswith("k") else value for name, value in taken.items()}
-    )
+    return pruning.finish(reach, lanes, measured.weight, limits, active.shape[0], search, in_trace)

@@ -4,19 +4,21 @@ Many K of a family share one program: a component that was not asked for has log
 """
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Iterable
 
 import jax
 import numpy as np
 
-from . import checks, restarts
+from . import checks, outcome, restarts
 from .criteria import certainty
 from .family import Family
 from .fitting import concrete, family_of, load, run, warn
 from .inference import as_key, n_parameters
 from .initializers import INITIALIZERS
 from .precision import in_precision_of
+from .pruning import SEARCHES
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Status
 
 CRITERIA = ("bic", "aic", "icl")
@@ -38,6 +40,7 @@ def select(
     tol: float = 1e-6,
     max_iter: int = 1000,
     accelerate: str = "auto",
+    search: str = "pruned",
     block_size: int | None = None,
 ) -> Selection:
     """The fits of every family and K, and the best of them by a criterion. A host function.
@@ -48,8 +51,8 @@ def select(
         n_components: the numbers of components, an iterable of ints.
         families: names or `Family` records.
         criterion: "bic", "aic" or "icl"; lower is better.
-        n_init, init, sample_weight, prior, tol, max_iter, accelerate, block_size: as in `fit`; init is a name. The
-            prior goes to the Gaussian families.
+        n_init, init, sample_weight, prior, tol, max_iter, accelerate, search, block_size: as in `fit`; init is a
+            name. The prior goes to the Gaussian families.
 
     Returns:
         Selection: ``best``, ``table`` (dicts of plain values, families outermost), ``results`` in the same order.
@@ -70,6 +73,7 @@ def select(
         raise ValueError("families must name at least one family")
     checks.choice(criterion, "criterion", CRITERIA)
     checks.choice(init if isinstance(init, str) else repr(init), "init", tuple(INITIALIZERS))
+    checks.choice(search, "search", SEARCHES)
     n_init = checks.count(n_init, "n_init")
     families = [family_of(family, x) for family in families]
     key = as_key(key)
@@ -79,7 +83,8 @@ def select(
     fits = {}
     for family, problem in zip(families, problems, strict=True):
         for some in _together(ks, x.shape[0]):
-            fits |= {(family, k): cell for k, cell in _cells(problem, family, some, n_init, init, key, block_size)}
+            done = _cells(problem, family, some, n_init, init, key, block_size, search)
+            fits |= {(family, k): cell for k, cell in done}
     cells = [fits[family, k] for family in families for k in ks]
     results = [result for result, _ in cells]
     weight = float(problems[0].measured.weight)
@@ -127,23 +132,24 @@ def _together(ks: list[int], n: int) -> list[list[int]]:
     return groups
 
 
-def _cells(problem, family, ks, n_init, init, key, block_size):
+def _cells(problem, family, ks, n_init, init, key, block_size, search):
     """(K, (result, certainty of its labels)) of every K, in one program."""
     most = max(ks)
     active = np.arange(most) < np.array(ks)[:, None]  # (m, k)
     rows = restarts.in_block(problem.rows, family.moments, active.size, n_init, block_size)
-    states = restarts.begin(rows, family, init, most, n_init, key, active, problem.prior)
-    ended = run(problem, family, states, block_size)
-    concluded = jax.tree.map(np.asarray, _conclude(problem.rows, ended, active, problem.measured.heaviest))
+    method = problem.method
+    lanes = restarts.begin(rows, family, init, most, n_init, key, active, problem.prior, method)
+    ended = run(problem, family, lanes, active, block_size, search)
+    concluded = jax.tree.map(np.asarray, _conclude(problem.rows, ended, active, problem.measured.heaviest, method))
     for i, k in enumerate(ks):
         result, certain = jax.tree.map(lambda leaf, i=i: leaf[i], concluded)
         yield k, (concrete(_unpadded(result, k)), float(certain))
 
 
-@jax.jit
-def _conclude(rows, ended, active, heaviest):
+@functools.partial(jax.jit, static_argnames=("method",))
+def _conclude(rows, ended, active, heaviest, method):
     """The result of every number of components, and how certain its labels are."""
-    results = restarts.conclude(rows, ended, active, heaviest, False)
+    results = outcome.conclude(rows, ended, active, heaviest, False, method)
     plain = dataclasses.replace(rows, frame=restarts.unit_frame(rows.x.shape[1], rows.dtype))
     return results, jax.lax.map(lambda mixture: certainty(plain, mixture), results.mixture)
 
@@ -151,7 +157,7 @@ def _conclude(rows, ended, active, heaviest):
 def _unpadded(result: FitResult, k: int) -> FitResult:
     """The first k components: padded ones have log weight -inf, so they come last."""
     mixture = result.mixture
-    params = restarts.take_components(mixture.components, slice(0, k))
+    params = outcome.take_components(mixture.components, slice(0, k))
     return dataclasses.replace(result, mixture=Mixture(mixture.log_weights[:k], params, mixture.family))
 
 

@@ -17,7 +17,8 @@ FLOORS = [
     {"family"},
     {"families", "unconstrained", "frame", "checks", "em"},
     {"building", "drivers"},
-    {"initializers", "storage", "accelerate"},
+    {"initializers", "storage", "accelerate", "pruning"},
+    {"outcome"},
     {"restarts", "inference"},
     {"criteria", "fitting", "report"},
     {"selection", "gradient", "many", "plot"},
@@ -25,7 +26,7 @@ FLOORS = [
     {"cli"},
 ]
 MATHS = {"numerics", "records", "family", "families", "unconstrained"}
-LOOPS = {"em", "drivers", "initializers", "accelerate", "restarts"}
+LOOPS = {"em", "drivers", "initializers", "accelerate", "pruning", "outcome", "restarts"}
 FAMILY_FILE = {"family", "numerics", "records", "families"}  # all that one family needs
 PICTURES = {"records", "inference"}  # a picture shows what is public: any mixture, and what it says of rows
 

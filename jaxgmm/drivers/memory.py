@@ -105,8 +105,8 @@ def collect(rows: Rows, form, prepared, log_weights, inside=None) -> Statistics:
     return total(rows, lambda x, weight: em.expect(form, prepared, log_weights, inside, x, weight))
 
 
-def run(problem, form, method, states: em.State, limits: em.Limits, on_fall: int, slots: int):
-    """Iterate the unfinished ones of many states (l, ...) until each stops, ``slots`` of them at a time.
+def run(problem, form, method, lanes, alive, limits: em.Limits, on_fall: int, slots: int):
+    """Iterate those of many lanes (l, ...) that are alive until each stops or pauses, ``slots`` of them at a time.
 
     A lane that stops makes room for the next one: under a plain ``vmap`` every lane would cost as long as the slowest.
     ``problem(lane)`` gives a lane's rows, prior, and what the form's log-likelihood leaves out.
@@ -122,45 +122,47 @@ def run(problem, form, method, states: em.State, limits: em.Limits, on_fall: int
         return method.advance(form, prior, limits, carry, prepared, statistics, lossy, on_fall)
 
     def going(live):
-        return em.unfinished(jax.vmap(method.state_of)(live))
+        return em.going(jax.vmap(method.state_of)(live), limits)
 
-    def advance(live, lanes):
-        return _choose(going(live), jax.vmap(step)(live, lanes), live)
+    def advance(live, going, lanes):
+        return _choose(going, jax.vmap(step)(live, lanes), live)
 
-    lanes = states.status.shape[0]
-    if lanes <= slots:
-        everyone = jnp.arange(lanes)
-        first = jax.vmap(method.start)(states)
-        live = jax.lax.while_loop(lambda live: going(live).any(), lambda live: advance(live, everyone), first)
-        return jax.vmap(method.finish)(live)
+    count = alive.shape[0]
+    if count <= slots:
+        everyone = jnp.arange(count)
+        return jax.lax.while_loop(
+            lambda live: (going(live) & alive).any(), lambda live: advance(live, going(live) & alive, everyone), lanes
+        )
 
-    waiting = em.unfinished(states)
-    last_first = jnp.where(waiting, -jnp.arange(lanes), 1)  # in a sweep the later lanes are the larger models
+    waiting = going(lanes) & alive
+    last_first = jnp.where(waiting, -jnp.arange(count), 1)  # in a sweep the later lanes are the larger models
     order, queued = jnp.argsort(last_first), waiting.sum()
 
     def put(table, held, live):
-        return jax.tree.map(lambda all_, some: all_.at[order[held]].set(some), table, jax.vmap(method.finish)(live))
+        return jax.tree.map(lambda all_, some: all_.at[order[held]].set(some), table, live)
+
+    def busy(live, held):
+        return going(live) & (held < queued)
 
     def refill(table, held, live, upcoming):
         table = put(table, held, live)
-        free = ~going(live)
+        free = ~busy(live, held)
         place = upcoming + jnp.cumsum(free) - 1
         fresh = free & (place < queued)
         held = jnp.where(fresh, place, held)
-        entering = jax.tree.map(lambda all_: all_[order[held]], table)
-        live = _choose(fresh, jax.vmap(method.start)(entering), live)
+        live = _choose(fresh, jax.tree.map(lambda all_: all_[order[held]], table), live)
         return table, held, live, upcoming + fresh.sum()
 
     def body(carry):
         table, held, live, upcoming = carry
-        live = advance(live, order[held])
-        room = (~going(live)).any() & (upcoming < queued)
+        live = advance(live, busy(live, held), order[held])
+        room = (~busy(live, held)).any() & (upcoming < queued)
         return jax.lax.cond(room, refill, lambda *same: same, table, held, live, upcoming)
 
     held = jnp.arange(slots)
-    first = jax.vmap(method.start)(jax.tree.map(lambda all_: all_[order[held]], states))
-    carry = states, held, first, jnp.full_like(queued, slots)
-    table, held, live, _ = jax.lax.while_loop(lambda carry: going(carry[2]).any(), body, carry)
+    first = jax.tree.map(lambda all_: all_[order[held]], lanes)
+    carry = lanes, held, first, jnp.full_like(queued, slots)
+    table, held, live, _ = jax.lax.while_loop(lambda carry: busy(carry[2], carry[1]).any(), body, carry)
     return put(table, held, live)
 
 

@@ -1,0 +1,86 @@
+"""What lanes came to: how each stands on its way, and the best start of every fit.
+
+Degenerate is a component that prior or floors hold up, or that holds less than a row, where there are several.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from . import em
+from .drivers.memory import Rows
+from .family import parameters
+from .frame import leave, log_volume
+from .pruning import Standing
+from .records import FitResult, Mixture, Status
+
+
+@functools.partial(jax.jit, static_argnames=("keep_order", "method"))
+def conclude(rows: Rows, lanes, active, heaviest, keep_order: bool, method=em.PLAIN):
+    """Results (m,) of lanes (m·r,): the best start of every m, components by decreasing weight, in the data's units.
+
+    A degenerate start wins only if every start is; one that was left on its way only if there is no better; one that
+    failed only if there is nothing else.
+    """
+    m = active.shape[0]
+    lanes = jax.tree.map(lambda leaf: leaf.reshape(m, -1, *leaf.shape[1:]), lanes)
+    states = jax.vmap(jax.vmap(method.finish))(lanes)
+    judged = jax.vmap(jax.vmap(_final_status, (0, None, None)), (0, 0, None))(states, active, heaviest)
+    volume = log_volume(rows.frame)
+    values = states.log_likelihood - rows.weight.sum() * volume  # (m, r)
+
+    def choose(states, status, values):
+        rank = jnp.array([0, 0, 2, 1, 4, 4, 0, 3], jnp.int32)[status]  # in the order of Status; then RUNNING, as -1
+        best = jnp.argmax(jnp.where((rank == rank.min()) & ~jnp.isnan(values), values, -jnp.inf))
+        state = jax.tree.map(lambda leaf: leaf[best], states)
+        mixture = state.mixture if keep_order else by_weight(state.mixture)
+        mixture = dataclasses.replace(mixture, components=leave(mixture.components, rows.frame))
+        n_iter = jnp.maximum(state.n_iter, 0)
+        return FitResult(mixture, values[best], n_iter, status[best], values)
+
+    return jax.vmap(choose)(states, judged, values)
+
+
+@functools.partial(jax.jit, static_argnames=("keep_order", "method"))
+def conclude_one(rows: Rows, lanes, heaviest, keep_order: bool, method=em.PLAIN):
+    """The result of lanes (r,) that are starts of one fit."""
+    active = jnp.ones((1, method.state_of(lanes).counts.shape[-1]), bool)
+    return jax.tree.map(lambda leaf: leaf[0], conclude(rows, lanes, active, heaviest, keep_order, method))
+
+
+def standing(method, lane, active, heaviest) -> Standing:
+    """How a lane stands, at a pause or at its end."""
+    state = method.finish(lane)
+    degenerate = _degenerate(state, active, heaviest)
+    failed = (state.status > Status.MAX_ITER) | ~jnp.isfinite(state.log_likelihood)
+    return Standing(state.log_likelihood, state.gain, state.n_iter, state.status, ~degenerate & ~failed)
+
+
+def _degenerate(state: em.State, active, heaviest):
+    mixture, several = state.mixture, active.sum() > 1
+    held_up = mixture.family.degenerate(mixture.components, jnp.exp(mixture.log_weights), state.added)
+    least = jnp.minimum(1, heaviest) * (1 - 1e-6)  # a component that is one whole row stands
+    return several & (active & (held_up | (state.counts < least))).any()
+
+
+def _final_status(state: em.State, active, heaviest):
+    degenerate = _degenerate(state, active, heaviest)
+    ended_well = (state.status == Status.CONVERGED) | (state.status == Status.MAX_ITER)
+    return jnp.where(ended_well & degenerate, int(Status.DEGENERATE), state.status)
+
+
+def by_weight(mixture: Mixture) -> Mixture:
+    """The mixture with its components by decreasing weight; equal ones keep their order."""
+    order = jnp.argsort(-mixture.log_weights, stable=True)
+    return Mixture(mixture.log_weights[order], take_components(mixture.components, order), mixture.family)
+
+
+def take_components(params, index):
+    """Parameters of some components; what all components share stays."""
+    about = parameters(type(params))
+    taken = {name: getattr(params, name) for name in about}
+    return type(params)(
+        **{name: value[index] if about[name]["shape"].startswith("k") else value for name, value in taken.items()}
+    )
