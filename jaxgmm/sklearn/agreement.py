@@ -3,6 +3,7 @@
 Source: Hubert and Arabie (1985), Comparing partitions.
 """
 
+import functools
 import itertools
 
 import jax
@@ -37,18 +38,20 @@ def agreement(seed: int, x, weight, family: str, ks: list[int], n_init: int) -> 
     active = np.arange(max(ks)) < np.array(ks)[:, None]
     rows = restarts.in_block(problem.rows, family.moments, active.size, n_init, None)
     key = as_key(seed)
-    states = restarts.begin(rows, family, "k-means++", max(ks), n_init, key, active, problem.prior)
-    ended = fitting.run(problem, family, states, None)
-    labels = np.asarray(_labels(problem.rows, ended.mixture))[:, :n].reshape(len(ks), n_init, n)
+    method = problem.method
+    lanes = restarts.begin(rows, family, "k-means++", max(ks), n_init, key, active, problem.prior, method)
+    ended = fitting.run(problem, family, lanes, active, None, "exhaustive")
+    labels = np.asarray(_labels(problem.rows, ended, method))[:, :n].reshape(len(ks), n_init, n)
     pairs = list(itertools.combinations(range(n_init), 2))
     return np.array([[adjusted_rand_score(runs[i], runs[j]) for i, j in pairs] for runs in labels])
 
 
-@jax.jit
-def _labels(rows, mixtures):
-    """Most probable components of the framed rows under mixtures of l lanes, (l, n)."""
+@functools.partial(jax.jit, static_argnames=("method",))
+def _labels(rows, lanes, method):
+    """Most probable components of the framed rows under the mixtures of lanes (l,), (l, n)."""
 
-    def lane(mixture):
+    def label(lane):
+        mixture = method.finish(lane).mixture
         return each(rows, lambda x, weight: jnp.argmax(joint(mixture, x), axis=0).astype(jnp.int32))
 
-    return jax.lax.map(lane, mixtures)
+    return jax.lax.map(label, lanes)

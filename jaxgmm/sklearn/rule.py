@@ -91,7 +91,7 @@ PLAIN = em.Method("scikit-learn", _as_it_is, _as_it_is, advance, _counted)
 def advance_faster(form, prior, limits, cycle, prepared, statistics, lossy, on_fall: int):
     """One E-step's worth of SQUAREM; the change of the bound is that from one head of a cycle to the next."""
     smallest = jnp.full_like(limits.tol, jnp.finfo(limits.tol.dtype).tiny)  # the core's own rule is to hold its peace
-    own = em.Limits(smallest, limits.max_iter)
+    own = dataclasses.replace(limits, tol=smallest)
     new = accelerate.advance(form, prior, own, cycle, prepared, statistics, lossy, on_fall)
     state = new.state
     going = (state.status == em.RUNNING) | (state.status == int(Status.MAX_ITER))

@@ -5,12 +5,13 @@ bound wins; "limit" is the core's, which also ranks degenerate starts last and o
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
 import numpy as np
 
-from .. import checks, em, fitting, restarts
+from .. import checks, em, fitting, outcome
 from ..accelerate import METHODS
 from ..family import Family
 from ..precision import in_precision_of
@@ -74,10 +75,10 @@ def solve(x, weight, options: Options, rng) -> Solution:
     best = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
     if options.tol == "limit":
         keeps_order = not isinstance(options.init, str) and not callable(options.init)
-        result = restarts.conclude_one(problem.rows, ended, problem.measured.heaviest, keeps_order)
+        result = outcome.conclude_one(problem.rows, ended, problem.measured.heaviest, keeps_order)
         best = int(np.argmax(np.asarray(result.restarts) == np.asarray(result.log_likelihood)))
     else:
-        result = restarts.conclude_one(problem.rows, lane(ended, best), problem.measured.heaviest, True)
+        result = outcome.conclude_one(problem.rows, lane(ended, best), problem.measured.heaviest, True)
     last = lane(ended, best)
     bounds = [clean(bound - volume, problem.rows.dtype) for bound in bounds[best]] if bounds else []
     return Solution(
@@ -112,14 +113,14 @@ def framed(x, weight, options: Options):
 def _run(problem, options: Options, states, watch):
     """Last states (l,), and the bounds of every one, in the frame. ``watch(bounds)`` after each compiled run."""
     if problem.method is not rule.PLAIN:
-        ended = fitting.run(problem, options.family, states, None)
+        ended = _ended(problem, options, states, "pruned" if options.tol == "limit" else "exhaustive")
         weight = float(problem.measured.weight)
         return ended, [[value / weight] for value in np.asarray(ended.log_likelihood)]
     bounds = [[] for _ in range(states.status.shape[0])]
     together = min(options.interval, rule.CAPACITY) if options.verbose else rule.CAPACITY
     for stop in range(together, options.max_iter + together, together):
-        limits = em.Limits(problem.limits.tol, np.asarray(min(stop, options.max_iter), np.int32))
-        states = fitting.run(dataclasses.replace(problem, limits=limits), options.family, states, None)
+        limits = dataclasses.replace(problem.limits, max_iter=np.asarray(min(stop, options.max_iter), np.int32))
+        states = _ended(dataclasses.replace(problem, limits=limits), options, states, "exhaustive")
         updates, ring, status = (np.asarray(leaf) for leaf in (states.updates, states.bounds, states.status))
         for seen, some, count in zip(bounds, ring, updates, strict=True):
             seen.extend(some[np.arange(len(seen), count) % rule.CAPACITY].tolist())
@@ -129,6 +130,23 @@ def _run(problem, options: Options, states, watch):
             break
         states = dataclasses.replace(states, status=np.where(unfinished, em.RUNNING, status).astype(np.int32))
     return states, bounds
+
+
+def _ended(problem, options: Options, states, search: str):
+    """Last states (l,) of first ones."""
+    method, active = problem.method, np.ones((1, options.k), bool)
+    lanes = _started(states, method)
+    return _finished(fitting.run(problem, options.family, lanes, active, None, search), method)
+
+
+@functools.partial(jax.jit, static_argnames=("method",))
+def _started(states, method):
+    return jax.vmap(method.start)(states)
+
+
+@functools.partial(jax.jit, static_argnames=("method",))
+def _finished(lanes, method):
+    return jax.vmap(method.finish)(lanes)
 
 
 def _aloud(problem, options: Options, states, volume):
