@@ -63,10 +63,8 @@ def state_of(cycle: Cycle) -> em.State:
 
 def finish(cycle: Cycle) -> em.State:
     """The state with the best mixture seen."""
-    best, state = cycle.best, cycle.state
     names = ("mixture", "added", "log_likelihood", "counts")
-    better = _where(best.log_likelihood > state.log_likelihood, best, state)
-    return dataclasses.replace(state, **{name: getattr(better, name) for name in names})
+    return dataclasses.replace(cycle.state, **{name: getattr(cycle.best, name) for name in names})
 
 
 def advance(form, prior, limits, cycle: Cycle, prepared, statistics, lossy, on_fall: int) -> Cycle:
@@ -99,7 +97,8 @@ def advance(form, prior, limits, cycle: Cycle, prepared, statistics, lossy, on_f
     grown = jnp.where(leaps & (length >= cycle.reach), cycle.reach * GROWTH, cycle.reach)
     begins = heads & (state.n_iter >= WARM_UP) & (limits.tol > 0)
     leap = leap(jnp.minimum(length, cycle.reach))
-    fallen = cycle.best.log_likelihood > state.log_likelihood
+    slack = state.mixture.family.slack(prepared, cycle.state.candidate_added, cycle.state.counts)
+    fallen = cycle.best.log_likelihood > state.log_likelihood + 2 * slack  # a fall that the prior wants is none
     return Cycle(
         best=_where(fallen, cycle.best, state),
         state=dataclasses.replace(state, candidate=_where(leaps, constrain(leap), candidate), candidate_added=added),

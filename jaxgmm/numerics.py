@@ -10,6 +10,7 @@ from jax.scipy.special import digamma, gammaln, polygamma
 
 LOG_ZERO = -1e28  # stands for log 0 inside products, where -inf * 0 would be NaN; far below any log density
 MANY_ROWS = 2048  # from here on a block is worth a gather
+GAP_TERMS = 13  # of the series of a gap up to 0.05: the next would be below the rounding of float64
 LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -131,8 +132,12 @@ def gap(t, u):
     """t - 1 - log t >= 0 for u = t - 1, to full relative precision near t = 1 and near t = 0."""
     small = jnp.abs(u) < 0.05
     v = jnp.where(small, u, 0)
-    series = v * v * (1 / 2 - v * (1 / 3 - v * (1 / 4 - v * (1 / 5 - v * (1 / 6 - v * (1 / 7 - v * (1 / 8 - v / 9)))))))
-    return jnp.where(small, series, u - jnp.log(jnp.where(small, 1, t)))
+    series = 1 / GAP_TERMS
+    for order in range(GAP_TERMS - 1, 1, -1):
+        series = 1 / order - v * series
+    near_zero = u < -0.5  # elsewhere t has lost digits that u has
+    log_t = jnp.where(near_zero, jnp.log(jnp.where(near_zero, t, 1)), jnp.log1p(jnp.where(near_zero, 0, u)))
+    return jnp.where(small, v * v * series, u - log_t)
 
 
 def stirling(a):
