@@ -22,6 +22,7 @@ FLOORS = [
     {"restarts", "inference"},
     {"criteria", "fitting", "report"},
     {"selection", "gradient", "many", "plot"},
+    {"sklearn"},
     {"cli"},
 ]
 MATHS = {"numerics", "records", "family", "families", "unconstrained"}

@@ -95,10 +95,14 @@ def test_a_missing_matplotlib_is_named_with_what_to_install():
 
 HISTORY = [types.SimpleNamespace(iteration=i, log_likelihood=value) for i, value in enumerate([-9.0, -4.0, -5.0, -3.0])]
 LINE = jaxgmm.mixture("full", weights=WEIGHTS, means=[[0.0], [5.0], [9.0]], covariances=[[[1.0]], [[0.5]], [[2.0]]])
+INDICES = np.array([[1, 1, 1], [0.9, 0.2, 0.4], [0, 0.5, 1]])
+SEARCH = types.SimpleNamespace(stability_={"n_components": np.array([1, 2, 4]), "adjusted_rand": INDICES})
+ONE_START = types.SimpleNamespace(stability_={"n_components": [2], "adjusted_rand": np.ones((1, 0))})
 EVERY = {
     "selection": lambda ax: plot.selection(a_selection({"full": [5, 3, 4]}), ax=ax),
     "trace": lambda ax: plot.trace(HISTORY, ax=ax),
     "restarts": lambda ax: plot.restarts(fit_result(PLANE), ax=ax),
+    "stability": lambda ax: plot.stability(SEARCH, ax=ax),
     "classification": lambda ax: plot.classification(PLANE, X, ax=ax),
     "responsibilities": lambda ax: plot.responsibilities(PLANE, X, ax=ax),
     "uncertainty": lambda ax: plot.uncertainty(PLANE, X, ax=ax),
@@ -171,6 +175,8 @@ BAD = {
     "no records": (lambda: plot.trace([]), "at least one record"),
     "no history": (lambda: plot.trace(7), "at least one record"),
     "a batch": (lambda: plot.trace([OF_MANY]), "that of one run"),
+    "no search": (lambda: plot.stability(PLANE), "a fitted MixtureSearch (.stability_), got Mixture"),
+    "one start": (lambda: plot.stability(ONE_START), "n_init of at least 2"),
     "no result": (lambda: plot.restarts(PLANE), "result must be one FitResult"),
     "a grid": (lambda: plot.classification(FULL.mixture(), FULL.data(), ax=Figure().subplots()), "(3, 3) Axes"),
 }  # fmt: skip
@@ -183,6 +189,14 @@ def test_bad_input_is_one_error_and_no_figure(what, pyplot):
         call()
     assert words in str(raised.value)
     assert pyplot.get_fignums() == []
+
+
+def test_stability_draws_every_pair_and_their_median(ax):
+    plot.stability(SEARCH, ax=ax)
+    pairs = next(each for each in ax.collections if each.get_gid() == "pairs")
+    np.testing.assert_allclose(pairs.get_offsets()[:, 1], INDICES.ravel())
+    median = next(each for each in ax.lines if each.get_label() == "median")
+    np.testing.assert_allclose(median.get_xydata(), [[1, 1], [2, 0.4], [4, 0.5]])
 
 
 def test_a_batch_of_mixtures_is_refused():

@@ -3,7 +3,7 @@
 Axes in, Axes out. Every function draws on the Axes it is given and returns them; ``ax=None`` opens a figure. Nothing is
 shown, saved or styled for the rest of the session.
 
-    fits    `selection`, `trace`, `restarts`
+    fits    `selection`, `trace`, `restarts`, `stability`
     data    `classification`, `responsibilities`, `uncertainty`, `density` (two features and more), `histogram` (one)
 
 Where a mixture is asked for, a `FitResult` and a fitted estimator (its ``mixture_``) will do.
@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("jaxgmm.plot needs matplotlib: pip install 'jaxgmm[plot]'", name="matplotlib") from None
 
 from .contours import density
-from .fits import restarts, selection, trace
+from .fits import restarts, selection, stability, trace
 from .line import histogram
 from .plane import classification, responsibilities, uncertainty
 
@@ -28,6 +28,7 @@ __all__ = [
     "responsibilities",
     "restarts",
     "selection",
+    "stability",
     "trace",
     "uncertainty",
 ]

@@ -1,4 +1,4 @@
-"""How fits went: the criterion over a grid, the log-likelihood along a run, and where the starts of a fit end."""
+"""How fits went: the criterion over a grid, the log-likelihood along a run, where starts end, and if they agree."""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -166,5 +166,36 @@ def restarts(result, *, ax=None):
         ax.plot([], [], ls="", label=f"{lost} not finite")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="start, by final log-likelihood", ylabel="final log-likelihood")
+    ax.legend(loc="best", fontsize="small")
+    return ax
+
+
+def stability(search, *, ax=None):
+    """Axes with how alike the starts of every K label the rows: where they disagree, K is not what the data say.
+
+    Args:
+        search: a fitted `jaxgmm.sklearn.MixtureSearch`, or anything with its ``stability_``.
+        ax: Axes; default a new figure.
+
+    Returns:
+        Axes: the line is the median adjusted Rand index over pairs of starts (1: the same clusters, 0: as alike as by
+        chance), dots are the pairs. One component is always found alike.
+
+    Raises:
+        ValueError: search has no ``stability_``, or only one start.
+    """
+    table = getattr(search, "stability_", None)
+    if table is None:
+        raise ValueError(f"search must be a fitted MixtureSearch (.stability_), got {type(search).__name__}")
+    ks, indices = np.asarray(table["n_components"]), np.asarray(table["adjusted_rand"], np.float64)
+    if indices.size == 0:
+        raise ValueError("search must have n_init of at least 2: one start agrees with itself")
+    ax = axes(ax)
+    look = {"s": 14, "alpha": 0.4, "linewidths": 0, "gid": "pairs", "zorder": 1}
+    ax.scatter(np.repeat(ks, indices.shape[1]), indices.ravel(), color=palette.HUES[0], label="pairs of starts", **look)
+    ax.plot(ks, np.median(indices, axis=1), color=palette.HUES[0], marker="o", ms=5, lw=1.5, label="median", zorder=2)
+    ax.axhline(1, color=palette.PAPER, lw=0.9, zorder=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="number of components", ylabel="adjusted Rand index between starts")
     ax.legend(loc="best", fontsize="small")
     return ax

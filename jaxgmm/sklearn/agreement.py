@@ -1,0 +1,57 @@
+"""Do different starts find the same clusters? Adjusted Rand indices between the labels of every two of them.
+
+Source: Hubert and Arabie (1985), Comparing partitions.
+"""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+from .. import fitting, restarts
+from ..checks import prior_for
+from ..drivers.memory import each
+from ..family import lookup
+from ..inference import as_key, joint
+from ..precision import in_precision_of
+from . import arrays
+
+MOST = 10_000  # rows: of more, evenly spaced ones stand for all
+
+
+@in_precision_of("x")
+def agreement(seed: int, x, weight, family: str, ks: list[int], n_init: int) -> np.ndarray:
+    """Adjusted Rand index of every pair of ``n_init`` starts, (len(ks), pairs): 1 where both label alike.
+
+    The starts are those of `jaxgmm.select` with the same seed; all of them run in one program.
+    """
+    step = -(-x.shape[0] // MOST)
+    x, weight = x[::step], weight[::step]
+    n, family = x.shape[0], lookup(family)
+    ks = [min(k, n) for k in ks]
+    held = arrays.padded(x)[0], arrays.padded_weight(x, weight)
+    models = [(family, prior_for(None, family))]
+    [problem] = fitting.load(*held, max(ks), models, 1e-6, 1000, "auto", None)
+    active = np.arange(max(ks)) < np.array(ks)[:, None]
+    rows = restarts.in_block(problem.rows, family.moments, active.size, n_init, None)
+    key = as_key(seed)
+    method = problem.method
+    lanes = restarts.begin(rows, family, "k-means++", max(ks), n_init, key, active, problem.prior, method)
+    ended = fitting.run(problem, family, lanes, active, None, "exhaustive")
+    labels = np.asarray(_labels(problem.rows, ended, method))[:, :n].reshape(len(ks), n_init, n)
+    pairs = list(itertools.combinations(range(n_init), 2))
+    return np.array([[adjusted_rand_score(runs[i], runs[j]) for i, j in pairs] for runs in labels])
+
+
+@functools.partial(jax.jit, static_argnames=("method",))
+def _labels(rows, lanes, method):
+    """Most probable components of the framed rows under the mixtures of lanes (l,), (l, n)."""
+
+    def label(lane):
+        mixture = method.finish(lane).mixture
+        return each(rows, lambda x, weight: jnp.argmax(joint(mixture, x), axis=0).astype(jnp.int32))
+
+    return jax.lax.map(label, lanes)

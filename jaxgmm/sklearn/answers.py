@@ -1,0 +1,151 @@
+"""What a fitted estimator says of rows: labels, densities, criteria, samples. And how rows are checked."""
+
+import functools
+import numbers
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_non_negative, validate_data
+
+from .. import checks, criteria, inference
+from ..building import cast
+from ..precision import compute_dtype, in_precision_of
+from ..records import Mixture
+from . import arrays, starts
+
+
+class MixtureAnswers(DensityMixin, BaseEstimator):
+    """The methods that need nothing but a fitted mixture. A subclass has ``mixture_`` and ``random_state``."""
+
+    _dtypes = "numeric"  # what X may be; integers stay as they are
+
+    @property
+    def mixture_(self) -> Mixture:
+        """The fitted parameters as the core's `Mixture`, in NumPy."""
+        raise NotImplementedError
+
+    def predict(self, X):
+        """Most probable component of every row, (n_samples,)."""
+        labels = self._answer(inference.predict, X)
+        return labels.astype(np.int64) if isinstance(labels, np.ndarray) else labels
+
+    def predict_proba(self, X):
+        """Posterior probability of every component, (n_samples, n_components)."""
+        return self._answer(inference.responsibilities, X)
+
+    def score_samples(self, X):
+        """Log density of every row, (n_samples,)."""
+        return self._answer(inference.log_prob, X)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Mean log density of the rows, a float: Σ w log p(x) / Σ w."""
+        total, weight = self._log_likelihood(X, sample_weight)
+        return total / weight
+
+    def bic(self, X, sample_weight=None):
+        """Bayesian information criterion, a float; lower is better. The number of rows is Σ w."""
+        total, weight = self._log_likelihood(X, sample_weight)
+        return -2 * total + self._n_parameters() * float(np.log(weight))
+
+    def aic(self, X, sample_weight=None):
+        """Akaike information criterion, a float; lower is better."""
+        return -2 * self._log_likelihood(X, sample_weight)[0] + 2 * self._n_parameters()
+
+    def icl(self, X, sample_weight=None):
+        """Integrated completed likelihood, a float; lower is better."""
+        mixture = self.mixture_
+        return float(criteria.icl(mixture, self._rows(X), sample_weight))
+
+    def sample(self, n_samples=1):
+        """Rows drawn from the mixture (n_samples, n_features) and their components (n_samples,), in order of these."""
+        mixture, rng = self.mixture_, check_random_state(self.random_state)
+        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': it must be an integer >= 1, got {n_samples!r}")
+        weights = np.exp(mixture.log_weights.astype(np.float64))
+        counts = rng.multinomial(n_samples, weights / weights.sum())
+        labels = np.repeat(np.arange(mixture.n_components), counts)
+        some = np.pad(labels.astype(np.int32), (0, arrays.roomy(len(labels)) - len(labels)))
+        rows = np.asarray(_draw(inference.as_key(starts.seed(rng)), mixture, some))[: len(labels)]
+        return self._make(rows), self._make(labels)
+
+    def _make(self, values):
+        """An array of the kind that the estimator was fitted to."""
+        return arrays.maker(self.weights_)(values)
+
+    def _n_parameters(self) -> int:
+        return inference.n_parameters(self.mixture_)
+
+    def _rows(self, X, reset=False, least=1):
+        """X checked: NumPy, or JAX where it lives on a device. ``reset``: what is fitted to, and checked there."""
+        x = self._read(X, reset, max(least, 2) if reset else least)
+        if not reset:
+            family = self.mixture_.family
+            if family.scaling not in ("feature", "common") and _outside(arrays.padded(x)[0], family):
+                checks.row_values(x, family, _Wrong)
+        return x
+
+    def _read(self, X, reset, least):
+        x = arrays.on_device(X)
+        if x is None:
+            x = validate_data(self, X, reset=reset, dtype=self._dtypes, ensure_min_samples=least)
+        else:
+            x = checks.table(x, "X")
+            if x.shape[0] < least:
+                raise ValueError(f"Found array with {x.shape[0]} sample(s) while a minimum of {least} is required.")
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            if not bool(_finite(x)):
+                raise ValueError("Input X contains NaN or infinity.")
+        if self.__sklearn_tags__().input_tags.positive_only and isinstance(x, np.ndarray):
+            check_non_negative(x, type(self).__name__)
+        return x
+
+    def _answer(self, function, X):
+        mixture = self.mixture_
+        x = self._rows(X)
+        answers = function(mixture, arrays.padded(x)[0] if len(x) < inference.SCORED_TOGETHER else x)
+        if isinstance(x, np.ndarray):
+            return np.asarray(answers)[: len(x)]
+        return answers if isinstance(X, jax.Array) else arrays.maker(X)(answers)
+
+    def _log_likelihood(self, X, sample_weight):
+        """Σ w log p(x) and Σ w, in float64."""
+        values = np.asarray(self.score_samples(X), np.float64)
+        if sample_weight is None:
+            return float(values.sum()), float(len(values))
+        weight = np.asarray(arrays.weights(values, sample_weight))
+        checks.weight_values(weight, 1)
+        return float(np.where(weight > 0, weight * values, 0).sum()), float(weight.sum())
+
+
+class _Wrong:
+    """What `checks.row_values` reads of data with a value outside the support."""
+
+    not_finite, outside = 0, 1
+
+
+@in_precision_of("x")
+def _finite(x):
+    return jnp.isfinite(x).all()
+
+
+@in_precision_of("x")
+def _outside(x, family):
+    return bool(_any_outside(x, family))
+
+
+@functools.partial(jax.jit, static_argnames=("family",))
+def _any_outside(x, family):
+    return (~family.support.contains(x.astype(compute_dtype(x)))).any()
+
+
+@in_precision_of("mixture")
+def _draw(key, mixture, labels):
+    return _drawn(key, cast(mixture, compute_dtype(mixture.log_weights)), labels)
+
+
+@jax.jit
+def _drawn(key, mixture, labels):
+    return mixture.family.sample(key, mixture.components, labels)

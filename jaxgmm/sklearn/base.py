@@ -1,0 +1,216 @@
+"""How estimators are fitted: `fit`, `partial_fit`, their checks, and the fitted attributes of any family."""
+
+import warnings
+
+import jax
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .. import checks
+from ..family import Family, parameters
+from ..precision import compute_dtype
+from ..records import FitResult, FitWarning, Mixture
+from . import arrays, solving, starts, stepwise
+from .answers import MixtureAnswers
+
+
+class DegenerateWarning(ConvergenceWarning, FitWarning):
+    """A component is held up by ``reg_covar`` or by less than a row of data."""
+
+
+class MixtureEstimator(MixtureAnswers):
+    """Fitting, in any family. Subclasses say which, and what they were told to start from."""
+
+    # -- what a subclass says ------------------------------------------------------------------------------------
+
+    def _family(self, x) -> Family:
+        raise NotImplementedError
+
+    def _fitted_family(self) -> Family:
+        raise NotImplementedError
+
+    def _fitted(self, name: str) -> np.ndarray:
+        """A fitted parameter by its name in the family."""
+        return np.asarray(getattr(self, f"{name}_"))
+
+    def _prior(self):
+        return None
+
+    def _given(self, d: int, dtype):
+        """Weights (k,) or None, and parameters by name, that take the place of those of a start."""
+        return None, {}
+
+    # -- fitting -------------------------------------------------------------------------------------------------
+
+    def fit(self, X, y=None, sample_weight=None):
+        """The estimator, fitted by EM.
+
+        Args:
+            X: (n_samples, n_features).
+            y: ignored.
+            sample_weight: (n_samples,) weights >= 0, as frequencies: weight 2 is the row twice.
+
+        Raises:
+            ValueError: bad parameters, shapes or values.
+
+        Warns:
+            ConvergenceWarning: ``max_iter`` came before the stopping rule's end.
+            DegenerateWarning: a component is held up by ``reg_covar`` or by less than a row.
+        """
+        x = self._rows(X, reset=True)
+        goes_on = bool(self.warm_start) and hasattr(self, "converged_")
+        options = self._options(x, goes_on)
+        weight = arrays.weights(x, sample_weight)
+        solution = solving.solve(x, weight, options, check_random_state(self.random_state))
+        if self._collapsed(solution):
+            raise ValueError(
+                "Fitting the mixture model failed because some components have ill-defined empirical covariance (for "
+                "instance caused by singleton or collapsed samples). Try to decrease the number of components, "
+                "increase reg_covar, or scale the input data."
+            )
+        self._adopt(solution.mixture, arrays.maker(X))
+        self.converged_ = solution.converged
+        self.n_iter_ = solution.n_iter
+        self.lower_bounds_ = solution.bounds
+        self.lower_bound_ = solution.bounds[-1] if solution.bounds else -np.inf
+        self._stepwise = None
+        self._warn(solution)
+        return self
+
+    def fit_predict(self, X, y=None, sample_weight=None):
+        """Labels (n_samples,) of the rows that the estimator was fitted to: those of ``fit(X).predict(X)``."""
+        return self.fit(X, sample_weight=sample_weight).predict(X)
+
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """The estimator after one step of stepwise EM with a block of rows.
+
+        With s the statistics per unit weight, S the E-step's of the block, and γ_t = t^(-0.6) for its t-th call,
+
+            s ← (1 - γ_t) s + γ_t S,      parameters = maximize(s)
+
+        The first block is where the start is drawn and what the frame of all moments is taken from: it should look like
+        the rest, and hold rows for every component. An estimator that was fitted goes on from its parameters.
+
+        Source: Cappé and Moulines (2009), On-line expectation-maximization algorithm for latent data models.
+        """
+        known = hasattr(self, "weights_")
+        x = self._rows(X, reset=not known, least=1 if known else 2)
+        options = self._options(x, known)
+        weight = arrays.weights(x, sample_weight)
+        before = getattr(self, "_stepwise", None)
+        mixture, bound, self._stepwise = stepwise.update(x, weight, options, before, self.random_state)
+        self._adopt(mixture, arrays.maker(X))
+        self.converged_ = False
+        self.n_iter_ = self._stepwise.steps
+        self.lower_bound_ = bound
+        self.lower_bounds_ = [*(self.lower_bounds_ if before else []), bound]
+        return self
+
+    @property
+    def mixture_(self) -> Mixture:
+        """The fitted parameters as the core's `Mixture`, in NumPy."""
+        check_is_fitted(self, "weights_")
+        family = self._fitted_family()
+        values = {name: self._fitted(name) for name in parameters(family.parameters)}
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(np.asarray(self.weights_))
+        return Mixture(log_weights, family.parameters(**values), family)
+
+    # -- below the surface ---------------------------------------------------------------------------------------
+
+    def _options(self, x, goes_on: bool) -> solving.Options:
+        """The checked parameters; where a fit goes on, its start is the fitted mixture."""
+        n, d = x.shape
+        k = checks.count(self.n_components, "n_components")
+        n_init = checks.count(self.n_init, "n_init")
+        max_iter = checks.count(self.max_iter, "max_iter", least=0)
+        interval = checks.count(self.verbose_interval, "verbose_interval")
+        verbose = checks.count(
+            int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, "verbose", least=0
+        )
+        checks.choice(self.warm_start, "warm_start", (False, True))
+        tol = self.tol if isinstance(self.tol, str) else checks.number(self.tol, "tol")
+        if isinstance(tol, str) and tol != "limit":
+            raise ValueError(f"tol must be a number >= 0 or 'limit', got {tol!r}")
+        if n < k and not goes_on:
+            raise ValueError(f"Expected n_samples >= n_components but got n_components = {k}, n_samples = {n}")
+        family = self._family(x)
+        weights, given = self._given(d, compute_dtype(x))
+        bound = -np.inf
+        if goes_on:
+            init, weights, given, bound = self._going_on(family, k, d), None, {}, self.lower_bound_
+            family = init.family
+        elif weights is not None and set(given) == set(parameters(family.parameters)):
+            with np.errstate(divide="ignore"):
+                init, n_init = Mixture(np.log(weights), family.parameters(**given), family), 1
+        else:
+            init = starts.check(self.init_params, n, k)
+        return solving.Options(
+            family=family,
+            k=k,
+            prior=checks.prior_for(self._prior(), family),
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            accelerate=self.accelerate,
+            init=init,
+            weights=weights,
+            given=given,
+            bound=bound,
+            verbose=verbose,
+            interval=interval,
+        )
+
+    def _going_on(self, family, k, d) -> Mixture:
+        """The fitted mixture, which must be one of what is asked for."""
+        mixture = self.mixture_
+        fitted = mixture.n_components, checks.n_features(mixture)
+        declared = parameters(family.parameters)
+        alike = all(getattr(mixture.components, name).ndim == len(declared[name]["shape"]) for name in declared)
+        if fitted != (k, d) or not alike:
+            raise ValueError(
+                f"a fit of {fitted[0]} components and {fitted[1]} features cannot go on with n_components={k}, family "
+                f"{family.name!r} and {d} features: set warm_start=False, or clone the estimator"
+            )
+        return mixture
+
+    def _adopt(self, mixture: Mixture, make):
+        """The mixture's numbers as fitted attributes, made by ``make``."""
+        self.weights_ = make(np.exp(mixture.log_weights))
+        for name in parameters(mixture.family.parameters):
+            setattr(self, f"{name}_", make(getattr(mixture.components, name)))
+
+    def _fitted_by(self, result: FitResult, X, weight: float):
+        """The estimator with the answer of the core to X of total weight ``weight``."""
+        self._adopt(jax.tree.map(np.asarray, result.mixture), arrays.maker(X))
+        self.converged_, self.n_iter_ = bool(result.converged), result.n_iter
+        self.lower_bound_ = float(result.log_likelihood) / weight
+        self.lower_bounds_ = [self.lower_bound_]
+        self._stepwise = None
+        return self
+
+    def _collapsed(self, solution) -> bool:
+        return False
+
+    def _warn(self, solution):
+        if not solution.converged and self.max_iter > 0:
+            warnings.warn(
+                "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
+                "tol, or check for degenerate data.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        if solution.degenerate:
+            warnings.warn(
+                "a component is held up by the prior or by less than a row of data: ask for fewer components, more "
+                "starts (n_init), or a larger reg_covar where there is one",
+                DegenerateWarning,
+                stacklevel=3,
+            )
+
+    def __getstate__(self):
+        """JAX arrays leave as NumPy: JAX would read float64 back as float32."""
+        state = super().__getstate__()
+        return {name: np.asarray(value) if isinstance(value, jax.Array) else value for name, value in state.items()}

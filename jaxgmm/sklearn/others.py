@@ -1,0 +1,130 @@
+"""Mixtures of the other families, in the shape of `GaussianMixture`. They have no prior and no initial parameters."""
+
+from .. import checks
+from ..family import lookup
+from ..fitting import family_of
+from .base import MixtureEstimator
+
+
+class OtherMixture(MixtureEstimator):
+    """What the estimators of this file have in common.
+
+    Args:
+        n_components: K >= 1.
+        tol, max_iter, n_init, init_params, random_state, warm_start, verbose, verbose_interval, accelerate: as in
+            `GaussianMixture`.
+
+    Attributes:
+        weights_ (K,), those of the family, and ``mixture_``, converged_, n_iter_, lower_bound_, lower_bounds_,
+        n_features_in_, feature_names_in_: as in `GaussianMixture`.
+    """
+
+    _name = None
+    _integers = False
+
+    def __init__(
+        self,
+        n_components=1,
+        *,
+        tol=1e-3,
+        max_iter=100,
+        n_init=1,
+        init_params="kmeans",
+        random_state=None,
+        warm_start=False,
+        verbose=0,
+        verbose_interval=10,
+        accelerate="auto",
+    ):
+        self.n_components = n_components
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.accelerate = accelerate
+
+    def _family(self, x):
+        return lookup(self._name)
+
+    def _fitted_family(self):
+        return lookup(self._name)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.input_tags.categorical = self._integers
+        return tags
+
+
+class BernoulliMixture(OtherMixture):
+    """Mixture of independent Bernoulli features, 0 or 1. Attribute: probs_ (K, n_features), those of a 1."""
+
+    _name, _integers = "bernoulli", True
+
+
+class PoissonMixture(OtherMixture):
+    """Mixture of independent Poisson features, counts 0, 1, 2, ... Attribute: rates_ (K, n_features)."""
+
+    _name, _integers = "poisson", True
+
+
+class ExponentialMixture(OtherMixture):
+    """Mixture of independent exponential features, numbers >= 0. Attribute: rates_ (K, n_features)."""
+
+    _name = "exponential"
+
+
+class GammaMixture(OtherMixture):
+    """Mixture of independent Gamma features, numbers > 0. Attributes: concentrations_, rates_ (K, n_features)."""
+
+    _name = "gamma"
+
+
+class CategoricalMixture(OtherMixture):
+    """Mixture of independent categorical features, integer codes 0 .. c-1.
+
+    ``n_categories``: c; None reads the largest code off the data. Attribute: probs_ (K, n_features, c).
+    """
+
+    _integers = True
+
+    def __init__(
+        self,
+        n_components=1,
+        *,
+        n_categories=None,
+        tol=1e-3,
+        max_iter=100,
+        n_init=1,
+        init_params="kmeans",
+        random_state=None,
+        warm_start=False,
+        verbose=0,
+        verbose_interval=10,
+        accelerate="auto",
+    ):
+        self.n_categories = n_categories
+        super().__init__(
+            n_components,
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            accelerate=accelerate,
+        )
+
+    def _family(self, x):
+        if self.n_categories is None:
+            return family_of("categorical", x)
+        return lookup("categorical", checks.count(self.n_categories, "n_categories"))
+
+    def _fitted_family(self):
+        return lookup("categorical", self.probs_.shape[-1])

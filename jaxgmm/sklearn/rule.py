@@ -1,0 +1,103 @@
+"""scikit-learn's stopping rule, as methods that the core's loops run.
+
+An update takes the bound b_t = Σ w log p(x | θ_{t-1}) / Σ w of the parameters before it, and makes θ_t. It is the last
+when |b_t - b_{t-1}| < tol. What is returned is θ_t, with the bound b_t.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import accelerate, em
+from ..numerics import eps
+from ..records import Status, record
+
+CAPACITY = 128  # bounds that a compiled run remembers: the host reads them out between runs
+DIGITS = 1e-9  # relative rounding of a variance at which float64 leaves the moment form: two fits then agree to 1e-8
+
+
+@record
+class Traced(em.State):
+    """A state that remembers its bounds. ``mixture`` and ``candidate`` are both the latest parameters.
+
+    ``bound`` is the last one, -inf at first; ``bounds`` (CAPACITY,) a ring of them; ``updates`` counts.
+    """
+
+    bound: Any
+    bounds: Any
+    updates: Any
+
+
+def traced(states: em.State, bound: float) -> Traced:
+    """First states (l,) as those of this rule; ``bound`` is that of the parameters they go on from, or -inf."""
+    fields = {field.name: getattr(states, field.name) for field in dataclasses.fields(em.State)}
+    (lanes,), dtype = states.status.shape, states.log_likelihood.dtype
+    return Traced(
+        **fields,
+        bound=np.full(lanes, bound, dtype),
+        bounds=np.full((lanes, CAPACITY), np.nan, dtype),
+        updates=np.zeros(lanes, np.int32),
+    )
+
+
+def advance(form, prior, limits, state: Traced, prepared, statistics, lossy, on_fall: int) -> Traced:
+    """One update of plain EM, and whether it is the last."""
+    value = statistics.log_likelihood / statistics.weight
+    if on_fall == em.LOSSY and value.dtype == jnp.float64:
+        lossy |= form.loss(prepared) * eps(value) > DIGITS
+    new, added = em.maximise(form, state.candidate, prepared, statistics, prior)
+    updates = state.updates + 1
+    lost = jnp.isnan(value) | (value == jnp.inf)  # -inf is a start that makes a row impossible: it may recover
+    status = jnp.where(updates >= limits.max_iter, int(Status.MAX_ITER), em.RUNNING)
+    status = jnp.where(jnp.abs(value - state.bound) < limits.tol, int(Status.CONVERGED), status)
+    status = jnp.where(lost, int(Status.NON_FINITE), status)
+    status = jnp.where(lossy, em.LOSSY, status).astype(jnp.int32)
+    accept = jnp.logical_not(lost | lossy)
+    here = jnp.arange(CAPACITY) == state.updates % CAPACITY
+
+    def pick(new, old):
+        return jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, old)
+
+    mixture, added = pick(new, state.mixture), pick(added, state.added)
+    return dataclasses.replace(
+        state,
+        mixture=mixture,
+        added=added,
+        candidate=mixture,
+        candidate_added=added,
+        log_likelihood=pick(statistics.log_likelihood, state.log_likelihood),
+        counts=pick(statistics.counts, state.counts),
+        bound=pick(value, state.bound),
+        bounds=jnp.where(here & accept, value, state.bounds),
+        updates=pick(updates, state.updates),
+        status=status,
+    )
+
+
+def _as_it_is(state: Traced) -> Traced:
+    return state
+
+
+def _counted(state: Traced) -> Traced:
+    return dataclasses.replace(state, n_iter=state.updates)
+
+
+PLAIN = em.Method("scikit-learn", _as_it_is, _as_it_is, advance, _counted)
+
+
+def advance_faster(form, prior, limits, cycle, prepared, statistics, lossy, on_fall: int):
+    """One E-step's worth of SQUAREM; the change of the bound is that from one head of a cycle to the next."""
+    smallest = jnp.full_like(limits.tol, jnp.finfo(limits.tol.dtype).tiny)  # the core's own rule is to hold its peace
+    own = dataclasses.replace(limits, tol=smallest)
+    new = accelerate.advance(form, prior, own, cycle, prepared, statistics, lossy, on_fall)
+    state = new.state
+    going = (state.status == em.RUNNING) | (state.status == int(Status.MAX_ITER))
+    settled = going & (cycle.phase == accelerate.HEAD) & (jnp.abs(state.gain) < limits.tol)
+    status = jnp.where(settled, int(Status.CONVERGED), state.status).astype(jnp.int32)
+    return dataclasses.replace(new, state=dataclasses.replace(state, status=status))
+
+
+FASTER = em.Method("scikit-learn, squarem", accelerate.start, accelerate.state_of, advance_faster, accelerate.finish)

@@ -1,0 +1,168 @@
+"""A fit between an estimator and the core: framed rows, starts, runs of the stopping rule, and the way back.
+
+The core's pieces run as in `jaxgmm.fit`. A number as ``tol`` is scikit-learn's rule, and the start with the highest
+bound wins; "limit" is the core's, which also ranks degenerate starts last and orders components by weight.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+from .. import checks, em, fitting, outcome
+from ..accelerate import METHODS
+from ..family import Family
+from ..precision import in_precision_of
+from ..records import Mixture, Status
+from . import arrays, rule, starts
+from .narrator import Narrator
+
+LIMIT = 1e-6  # nats per unit weight, as jaxgmm.fit has it
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What an estimator was told, checked."""
+
+    family: Family
+    k: int
+    prior: Any
+    tol: float | str
+    max_iter: int
+    n_init: int
+    accelerate: str
+    init: Any  # as `starts.begin` takes it
+    weights: Any  # (k,) that replace those of the start, or None
+    given: dict  # parameters that do, by name
+    bound: float  # of the parameters in ``init``, where a fit goes on; -inf
+    verbose: int
+    interval: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """A fitted mixture in NumPy, and how it was reached."""
+
+    mixture: Mixture
+    converged: bool
+    n_iter: int
+    bounds: list
+    degenerate: bool
+    held_up: bool  # by floors or the prior, in any component
+
+
+@in_precision_of("x")
+def solve(x, weight, options: Options, rng) -> Solution:
+    """The fit of rows x (n, d) with weights (n,)."""
+    problem, volume = framed(x, weight, options)
+    states = starts.begin(problem, options.family, options.init, x, weight, options.k, options.n_init, rng)
+    if options.weights is not None or options.given:
+        given = {name: np.asarray(value, problem.rows.dtype) for name, value in options.given.items()}
+        states = starts.replaced(states, problem.rows.frame, options.weights, given)
+    own_rule = problem.method is rule.PLAIN
+    if own_rule:
+        states = rule.traced(states, options.bound + volume)
+    if options.max_iter == 0:
+        ended, bounds = states, []
+    elif options.verbose:
+        ended, bounds = _aloud(problem, options, states, volume)
+    else:
+        ended, bounds = _run(problem, options, states, lambda bounds: None)
+
+    values = np.asarray(ended.log_likelihood)
+    best = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
+    if options.tol == "limit":
+        keeps_order = not isinstance(options.init, str) and not callable(options.init)
+        result = outcome.conclude_one(problem.rows, ended, problem.measured.heaviest, keeps_order)
+        best = int(np.argmax(np.asarray(result.restarts) == np.asarray(result.log_likelihood)))
+    else:
+        result = outcome.conclude_one(problem.rows, lane(ended, best), problem.measured.heaviest, True)
+    last = lane(ended, best)
+    bounds = [clean(bound - volume, problem.rows.dtype) for bound in bounds[best]] if bounds else []
+    return Solution(
+        mixture=jax.tree.map(np.asarray, result.mixture),
+        converged=bool(np.asarray(last.status)[0] == Status.CONVERGED),
+        n_iter=max(int(result.n_iter), 0),
+        bounds=bounds,
+        degenerate=options.max_iter > 0 and int(result.status) == Status.DEGENERATE,
+        held_up=bool((np.asarray(last.added) > 0).any()),
+    )
+
+
+def clean(bound: float, dtype) -> float:
+    """A float64 bound without its last digits, which depend on how many starts ran side by side: where two fits end in
+    the same place, the one with more starts must not have the lower bound."""
+    return float(f"{bound:.13e}") if dtype == "float64" else float(bound)
+
+
+def framed(x, weight, options: Options):
+    """The checked rows in their frame, with the method that is to run; and what the frame adds to a mean bound."""
+    checks.choice(options.accelerate, "accelerate", METHODS)
+    tol = LIMIT if options.tol == "limit" else options.tol
+    padded, held = arrays.padded(x)[0], arrays.padded_weight(x, weight)
+    models = [(options.family, options.prior)]
+    [problem] = fitting.load(padded, held, options.k, models, tol, options.max_iter, options.accelerate, None)
+    if options.tol != "limit":
+        method = rule.FASTER if options.accelerate == "squarem" else rule.PLAIN
+        problem = dataclasses.replace(problem, method=method)
+    return problem, float(np.log(np.asarray(problem.rows.frame.scale, np.float64)).sum())
+
+
+def _run(problem, options: Options, states, watch):
+    """Last states (l,), and the bounds of every one, in the frame. ``watch(bounds)`` after each compiled run."""
+    if problem.method is not rule.PLAIN:
+        ended = _ended(problem, options, states, "pruned" if options.tol == "limit" else "exhaustive")
+        weight = float(problem.measured.weight)
+        return ended, [[value / weight] for value in np.asarray(ended.log_likelihood)]
+    bounds = [[] for _ in range(states.status.shape[0])]
+    together = min(options.interval, rule.CAPACITY) if options.verbose else rule.CAPACITY
+    for stop in range(together, options.max_iter + together, together):
+        limits = dataclasses.replace(problem.limits, max_iter=np.asarray(min(stop, options.max_iter), np.int32))
+        states = _ended(dataclasses.replace(problem, limits=limits), options, states, "exhaustive")
+        updates, ring, status = (np.asarray(leaf) for leaf in (states.updates, states.bounds, states.status))
+        for seen, some, count in zip(bounds, ring, updates, strict=True):
+            seen.extend(some[np.arange(len(seen), count) % rule.CAPACITY].tolist())
+        watch(bounds)
+        unfinished = status == Status.MAX_ITER
+        if stop >= options.max_iter or not unfinished.any():
+            break
+        states = dataclasses.replace(states, status=np.where(unfinished, em.RUNNING, status).astype(np.int32))
+    return states, bounds
+
+
+def _ended(problem, options: Options, states, search: str):
+    """Last states (l,) of first ones."""
+    method, active = problem.method, np.ones((1, options.k), bool)
+    lanes = _started(states, method)
+    return _finished(fitting.run(problem, options.family, lanes, active, None, search), method)
+
+
+@functools.partial(jax.jit, static_argnames=("method",))
+def _started(states, method):
+    return jax.vmap(method.start)(states)
+
+
+@functools.partial(jax.jit, static_argnames=("method",))
+def _finished(lanes, method):
+    return jax.vmap(method.finish)(lanes)
+
+
+def _aloud(problem, options: Options, states, volume):
+    """`_run`, start by start, with words in between."""
+    ended, bounds = [], []
+    for i in range(states.status.shape[0]):
+        narrator = Narrator(i, options.verbose, options.interval)
+        state, [seen] = _run(
+            problem, options, lane(states, i), lambda bounds, narrator=narrator: narrator.saw(bounds[0])
+        )
+        narrator.ended(seen[-1] - volume if seen else np.nan, int(np.asarray(state.status)[0]) == Status.CONVERGED)
+        ended.append(state)
+        bounds.append(seen)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *ended), bounds
+
+
+def lane(states, i: int):
+    """The i-th of states (l,), as the only one."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[i : i + 1], states)

@@ -1,0 +1,100 @@
+"""Where an estimator's fits start: scikit-learn's names, responsibilities, a function, a mixture, given parameters."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks, em, restarts
+from ..building import cast
+from ..frame import enter
+from ..inference import as_key
+from ..records import Mixture
+from . import arrays
+
+NAMES = {"kmeans": "kmeans", "k-means++": "k-means++", "random_from_data": "random"}  # ours for scikit-learn's
+ALLOWED = (*NAMES, "random")
+
+
+def seed(rng: np.random.RandomState) -> int:
+    return int(rng.randint(np.iinfo(np.int32).max))
+
+
+def begin(problem, family, init, x, weight, k: int, n_init: int, rng) -> em.State:
+    """First states (r,) of rows x (n, d), which the problem holds framed and padded.
+
+    r is ``n_init`` where ``init`` draws, and 1 where it is a mixture or responsibilities.
+    """
+    prior, dtype = problem.prior, problem.rows.dtype
+    rows = restarts.in_block(problem.rows, family.moments, k, n_init, None)
+    active = np.ones((1, k), bool)
+    if isinstance(init, Mixture):
+        return _from_mixture(rows, family, init)
+    if isinstance(init, str) and init == "random":
+        states = [_with(rows, family, prior, x, _random(rng, x.shape[0], k)) for _ in range(n_init)]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *states)
+    if isinstance(init, str):
+        return restarts.begin(rows, family, NAMES[init], k, n_init, as_key(seed(rng)), active, prior)
+    if callable(init):
+        keys = restarts.keys_of(as_key(seed(rng)), n_init)
+        centres = [np.asarray(init(keys[i], x, weight, k), dtype) for i in range(n_init)]
+        wrong = [each.shape for each in centres if each.shape != (k, x.shape[1])]
+        if wrong:
+            raise ValueError(f"init_params must return centres of shape {(k, x.shape[1])}, got {wrong[0]}")
+        return restarts.begin_at(rows, family, np.stack(centres), active[0], prior)
+    return _with(rows, family, prior, x, init)
+
+
+def check(init, n: int, k: int):
+    """``init_params`` as `begin` takes it."""
+    if isinstance(init, str):
+        return checks.choice(init, "init_params", ALLOWED)
+    if callable(init) or isinstance(init, Mixture):
+        return init
+    values = np.asarray(init)
+    if values.dtype.kind not in "fiub" or values.shape != (n, k):
+        raise ValueError(
+            f"init_params must be one of {', '.join(map(repr, ALLOWED))}, a callable, a Mixture, or responsibilities "
+            f"of shape {(n, k)}, got {init!r:.80}"
+        )
+    if not (np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4)):
+        raise ValueError("init_params must hold responsibilities >= 0 whose rows sum to 1")
+    return values
+
+
+def _random(rng, n, k):
+    resp = rng.uniform(size=(n, k))
+    return resp / resp.sum(axis=1)[:, None]
+
+
+def _with(rows, family, prior, x, resp):
+    _, resp = arrays.padded(x, resp.astype(rows.dtype))
+    return restarts.begin_with(rows, family, resp, prior)
+
+
+def _from_mixture(rows, family, mixture):
+    return restarts.begin_from(rows, family, entered(cast(mixture, rows.dtype), rows.frame))
+
+
+@jax.jit
+def entered(mixture: Mixture, frame) -> Mixture:
+    """The mixture of the framed data."""
+    return dataclasses.replace(mixture, components=enter(mixture.components, frame))
+
+
+@jax.jit
+def replaced(states: em.State, frame, weights, given) -> em.State:
+    """First states (l,) with the given weights (k,) and parameters (a dict) in place of their own; None keeps them."""
+    mixture = states.candidate
+    log_weights, components = mixture.log_weights, mixture.components
+    if weights is not None:
+        log_weights = jnp.broadcast_to(jnp.log(weights)[None], log_weights.shape)
+    if given:
+        first = jax.tree.map(lambda leaf: leaf[0], components)  # stands for what is not given, and is not read again
+        framed = enter(dataclasses.replace(first, **given), frame)
+        shapes = {name: getattr(components, name).shape for name in given}
+        new = {name: jnp.broadcast_to(getattr(framed, name)[None], shape) for name, shape in shapes.items()}
+        components = dataclasses.replace(components, **new)
+    mixture = Mixture(log_weights, components, mixture.family)
+    return dataclasses.replace(states, mixture=mixture, candidate=mixture)
