@@ -21,6 +21,7 @@ from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, S
 from .selection import select
 from .storage import load, save
 from .unconstrained import constrain, unconstrain
+from .watching import Glance, History, Progress
 
 __version__ = "0.1.0"
 
@@ -30,8 +31,11 @@ __all__ = [
     "FitResult",
     "FitWarning",
     "GaussianPrior",
+    "Glance",
+    "History",
     "Mixture",
     "Natural",
+    "Progress",
     "Selection",
     "Statistics",
     "Status",

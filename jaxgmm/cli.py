@@ -1,7 +1,8 @@
 """The command line: fit, predict, score, sample, info.
 
 Exit codes: 0; 2 for bad input, with one line and no traceback; 3 where the best fit did not converge (its model is
-still written). JAX is imported when a command runs, not to read its options.
+still written); 130 after Ctrl-C: `fit` then gives the best so far and writes it, a second Ctrl-C ends it at once.
+JAX is imported when a command runs, not to read its options.
 """
 
 from __future__ import annotations
@@ -53,17 +54,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def fit(args: argparse.Namespace) -> int:
-    """Fit every family with every number of components, and choose the best."""
+    """Fit every family with every number of components, and choose the best. Ctrl-C gives the best so far and writes it
+    (exit code 130); a second one ends at once."""
     import jaxgmm
 
     from . import report, tables
 
-    for path in filter(None, (args.output, args.labels)):
+    for path in filter(None, (args.output, args.labels, args.plot)):
         if not Path(path).absolute().parent.is_dir():  # said before the hours, not after them
             raise ValueError(f"{path}: its folder does not exist")
+    pictures = _pictures(args.plot) if args.plot else None
     x, columns, sample_weight = tables.read(args.data, columns=args.columns, weights=args.weights)
     started = time.perf_counter()
-    with terminal.progress(f"fitting {len(args.components) * len(args.family)} mixtures, {args.restarts} starts each"):
+    asked_for = len(args.components) * len(args.family)
+    with terminal.progress(f"fitting {asked_for} mixtures, {args.restarts} starts each") as callback:
         selection = jaxgmm.select(
             args.seed,
             x,
@@ -74,6 +78,7 @@ def fit(args: argparse.Namespace) -> int:
             sample_weight=sample_weight,
             tol=args.tol,
             max_iter=args.max_iter,
+            callback=callback,
         )
     seconds = time.perf_counter() - started
 
@@ -83,8 +88,25 @@ def fit(args: argparse.Namespace) -> int:
     if args.labels:
         tables.write_csv(args.labels, ["label"], jaxgmm.predict(best.mixture, x))
     print(report.as_json(selection, seconds) if args.json else report.as_text(selection, seconds, columns))
+    if pictures:
+        pictures.write(args.plot, selection, x, columns)
+    if len(selection.table) < asked_for or any(row["status"] == "STOPPED" for row in selection.table):
+        terminal.say("warning", f"interrupted; {len(selection.table)} of {asked_for} mixtures had begun")
+        return INTERRUPTED
     ran_to_its_end = args.tol == 0 and best.status == jaxgmm.Status.MAX_ITER
     return 0 if best.converged or ran_to_its_end else NOT_CONVERGED
+
+
+def _pictures(path: str):
+    """The module that draws, where it can and knows the kind of file."""
+    try:
+        from . import pictures
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise ValueError("--plot needs matplotlib: pip install 'jaxgmm[plot]'") from None
+    pictures.check(path)
+    return pictures
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -216,6 +238,7 @@ def _fit_options(add) -> None:
     add("--max-iter", type=_integer(0), default=1000, metavar="N", help="updates of a start (default: %(default)s)")
     add("--output", metavar="MODEL", help="write the best mixture (.npz)")
     add("--labels", metavar="FILE", help="write the most probable component of every row (csv)")
+    add("--plot", metavar="FILE", help="draw the rows and how the best was chosen (.png, .pdf, .svg; needs matplotlib)")
     add("--json", action="store_true", help="print one JSON object instead of tables")
 
 

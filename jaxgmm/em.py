@@ -15,12 +15,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .numerics import divide, eps
 from .records import Mixture, Statistics, Status, record
 
 RUNNING = -1  # statuses of a loop that no result carries
 LOSSY = -2  # the moment form has lost its digits: go on in the accurate form
+NEVER = np.int32(2**31 - 1)  # the pause of lanes that run to their ends
 LOSS_LIMIT = 1e-4  # relative rounding of a variance, or nats a row, at which the moment form gives way
 
 
@@ -97,11 +99,13 @@ class State:
 
 @record
 class Limits:
-    """Traced numbers of the stopping rule; a lane that has made ``pause`` updates waits until the next run."""
+    """Traced numbers of the stopping rule; a lane that has made ``pause`` updates waits until the next run, and all of
+    them do after ``rounds`` E-steps of a run."""
 
     tol: Any
     max_iter: Any
     pause: Any
+    rounds: Any = NEVER
 
 
 def initial_state(candidate: Mixture, added) -> State:

@@ -5,6 +5,8 @@ Concrete data drive a few compiled pieces from the host; under a user's ``jit`` 
 
 import dataclasses
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +15,15 @@ import numpy as np
 from . import checks, outcome, restarts
 from .accelerate import METHODS, method_of
 from .building import cast
-from .em import Limits, Method
+from .em import NEVER, Limits, Method
 from .family import Family, lookup
 from .frame import enter
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .precision import compute_dtype, in_precision_of, numbers, on_device
-from .pruning import NEVER, SEARCHES
+from .pruning import SEARCHES
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status, record, static
+from .watching import Glance, Watch
 
 ADVICE = {
     Status.MAX_ITER: "it ended at max_iter before the log-likelihood settled: raise max_iter or tol",
@@ -60,6 +63,9 @@ def fit(
     accelerate: str = "auto",
     search: str = "pruned",
     block_size: int | None = None,
+    callback: Callable[[Glance], Any] | None = None,
+    every: int = 10,
+    verbose: int = 0,
 ) -> FitResult:
     """The mixture of maximal likelihood found by EM from ``n_init`` starts.
 
@@ -82,9 +88,14 @@ def fit(
         search: "pruned" stops starts that fall far behind the best (see `pruning`; from 4 starts on), "exhaustive" runs
             every start to its end.
         block_size: rows in flight; default by size.
+        callback: called on the host with a `Glance` at the start, after every ``every`` iterations and at the end (see
+            `History`, `Progress`); when it returns True the fit stops there. It changes no result.
+        verbose: 1 prints a line each time.
 
     Returns:
-        FitResult: components by decreasing weight, unless ``init`` is a mixture or responsibilities.
+        FitResult: components by decreasing weight, unless ``init`` is a mixture or responsibilities. The best so far,
+        with ``Status.STOPPED``, where the callback or Ctrl-C left a start on its way (``DEGENERATE`` where every start
+        is). Ctrl-C is heard within about a second, and before the first iteration it is Python's KeyboardInterrupt.
 
     Raises:
         ValueError: bad values or shapes, before anything runs. Under a trace, values become `Status` codes.
@@ -102,12 +113,14 @@ def fit(
     key = as_key(key)
     _check_init(init, n_init, k, family, x)
     checks.choice(search, "search", SEARCHES)
+    watch = Watch(callback, every, verbose, 1)
     options = tol, max_iter, accelerate, block_size
     [problem] = load(x, sample_weight, k, [(family, checks.prior_for(prior, family))], *options)
     lanes = _starts(problem, key, x, k, family, n_init, init, sample_weight, block_size)
     keeps_order = not isinstance(init, str) and not callable(init)
-    ended = run(problem, family, lanes, np.ones((1, k), bool), block_size, search)
-    result = outcome.conclude_one(problem.rows, ended, problem.measured.heaviest, keeps_order, problem.method)
+    ended = run(problem, family, lanes, np.ones((1, k), bool), block_size, search, watch)
+    left = np.zeros(n_init, bool) if watch.left is None else watch.left
+    result = outcome.conclude_one(problem.rows, ended, problem.measured.heaviest, keeps_order, problem.method, left)
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
     result = concrete(result)
@@ -162,9 +175,13 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> 
     return problems
 
 
-def run(problem: Problem, family, lanes, active, block_size, search: str):
-    """Run first lanes (l,) of the numbers of components in active (m, k) to their ends."""
+def run(problem: Problem, family, lanes, active, block_size, search: str, watch: Watch | None = None):
+    """Run first lanes (l,) of the numbers of components in active (m, k) to their ends, or to a stop."""
     traced = checks.in_trace(problem, lanes)
+    if traced and watch is not None:
+        if watch.callbacks:
+            raise ValueError("callback and verbose need the host: inside jit or vmap leave them out")
+        watch = None
     return restarts.solve(
         problem.rows,
         family,
@@ -177,6 +194,7 @@ def run(problem: Problem, family, lanes, active, block_size, search: str):
         block_size,
         search,
         traced,
+        watch,
     )
 
 

@@ -14,14 +14,14 @@ import numpy as np
 from . import checks, em, outcome, restarts
 from .accelerate import METHODS, method_of
 from .drivers.memory import Rows, block_bytes, block_rows, run
-from .em import Limits
+from .em import NEVER, Limits
 from .family import Family
 from .fitting import family_of
 from .frame import Frame
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .precision import as_array, compute_dtype, in_precision_of, numbers, on_device
-from .pruning import NEVER, SEARCHES, finish
+from .pruning import SEARCHES, finish
 from .records import FitResult, GaussianPrior, Status, record
 
 TOGETHER = 64  # data sets measured and started at a time
@@ -177,7 +177,7 @@ def _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_f
         offset = here.measured.offset * (form == "moments" or family.moments is family.accurate)
         return rows, here.prior, offset
 
-    lanes = run(problem, chosen, method, lanes, alive, limits, on_fall, slots)
+    lanes, _, _ = run(problem, chosen, method, lanes, alive, limits, on_fall, slots)
     stand = jax.vmap(functools.partial(outcome.standing, method), (0, None, 0))
     return lanes, stand(lanes, jnp.ones(k, bool), jnp.repeat(loaded.measured.heaviest, r))
 

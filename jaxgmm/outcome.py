@@ -18,36 +18,41 @@ from .records import FitResult, Mixture, Status
 
 
 @functools.partial(jax.jit, static_argnames=("keep_order", "method"))
-def conclude(rows: Rows, lanes, active, heaviest, keep_order: bool, method=em.PLAIN):
+def conclude(rows: Rows, lanes, active, heaviest, keep_order: bool, method=em.PLAIN, left=None):
     """Results (m,) of lanes (m·r,): the best start of every m, components by decreasing weight, in the data's units.
 
-    A degenerate start wins only if every start is; one that was left on its way only if there is no better; one that
-    failed only if there is nothing else.
+    A degenerate start wins only if every start is; one that fell behind only if there is no better; one that failed
+    only if there is nothing else. ``left`` (m·r,) are lanes that a stop caught on their way: they are judged as they
+    stand, and what they are starts of is STOPPED if it is sound.
     """
     m = active.shape[0]
+    left = jnp.zeros(jax.tree.leaves(lanes)[0].shape[0], bool) if left is None else left
+    left = left.reshape(m, -1)
     lanes = jax.tree.map(lambda leaf: leaf.reshape(m, -1, *leaf.shape[1:]), lanes)
     states = jax.vmap(jax.vmap(method.finish))(lanes)
-    judged = jax.vmap(jax.vmap(_final_status, (0, None, None)), (0, 0, None))(states, active, heaviest)
+    judged = jax.vmap(jax.vmap(_final_status, (0, None, None, 0)), (0, 0, None, 0))(states, active, heaviest, left)
     volume = log_volume(rows.frame)
     values = states.log_likelihood - rows.weight.sum() * volume  # (m, r)
 
-    def choose(states, status, values):
+    def choose(states, status, values, left):
         rank = jnp.array([0, 0, 2, 1, 4, 4, 0, 3], jnp.int32)[status]  # in the order of Status; then RUNNING, as -1
         best = jnp.argmax(jnp.where((rank == rank.min()) & ~jnp.isnan(values), values, -jnp.inf))
         state = jax.tree.map(lambda leaf: leaf[best], states)
         mixture = state.mixture if keep_order else by_weight(state.mixture)
         mixture = dataclasses.replace(mixture, components=leave(mixture.components, rows.frame))
         n_iter = jnp.maximum(state.n_iter, 0)
-        return FitResult(mixture, values[best], n_iter, status[best], values)
+        cut_short = left.any() & (status[best] <= Status.MAX_ITER)
+        final = jnp.where(cut_short, int(Status.STOPPED), status[best])
+        return FitResult(mixture, values[best], n_iter, final, values)
 
-    return jax.vmap(choose)(states, judged, values)
+    return jax.vmap(choose)(states, judged, values, left)
 
 
 @functools.partial(jax.jit, static_argnames=("keep_order", "method"))
-def conclude_one(rows: Rows, lanes, heaviest, keep_order: bool, method=em.PLAIN):
+def conclude_one(rows: Rows, lanes, heaviest, keep_order: bool, method=em.PLAIN, left=None):
     """The result of lanes (r,) that are starts of one fit."""
     active = jnp.ones((1, method.state_of(lanes).counts.shape[-1]), bool)
-    return jax.tree.map(lambda leaf: leaf[0], conclude(rows, lanes, active, heaviest, keep_order, method))
+    return jax.tree.map(lambda leaf: leaf[0], conclude(rows, lanes, active, heaviest, keep_order, method, left))
 
 
 def standing(method, lane, active, heaviest) -> Standing:
@@ -65,10 +70,11 @@ def _degenerate(state: em.State, active, heaviest):
     return several & (active & (held_up | (state.counts < least))).any()
 
 
-def _final_status(state: em.State, active, heaviest):
+def _final_status(state: em.State, active, heaviest, left):
     degenerate = _degenerate(state, active, heaviest)
-    ended_well = (state.status == Status.CONVERGED) | (state.status == Status.MAX_ITER)
-    return jnp.where(ended_well & degenerate, int(Status.DEGENERATE), state.status)
+    status = jnp.where(left, int(Status.STOPPED), state.status)
+    ended_well = (status == Status.CONVERGED) | (status == Status.MAX_ITER) | (status == Status.STOPPED)
+    return jnp.where(ended_well & degenerate, int(Status.DEGENERATE), status)
 
 
 def by_weight(mixture: Mixture) -> Mixture:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .em import RUNNING
+from .em import NEVER, RUNNING
 from .records import Status, record
 
 SEARCHES = ("pruned", "exhaustive")
@@ -27,7 +27,6 @@ PAUSES = 10, 20, 40, 80  # updates
 PACE = 3  # with 4 the best start is lost half as often and a tenth less is saved; without it, one time in seven
 KEPT = 5  # one start in this many goes on whatever its value
 FEWEST = 4  # starts from which some are stopped
-NEVER = np.int32(2**31 - 1)  # the pause of lanes that run to their ends
 
 
 @record

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import em, pruning
-from .drivers.memory import Rows, block_bytes, block_rows, run, total
+from .drivers.memory import Queue, Rows, block_bytes, block_rows, fresh_queue, run, total
 from .family import Family
 from .frame import enter_prior, frame_of, unit_frame
 from .initializers import INITIALIZERS, distinct, lloyd, nearest, sample
@@ -206,8 +206,10 @@ def iterate(
     measured: Measured,
     on_fall: int,
     slots: int,
+    queue: Queue,
 ):
-    """Run lanes (l,) that are alive to their ends or the pause, ``slots`` of them at a time, and say how they stand.
+    """Run lanes (l,) that are alive to their ends or the pause, ``slots`` of them at a time, and say how they stand,
+    where their queue, and how many E-steps it took.
 
     The accurate form takes up what moments gave up. Components of the m numbers in active (m, k) count.
     """
@@ -219,9 +221,10 @@ def iterate(
     def problem(lane):
         return rows, prior, left_out
 
-    lanes = run(problem, chosen, method, lanes, alive, limits, on_fall, slots)
+    lanes, queue, rounds = run(problem, chosen, method, lanes, alive, limits, on_fall, slots, queue)
     asked_for = jnp.repeat(active, alive.shape[0] // active.shape[0], axis=0)
-    return lanes, jax.vmap(functools.partial(standing, method), (0, 0, None))(lanes, asked_for, measured.heaviest)
+    stand = jax.vmap(functools.partial(standing, method), (0, 0, None))(lanes, asked_for, measured.heaviest)
+    return lanes, stand, queue, rounds
 
 
 def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
@@ -249,16 +252,34 @@ def solve(
     block_size,
     search: str,
     in_trace: bool,
+    watch=None,
 ):
     """Run lanes (l,) in the moment form, then those that it loses digits on in the accurate form."""
     d, k = rows.x.shape[1], active.shape[1]
     count, itemsize = len(jax.tree.leaves(lanes)[0]), jnp.dtype(rows.dtype).itemsize
 
+    volume = None  # what the frame took out of the log-likelihood
+    if watch is not None:
+        watch.begins()
+        volume = np.asarray(measured.weight) * np.log(np.asarray(rows.frame.scale)).sum()
+
     def stage(name, lanes, alive, limits, on_fall):
         form = getattr(family, name)
         slots = slots_for(form, d, k, count, itemsize, in_trace)
         cut = in_block(rows, form, k, slots, block_size)
-        return iterate(cut, family, name, method, lanes, alive, active, prior, limits, measured, on_fall, slots)
+
+        def go(lanes, queue, rounds):
+            until = dataclasses.replace(limits, rounds=rounds)
+            return iterate(
+                cut, family, name, method, lanes, alive, active, prior, until, measured, on_fall, slots, queue
+            )
+
+        queue = fresh_queue(count, slots)
+        if watch is None:
+            return go(lanes, queue, em.NEVER)[:2]
+        return watch.through(
+            go, lanes, queue, alive, active.shape[0], volume, cut.x.shape[0] * form.width(d, k * slots)
+        )
 
     def reach(lanes, alive, pause):
         until = dataclasses.replace(limits, pause=pause)

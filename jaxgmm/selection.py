@@ -5,8 +5,10 @@ Many K of a family share one program: a component that was not asked for has log
 
 import dataclasses
 import functools
+import itertools
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,6 +22,7 @@ from .initializers import INITIALIZERS
 from .precision import in_precision_of
 from .pruning import SEARCHES
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Status
+from .watching import Glance, Watch
 
 CRITERIA = ("bic", "aic", "icl")
 FEW_ROWS = 10_000  # below, one program for all K of a family
@@ -42,6 +45,9 @@ def select(
     accelerate: str = "auto",
     search: str = "pruned",
     block_size: int | None = None,
+    callback: Callable[[Glance], Any] | None = None,
+    every: int = 10,
+    verbose: int = 0,
 ) -> Selection:
     """The fits of every family and K, and the best of them by a criterion. A host function.
 
@@ -53,10 +59,13 @@ def select(
         criterion: "bic", "aic" or "icl"; lower is better.
         n_init, init, sample_weight, prior, tol, max_iter, accelerate, search, block_size: as in `fit`; init is a
             name. The prior goes to the Gaussian families.
+        callback, every, verbose: as in `fit`; when the callback returns True, the whole sweep stops.
 
     Returns:
         Selection: ``best``, ``table`` (dicts of plain values, families outermost), ``results`` in the same order.
-        Degenerate fits rank last, failed ones after them.
+        Degenerate fits rank last, failed ones after them. A sweep that was stopped, by the callback or Ctrl-C, has a
+        row for every fit that began: STOPPED, with the best so far, where it was on its way. Fits not begun are left
+        out; where none had begun, Ctrl-C is Python's KeyboardInterrupt.
 
     Raises:
         ValueError: bad values or shapes, before anything runs.
@@ -78,14 +87,22 @@ def select(
     families = [family_of(family, x) for family in families]
     key = as_key(key)
     models = [(family, checks.prior_for(prior if _located(family) else None, family)) for family in families]
+    together = _together(ks, x.shape[0])
     problems = load(x, sample_weight, max(ks), models, tol, max_iter, accelerate, block_size)
 
     fits = {}
-    for family, problem in zip(families, problems, strict=True):
-        for some in _together(ks, x.shape[0]):
-            done = _cells(problem, family, some, n_init, init, key, block_size, search)
-            fits |= {(family, k): cell for k, cell in done}
-    cells = [fits[family, k] for family in families for k in ks]
+    watch = Watch(callback, every, verbose, len(families) * len(ks))
+    try:
+        for (family, problem), some in itertools.product(zip(families, problems, strict=True), together):
+            done = dict(_cells(problem, family, some, n_init, init, key, block_size, search, watch))
+            fits |= {(family, k): cell for k, cell in done.items()}
+            watch.fits_done += len(some)
+            if watch.stopped:
+                break
+    except KeyboardInterrupt:  # between two programs; a second one while the first is answered is meant
+        if watch.stopped or not fits:
+            raise
+    cells = [fits[family, k] for family in families for k in ks if (family, k) in fits]
     results = [result for result, _ in cells]
     weight = float(problems[0].measured.weight)
     table = [_row(result, weight, certain) for result, certain in cells]
@@ -132,24 +149,26 @@ def _together(ks: list[int], n: int) -> list[list[int]]:
     return groups
 
 
-def _cells(problem, family, ks, n_init, init, key, block_size, search):
+def _cells(problem, family, ks, n_init, init, key, block_size, search, watch):
     """(K, (result, certainty of its labels)) of every K, in one program."""
     most = max(ks)
     active = np.arange(most) < np.array(ks)[:, None]  # (m, k)
     rows = restarts.in_block(problem.rows, family.moments, active.size, n_init, block_size)
     method = problem.method
     lanes = restarts.begin(rows, family, init, most, n_init, key, active, problem.prior, method)
-    ended = run(problem, family, lanes, active, block_size, search)
-    concluded = jax.tree.map(np.asarray, _conclude(problem.rows, ended, active, problem.measured.heaviest, method))
+    ended = run(problem, family, lanes, active, block_size, search, watch)
+    left = np.zeros(len(ks) * n_init, bool) if watch.left is None else watch.left
+    concluded = _conclude(problem.rows, ended, active, problem.measured.heaviest, method, left)
+    concluded = jax.tree.map(np.asarray, concluded)
     for i, k in enumerate(ks):
         result, certain = jax.tree.map(lambda leaf, i=i: leaf[i], concluded)
         yield k, (concrete(_unpadded(result, k)), float(certain))
 
 
 @functools.partial(jax.jit, static_argnames=("method",))
-def _conclude(rows, ended, active, heaviest, method):
+def _conclude(rows, ended, active, heaviest, method, left):
     """The result of every number of components, and how certain its labels are."""
-    results = outcome.conclude(rows, ended, active, heaviest, False, method)
+    results = outcome.conclude(rows, ended, active, heaviest, False, method, left)
     plain = dataclasses.replace(rows, frame=restarts.unit_frame(rows.x.shape[1], rows.dtype))
     return results, jax.lax.map(lambda mixture: certainty(plain, mixture), results.mixture)
 
@@ -177,7 +196,8 @@ def _row(result: FitResult, weight: float, certain: float) -> dict:
 
 
 def _rank(status: Status) -> int:
-    return {Status.DEGENERATE: 1, Status.DECREASED: 2}.get(status, 0 if status < Status.DECREASED else 3)
+    ranks = {Status.STOPPED: 0, Status.DEGENERATE: 1, Status.DECREASED: 2}
+    return ranks.get(status, 0 if status < Status.DECREASED else 3)
 
 
 def _or_infinite(value: float) -> float:

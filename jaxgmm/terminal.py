@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -33,25 +33,35 @@ def warnings_as_lines() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress(text: str) -> Iterator[None]:
-    """A line that counts the seconds while the block works; nothing where standard error is no terminal."""
+def progress(text: str) -> Iterator[Callable | None]:
+    """A line that counts the seconds while the block works, and a callback of `jaxgmm.select` that adds what is done.
+
+    Where standard error is no terminal: nothing, and None.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield None
         return
-    done, started = threading.Event(), time.monotonic()
+    done, started, seen = threading.Event(), time.monotonic(), []
+    longest = 0
+
+    def look(glance) -> None:
+        seen[:] = [f", {glance.fits_done} of {glance.fits} fits done, iteration {glance.iteration}"]
 
     def tick() -> None:
+        nonlocal longest
         while not done.wait(0.5):
-            print(f"\r{text}: {time.monotonic() - started:.0f} s ", end="", file=sys.stderr, flush=True)
+            line = f"{text}{''.join(seen)}: {time.monotonic() - started:.0f} s "
+            longest = max(longest, len(line))
+            print(f"\r{line:{longest}}", end="", file=sys.stderr, flush=True)
 
     ticker = threading.Thread(target=tick, daemon=True)
     ticker.start()
     try:
-        yield
+        yield look
     finally:
         done.set()
         ticker.join()
-        print("\r" + " " * (len(text) + 12) + "\r", end="", file=sys.stderr, flush=True)
+        print("\r" + " " * longest + "\r", end="", file=sys.stderr, flush=True)
 
 
 def keep_compiled_programs() -> None:

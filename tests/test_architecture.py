@@ -18,15 +18,15 @@ FLOORS = [
     {"families", "unconstrained", "frame", "checks", "em"},
     {"building", "drivers"},
     {"initializers", "storage", "accelerate", "pruning"},
-    {"outcome"},
+    {"outcome", "watching"},
     {"restarts", "inference"},
     {"criteria", "fitting", "report"},
     {"selection", "gradient", "many", "plot"},
-    {"sklearn"},
+    {"sklearn", "pictures"},
     {"cli"},
 ]
 MATHS = {"numerics", "records", "family", "families", "unconstrained"}
-LOOPS = {"em", "drivers", "initializers", "accelerate", "pruning", "outcome", "restarts"}
+LOOPS = {"em", "drivers", "initializers", "accelerate", "pruning", "outcome", "restarts", "watching"}
 FAMILY_FILE = {"family", "numerics", "records", "families"}  # all that one family needs
 PICTURES = {"records", "inference"}  # a picture shows what is public: any mixture, and what it says of rows
 

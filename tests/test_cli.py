@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -164,6 +165,99 @@ def test_degenerate_fits_are_marked(capsys, tmp_path):
     assert main(["fit", str(tmp_path / "x.npy"), "--components", "1:2", "--family", "full", "--restarts", "2"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert rows[1].endswith("<- best") and rows[2].endswith("degenerate")
+
+
+# --plot
+
+
+def pixels(path):
+    image = pytest.importorskip("matplotlib.image")
+    return image.imread(path).shape[:2]
+
+
+def test_fit_draws_what_suits_the_data(capsys, data, x, tmp_path):
+    pytest.importorskip("matplotlib")
+    one, several, line = (tmp_path / f"{name}.png" for name in ("one", "several", "line"))
+    options = ["--family", "diag", "--restarts", "2"]
+    assert main(["fit", data, "--components", "2", *options, "--plot", str(one)]) == 0
+    assert main(["fit", data, "--components", "1:2", *options, "--plot", str(several)]) == 0
+    assert main(["fit", data, "--columns", "width", "--components", "2", *options, "--plot", str(line)]) == 0
+    assert capsys.readouterr().err == ""
+    height, width = pixels(one)
+    assert pixels(several) == (height, 2 * width) and pixels(line) == (height, width)
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_a_picture_shows_the_best_mixture_and_how_it_was_chosen(monkeypatch, x, tmp_path):
+    pytest.importorskip("matplotlib")
+    from jaxgmm import pictures
+
+    seen = []
+    monkeypatch.setattr(pictures.Figure, "savefig", lambda self, *args, **options: seen.append(self))
+    selection = jaxgmm.select(0, x, [1, 2], families=["diag"], n_init=2)
+    pictures.write(str(tmp_path / "out.png"), selection, x, NAMES)
+    wide = np.hstack([x, x + 1])
+    pictures.write(str(tmp_path / "out.png"), jaxgmm.select(0, wide, [2], families=["diag"], n_init=2), wide, None)
+    left, right = seen[0].axes
+    assert (left.get_xlabel(), right.get_xlabel(), right.get_ylabel()) == ("number of components", *NAMES)
+    assert len(seen[1].axes) == 16
+
+
+@pytest.mark.parametrize(
+    "name, words", [("/missing/out.png", "does not exist"), ("out.xyz", ".png"), ("out", ".pdf")]
+)
+def test_a_picture_that_cannot_be_written_is_said_before_the_fit(capsys, monkeypatch, data, name, words):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(jaxgmm, "select", pytest.fail)
+    fails_with_one_line(capsys, ["fit", data, "--plot", name], name, words)
+
+
+def test_a_picture_without_matplotlib_is_said_before_the_fit(capsys, monkeypatch, data):
+    for name in [name for name in sys.modules if name.startswith(("matplotlib", "jaxgmm.plot", "jaxgmm.pictures"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(jaxgmm, "pictures", raising=False)
+    monkeypatch.delattr(jaxgmm, "plot", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(jaxgmm, "select", pytest.fail)
+    fails_with_one_line(capsys, ["fit", data, "--plot", "out.png"], "matplotlib", "jaxgmm[plot]")
+
+
+# Ctrl-C
+
+
+def interrupting(monkeypatch, iteration):
+    """From this iteration on, the process is sent the signal of Ctrl-C."""
+    real = jaxgmm.select
+
+    def callback(glance):
+        if glance.iteration >= iteration:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+    monkeypatch.setattr(jaxgmm, "select", lambda *args, **options: real(*args, **(options | {"callback": callback})))
+
+
+def test_ctrl_c_gives_the_best_so_far(capsys, monkeypatch, data, tmp_path):
+    interrupting(monkeypatch, 20)
+    output = tmp_path / "m.npz"
+    argv = ["fit", data, "--components", "3", "--family", "diag,full", "--restarts", "4", "--tol", "0"]
+    assert main([*argv, "--output", str(output)]) == 130
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].endswith("stopped <- best") and "means" in out
+    assert err == "jaxgmm: warning: interrupted; 1 of 2 mixtures had begun\n"
+    assert jaxgmm.load(output).n_components == 3
+
+
+def test_a_second_ctrl_c_ends_it_at_once(capsys, monkeypatch, data, tmp_path):
+    def again(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+
+    interrupting(monkeypatch, 20)
+    monkeypatch.setattr(jaxgmm, "save", again)
+    argv = ["fit", data, "--components", "3", "--family", "diag", "--restarts", "4", "--tol", "0"]
+    assert main([*argv, "--output", str(tmp_path / "m.npz")]) == 130
+    assert capsys.readouterr() == ("", "jaxgmm: error: interrupted\n")
 
 
 # predict, score, sample, info
@@ -329,6 +423,16 @@ def test_a_progress_line_counts_the_seconds_on_a_terminal_and_leaves_nothing(cap
         time.sleep(0.6)
     shown = capsys.readouterr().err.split("\r")
     assert shown[1].startswith("fitting: ") and shown[1].endswith(" s ")
+    assert shown[-2].isspace() and len(shown[-2]) >= len(shown[1]) and shown[-1] == ""
+
+
+def test_the_progress_line_says_what_is_done(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with terminal.progress("fitting") as callback:
+        callback(jaxgmm.Glance(iteration=40, log_likelihood=-1.0, gain=0.1, fits_done=3, fits=36))
+        time.sleep(0.6)
+    shown = capsys.readouterr().err.split("\r")
+    assert shown[1].startswith("fitting, 3 of 36 fits done, iteration 40: ")
     assert shown[-2].isspace() and len(shown[-2]) >= len(shown[1]) and shown[-1] == ""
 
 

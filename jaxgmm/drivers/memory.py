@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import em
 from ..frame import Frame
@@ -105,11 +106,31 @@ def collect(rows: Rows, form, prepared, log_weights, inside=None) -> Statistics:
     return total(rows, lambda x, weight: em.expect(form, prepared, log_weights, inside, x, weight))
 
 
-def run(problem, form, method, lanes, alive, limits: em.Limits, on_fall: int, slots: int):
-    """Iterate those of many lanes (l, ...) that are alive until each stops or pauses, ``slots`` of them at a time.
+@record
+class Queue:
+    """Where a run of many lanes stands: the lanes (l,) in the order in which they are taken, the ``queued`` first of
+    them; the places (slots,) in that order that are held by slots, and the next one to be taken."""
+
+    order: Any
+    held: Any
+    upcoming: Any
+    queued: Any
+
+
+def fresh_queue(lanes: int, slots: int) -> Queue:
+    """A queue that nobody has taken a place from."""
+    zero = np.zeros((), np.int32)
+    return Queue(np.zeros(lanes, np.int32), np.zeros(slots, np.int32), zero, zero)
+
+
+def run(problem, form, method, lanes, alive, limits: em.Limits, on_fall: int, slots: int, queue: Queue | None = None):
+    """Iterate those of many lanes (l, ...) that are alive until each stops or pauses, ``slots`` of them at a time, or
+    for ``limits.rounds`` E-steps. Returns the lanes, their queue, and the number of E-steps.
 
     A lane that stops makes room for the next one: under a plain ``vmap`` every lane would cost as long as the slowest.
-    ``problem(lane)`` gives a lane's rows, prior, and what the form's log-likelihood leaves out.
+    ``problem(lane)`` gives a lane's rows, prior, and what the form's log-likelihood leaves out. A run that goes on with
+    the lanes and the queue of another does what one run would have done, to the bit: every lane keeps its slot, and
+    with it its place in the products, on which rounding depends.
     """
 
     def step(carry, lane):
@@ -127,16 +148,26 @@ def run(problem, form, method, lanes, alive, limits: em.Limits, on_fall: int, sl
     def advance(live, going, lanes):
         return _choose(going, jax.vmap(step)(live, lanes), live)
 
-    count = alive.shape[0]
+    count, none = alive.shape[0], jnp.zeros((), jnp.int32)
+    queue = fresh_queue(count, min(slots, count)) if queue is None else queue
     if count <= slots:
         everyone = jnp.arange(count)
-        return jax.lax.while_loop(
-            lambda live: (going(live) & alive).any(), lambda live: advance(live, going(live) & alive, everyone), lanes
-        )
 
-    waiting = going(lanes) & alive
+        def goes_on(carry):
+            live, rounds = carry
+            return (going(live) & alive).any() & (rounds < limits.rounds)
+
+        def round_of_all(carry):
+            live, rounds = carry
+            return advance(live, going(live) & alive, everyone), rounds + 1
+
+        lanes, rounds = jax.lax.while_loop(goes_on, round_of_all, (lanes, none))
+        return lanes, queue, rounds
+
+    waiting, fresh = going(lanes) & alive, queue.upcoming == 0
     last_first = jnp.where(waiting, -jnp.arange(count), 1)  # in a sweep the later lanes are the larger models
-    order, queued = jnp.argsort(last_first), waiting.sum()
+    order = jnp.where(fresh, jnp.argsort(last_first).astype(jnp.int32), queue.order)
+    queued = jnp.where(fresh, waiting.sum(dtype=jnp.int32), queue.queued)
 
     def put(table, held, live):
         return jax.tree.map(lambda all_, some: all_.at[order[held]].set(some), table, live)
@@ -147,23 +178,28 @@ def run(problem, form, method, lanes, alive, limits: em.Limits, on_fall: int, sl
     def refill(table, held, live, upcoming):
         table = put(table, held, live)
         free = ~busy(live, held)
-        place = upcoming + jnp.cumsum(free) - 1
+        place = upcoming + jnp.cumsum(free, dtype=jnp.int32) - 1
         fresh = free & (place < queued)
         held = jnp.where(fresh, place, held)
         live = _choose(fresh, jax.tree.map(lambda all_: all_[order[held]], table), live)
-        return table, held, live, upcoming + fresh.sum()
+        return table, held, live, upcoming + fresh.sum(dtype=jnp.int32)
 
     def body(carry):
-        table, held, live, upcoming = carry
+        table, held, live, upcoming, rounds = carry
         live = advance(live, busy(live, held), order[held])
         room = (~busy(live, held)).any() & (upcoming < queued)
-        return jax.lax.cond(room, refill, lambda *same: same, table, held, live, upcoming)
+        return *jax.lax.cond(room, refill, lambda *same: same, table, held, live, upcoming), rounds + 1
 
-    held = jnp.arange(slots)
+    held = jnp.where(fresh, jnp.arange(slots, dtype=jnp.int32), queue.held)
+    upcoming = jnp.where(fresh, jnp.int32(slots), queue.upcoming)
     first = jax.tree.map(lambda all_: all_[order[held]], lanes)
-    carry = lanes, held, first, jnp.full_like(queued, slots)
-    table, held, live, _ = jax.lax.while_loop(lambda carry: busy(carry[2], carry[1]).any(), body, carry)
-    return put(table, held, live)
+
+    def unfinished(carry):
+        _, held, live, _, rounds = carry
+        return busy(live, held).any() & (rounds < limits.rounds)
+
+    table, held, live, upcoming, rounds = jax.lax.while_loop(unfinished, body, (lanes, held, first, upcoming, none))
+    return put(table, held, live), Queue(order, held, upcoming, queued), rounds
 
 
 def _choose(condition, new, old):

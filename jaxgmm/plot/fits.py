@@ -7,7 +7,7 @@ from ..records import Selection, Status
 from . import palette
 from .given import axes
 
-SOUND = (Status.CONVERGED, Status.MAX_ITER)
+SOUND = (Status.CONVERGED, Status.MAX_ITER, Status.STOPPED)
 SAME_END = 1e-5  # relative to the log-likelihood: starts that end this close have found the same maximum
 
 
