@@ -118,7 +118,7 @@ class FitResult:
 
     ``log_likelihood`` is that of ``mixture``, in total; ``n_iter`` counts parameter updates; ``status`` is a `Status`
     (an int32 array inside a trace or under ``vmap``); ``restarts`` (n_init,) holds the final log-likelihood of every
-    start.
+    start, of those that were left on their way too.
     """
 
     mixture: Mixture
