@@ -21,7 +21,7 @@ FLOORS = [
     {"restarts", "inference"},
     {"criteria", "fitting", "report"},
     {"selection", "gradient", "many", "plot"},
-    {"cli"},
+    {"cli", "anndata"},
 ]
 MATHS = {"numerics", "records", "family", "families", "unconstrained"}
 LOOPS = {"em", "drivers", "initializers", "accelerate", "restarts"}
