@@ -32,6 +32,7 @@ suppress_warnings = ["config.cache"]
 html_theme = "sphinx_book_theme"
 html_title = "jaxgmm"
 html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 html_theme_options = {"show_toc_level": 2, "home_page_in_toc": True}
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
@@ -41,6 +42,7 @@ default_role = "py:obj"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False  # else parameters described together would each repeat the description
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True

@@ -33,8 +33,8 @@ class Status(enum.IntEnum):
     MAX_ITER = 1  #: ``max_iter`` came first
     DECREASED = 2  #: the log-likelihood fell by more than rounding or the prior explains
     DEGENERATE = 3  #: a component is held up by the prior or a floor, or by less than a row
-    NON_FINITE = 4  #: the log-likelihood is not finite; under a trace, also rows that are not
-    INVALID = 5  #: under a trace, where nothing can raise: rows outside the support, or weights that are no weights
+    NON_FINITE = 4  #: the log-likelihood is not finite, or, where nothing can raise (under a trace), the rows
+    INVALID = 5  #: rows outside the support, or weights that are none, where nothing can raise (under a trace)
     STOPPED = 6  #: asked to stop
 
 
