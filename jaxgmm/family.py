@@ -63,7 +63,7 @@ def free_parameters(params) -> int:
     """Number of free parameters of the components: read off shapes and constraints."""
     total = 0
     for name, about in parameters(type(params)).items():
-        size, last = getattr(params, name).size, getattr(params, name).shape[-1]
+        size, last = getattr(params, name).size, (1, *getattr(params, name).shape)[-1]
         if about["constraint"] is Constraint.POSITIVE_DEFINITE:
             size = size // last * (last + 1) // 2
         elif about["constraint"] is Constraint.SIMPLEX:

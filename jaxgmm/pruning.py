@@ -50,25 +50,30 @@ def finish(reach, lanes, weight, limits, groups: int, search: str, in_trace: boo
     alive = np.ones(count, bool)
     if search == "exhaustive" or count // groups < FEWEST:
         return reach(lanes, alive, NEVER)[0]
+    if in_trace:
+        return _finish_traced(reach, lanes, weight, limits, groups)
+
+    for pause in (*PAUSES, NEVER):
+        lanes, standing = reach(lanes, alive, np.int32(pause))
+        if pause == NEVER or not (alive & (np.asarray(standing.status) == RUNNING)).any():
+            break
+        alive = np.asarray(survivors(standing, alive, weight, limits.tol, groups))
+    again = np.asarray(recalled(standing, alive, groups))
+    return reach(lanes, again, NEVER)[0] if again.any() else lanes
+
+
+def _finish_traced(reach, lanes, weight, limits, groups: int):
+    """The same as one loop: after the pauses a run to the ends, and one of those that are recalled."""
 
     def stage(carry, pause):
-        lanes, standing = reach(*carry, pause)
-        return (lanes, survivors(standing, carry[1], weight, limits.tol, groups)), standing
+        lanes, alive = carry
+        lanes, standing = reach(lanes, alive, pause)
+        go_on = survivors(standing, alive, weight, limits.tol, groups)
+        return (lanes, jnp.where(pause == NEVER, recalled(standing, alive, groups), go_on)), None
 
-    pauses = np.asarray(PAUSES, np.int32)
-    if in_trace:
-        first = lanes, jnp.asarray(alive)
-        lanes, alive = jax.lax.scan(lambda carry, pause: (stage(carry, pause)[0], None), first, pauses)[0]
-    else:
-        for pause in pauses:
-            (lanes, alive), standing = stage((lanes, alive), pause)
-            if not (np.asarray(standing.status) == RUNNING).any():
-                return lanes
-    lanes, standing = reach(lanes, alive, NEVER)
-    again = recalled(standing, alive, groups)
-    if in_trace or np.asarray(again).any():
-        lanes = reach(lanes, again, NEVER)[0]
-    return lanes
+    pauses = jnp.asarray([*PAUSES, NEVER, NEVER], jnp.int32)
+    alive = jnp.ones(jax.tree.leaves(lanes)[0].shape[0], bool)
+    return jax.lax.scan(stage, (lanes, alive), pauses)[0][0]
 
 
 @functools.partial(jax.jit, static_argnames=("groups",))

@@ -29,13 +29,13 @@ def static(**options):
 class Status(enum.IntEnum):
     """How a fit ended. Inside a trace, an int32."""
 
-    CONVERGED = 0
-    MAX_ITER = 1
-    DECREASED = 2
-    DEGENERATE = 3
-    NON_FINITE = 4
-    INVALID = 5
-    STOPPED = 6
+    CONVERGED = 0  #: the log-likelihood has settled
+    MAX_ITER = 1  #: ``max_iter`` came first
+    DECREASED = 2  #: the log-likelihood fell by more than rounding or the prior explains
+    DEGENERATE = 3  #: a component is held up by the prior or a floor, or by less than a row
+    NON_FINITE = 4  #: the log-likelihood is not finite, or, where nothing can raise (under a trace), the rows
+    INVALID = 5  #: rows outside the support, or weights that are none, where nothing can raise (under a trace)
+    STOPPED = 6  #: asked to stop
 
 
 class FitWarning(UserWarning):
@@ -89,7 +89,7 @@ def _exp(values):
 class Statistics:
     """Expected sufficient statistics of rows under one mixture; those of disjoint rows under one mixture add.
 
-    ``log_likelihood`` Σ w log p(x); ``rounding`` Σ w (|log p(x)| + d), the scale of
+    ``log_likelihood`` Σ w log p(x); ``rounding`` Σ w (abs(log p(x)) + d), the scale of
     its rounding error (a density is a sum of d terms of order 1, which may cancel); ``weight`` Σ w;
     ``counts`` (k,) Σ w r; ``components`` the family's own moments, whose type says which form they have.
     """
@@ -118,7 +118,7 @@ class FitResult:
 
     ``log_likelihood`` is that of ``mixture``, in total; ``n_iter`` counts parameter updates; ``status`` is a `Status`
     (an int32 array inside a trace or under ``vmap``); ``restarts`` (n_init,) holds the final log-likelihood of every
-    start.
+    start, of those that were left on their way too.
     """
 
     mixture: Mixture

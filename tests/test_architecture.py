@@ -23,7 +23,7 @@ FLOORS = [
     {"criteria", "fitting", "report"},
     {"selection", "gradient", "many", "plot"},
     {"sklearn", "pictures"},
-    {"cli"},
+    {"cli", "anndata"},
 ]
 MATHS = {"numerics", "records", "family", "families", "unconstrained"}
 LOOPS = {"em", "drivers", "initializers", "accelerate", "pruning", "outcome", "restarts", "watching"}

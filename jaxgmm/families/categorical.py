@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from ..family import Constraint, Family, Natural, Support, exponential_family, parameter
-from ..numerics import keep_empty, safe_log
+from ..numerics import contract, keep_empty, safe_log
 from ..records import record
 
 
@@ -55,13 +55,13 @@ def around(centres, d):
 
 def centre(params, weights):
     """Mean code (d,)."""
-    return jnp.einsum("k,kdc,c->d", weights, params.probs, jnp.arange(params.probs.shape[-1], dtype=weights.dtype))
+    return contract("k,kdc,c->d", weights, params.probs, jnp.arange(params.probs.shape[-1], dtype=weights.dtype))
 
 
 def loosen(params, weights, counts, added):
     """A code never seen by a component would stay so for ever: it starts with one row of the whole data added."""
     count = counts[:, None, None]
-    whole = jnp.einsum("k,kdc->dc", weights, params.probs)
+    whole = contract("k,kdc->dc", weights, params.probs)
     free = (count * params.probs + whole[None]) / (count + 1)
     return Categorical(jnp.where((params.probs == 0).any(-1, keepdims=True), free, params.probs))
 

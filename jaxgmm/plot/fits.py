@@ -97,7 +97,7 @@ def trace(history, *, ax=None):
         ax: Axes; default a new figure.
 
     Returns:
-        Axes: a fall smaller than rounding, 4·eps·|log-likelihood| in the record's dtype, is none.
+        Axes: a fall smaller than rounding, 4·eps·abs(log-likelihood) in the record's dtype, is none.
 
     Raises:
         ValueError: there are no records, or they are something else.

@@ -26,7 +26,7 @@ def histogram(mixture, x, *, columns=None, ax=None):
     Returns:
         Axes: bars of area 1 and a rug of the rows (500 of them where there are more, at equal ranks). Families on
         integers have a bar and a point at every integer instead, the share of the rows and the probability; where
-            they reach over more than 400, a bar is the mean of several.
+        they reach over more than 400, a bar is the mean of several.
 
     Raises:
         ValueError: more than one feature (see `classification`), or rows that are not finite.

@@ -1,0 +1,238 @@
+"""The pages of docs/: every block of Python is a cell, and the two families of the page on extending obey the laws.
+
+Needs no Sphinx: the pages are read as text. The build itself is a step of .ci/run.
+"""
+
+import copy
+import pickle
+import re
+import sys
+import types
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+import scipy.stats
+from families import DTYPES, precision
+
+import jaxgmm
+from jaxgmm import family as families
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+K, N = 3, 200
+WEIGHTS = np.array([0.2, 0.5, 0.3])
+MEANS = np.array([[0.0, 0.0], [3.0, 1.0], [-1.0, 4.0]])
+VARIANCES = np.array([0.5, 1.5])
+PROBS = np.array([[0.5, 0.1], [0.05, 0.3], [0.8, 0.7]])
+FORMS = pytest.mark.parametrize("form", ["accurate", "moments"])
+
+
+def cells(text):
+    """The code of every cell, without options and magics."""
+    found = re.findall(r"^```\{code-cell\}.*?\n(.*?)^```$", text, re.S | re.M)
+    return [re.sub(r"\A(:.*\n)*\n*", "", code) for code in found]
+
+
+def section(title):
+    """The part of the page on extending below this heading."""
+    text = (DOCS / "extending.md").read_text()
+    (found,) = re.findall(rf"^## {title}[^\n]*\n(.*?)(?=^## |\Z)", text, re.S | re.M)
+    return found
+
+
+def written(name, title):
+    """The module that a reader makes of a section: its cells up to the one that registers the family."""
+    module = types.ModuleType(name)
+    sys.modules[name] = module  # where pickle looks for its classes
+    for code in cells(section(title)):
+        exec(compile(code, f"docs/extending.md: {title}", "exec"), module.__dict__)
+        if "register(" in code and "import" not in code:
+            return module
+    raise AssertionError(f"no cell of {title!r} registers a family")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def extended():
+    """Both families, in the registry while these tests run."""
+    before = dict(families._REGISTRY)
+    modules = {
+        "geometric": written("docs_geometric", "A new family"),
+        "shared-diag": written("docs_shared_diagonal", "A new covariance"),
+    }
+    yield modules
+    families._REGISTRY.clear()
+    families._REGISTRY.update(before)
+    for module in modules.values():
+        del sys.modules[module.__name__]
+
+
+def draw(name, dtype=np.float64, n=N, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(K, size=n, p=WEIGHTS)
+    if name == "geometric":
+        return (rng.geometric(PROBS[labels]) - 1).astype(dtype)
+    return (MEANS[labels] + np.sqrt(VARIANCES) * rng.normal(size=(n, 2))).astype(dtype)
+
+
+def mixture(name, dtype=np.float64, weights=WEIGHTS):
+    params = {"probs": PROBS} if name == "geometric" else {"means": MEANS, "covariances": VARIANCES}
+    params = {field: value.astype(dtype) for field, value in params.items()}
+    return jaxgmm.mixture(name, weights=np.asarray(weights, dtype), **params)
+
+
+def prior(name):
+    return None if name == "geometric" else jaxgmm.GaussianPrior()
+
+
+def joint(name, x):
+    """log π + log p of every component by scipy, (n, k)."""
+    if name == "geometric":
+        logs = [scipy.stats.nbinom.logpmf(x, 1, p).sum(1) for p in PROBS]
+    else:
+        logs = [scipy.stats.norm.logpdf(x, mean, np.sqrt(VARIANCES)).sum(1) for mean in MEANS]
+    return np.log(WEIGHTS) + np.stack(logs, axis=1)
+
+
+def updated(name, x):
+    """Parameters after one update, as weighted means of rows: (weights, params)."""
+    logits = joint(name, x)
+    resp = np.exp(logits - scipy.special.logsumexp(logits, axis=1, keepdims=True))
+    counts = resp.sum(0)
+    means = resp.T @ x / counts[:, None]
+    if name == "geometric":
+        return counts / len(x), {"probs": 1 / (1 + means)}
+    squares = (resp[:, :, None] * (x[:, None] - means) ** 2).sum((0, 1)) / len(x)
+    return counts / len(x), {"means": means, "covariances": squares}
+
+
+EACH = pytest.mark.parametrize("name", ["geometric", "shared-diag"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_python_is_run_by_the_build(page):
+    text = page.read_text()
+    assert not re.findall(r"^```(?:python|py|ipython3?)\b", text, re.M), "make it a {code-cell}"
+    if cells(text):
+        assert text.startswith("---\nfile_format: mystnb\n"), "without this header the cells are not run"
+    for code in cells(text):
+        if not code.startswith("%%"):
+            compile(re.sub(r"^%.*$", "", code, flags=re.M), page.name, "exec")
+
+
+def test_every_page_is_in_the_table_of_contents():
+    toctrees = re.findall(r"^```\{toctree\}\n(.*?)^```$", (DOCS / "index.md").read_text(), re.S | re.M)
+    named = {line for tree in toctrees for line in tree.split() if not line.startswith(":")}
+    assert {page.stem for page in PAGES} - {"index"} <= named
+
+
+def test_every_public_name_is_in_the_reference():
+    text = (DOCS / "api.md").read_text()
+    documented = set(re.findall(r"auto(?:function|class):: (\w+)", text))
+    assert set(jaxgmm.__all__) <= documented
+
+
+@EACH
+@DTYPES
+def test_log_prob_is_scipys(name, dtype):
+    x, bounds = draw(name, dtype), oracles.tolerance(dtype)
+    np.testing.assert_allclose(jaxgmm.joint_log_prob(mixture(name, dtype), x), joint(name, x.astype(float)), **bounds)
+
+
+@EACH
+@DTYPES
+@FORMS
+def test_one_update_is_the_weighted_means(name, dtype, form):
+    x, old = draw(name, dtype), mixture(name, dtype)
+    new = jaxgmm.m_step(old, jaxgmm.e_step(old, x, form=form), prior(name))
+    weights, params = updated(name, x.astype(float))
+    np.testing.assert_allclose(new.weights, weights, **oracles.tolerance(dtype))
+    for field, value in params.items():
+        np.testing.assert_allclose(getattr(new.components, field), value, **oracles.tolerance(dtype))
+
+
+@EACH
+def test_em_never_decreases(name):
+    x = draw(name)
+    values, new = [], mixture(name, weights=[0.6, 0.2, 0.2])
+    for _ in range(30):
+        statistics = jaxgmm.e_step(new, x)
+        values.append(float(statistics.log_likelihood))
+        new = jaxgmm.m_step(new, statistics, prior(name))
+    assert (np.diff(values) > -1e-9 * abs(values[0])).all()
+
+
+@EACH
+def test_the_gradient_is_zero_at_a_converged_fit(name):
+    x = draw(name)
+    result = jaxgmm.fit(0, x, 2, family=name, prior=prior(name), n_init=3, tol=1e-13, max_iter=20_000)
+    assert result.converged
+    with precision(np.float64):
+        view = jaxgmm.unconstrain(result.mixture)
+        gradient = jax.grad(lambda view: jaxgmm.log_prob(jaxgmm.constrain(view), x).mean())(view)
+    assert max(np.abs(np.asarray(leaf)).max() for leaf in jax.tree.leaves(gradient)) < 1e-5
+
+
+@EACH
+@DTYPES
+def test_statistics_add_and_empty_components_stay_finite(name, dtype):
+    x, old = draw(name, dtype), mixture(name, dtype, weights=[0.4, 0.6, 0.0])
+    first, second = (jaxgmm.e_step(old, x[rows]) for rows in (slice(0, 70), slice(70, N)))
+    whole = jaxgmm.e_step(old, x)
+    for a, b in zip(jax.tree.leaves(jax.tree.map(jnp.add, first, second)), jax.tree.leaves(whole), strict=True):
+        a, b, bounds = np.asarray(a), np.asarray(b), oracles.tolerance(dtype)
+        np.testing.assert_allclose(a, b, bounds["rtol"], bounds["atol"] * max(1, np.abs(b).max()))
+    new = jaxgmm.m_step(old, whole, prior(name))
+    assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(new.components))
+
+
+@EACH
+def test_jit_and_vmap_are_the_loop(name):
+    stack = np.stack([draw(name, np.float32, seed=seed) for seed in range(2)])
+
+    def fit(x):
+        return jaxgmm.fit(0, x, 2, family=name, max_iter=20, tol=0).log_likelihood
+
+    batched = jax.jit(jax.vmap(fit))(stack)
+    np.testing.assert_allclose(batched, [fit(x) for x in stack], rtol=1e-5)
+
+
+@EACH
+def test_the_registry_knows_it(name, tmp_path, extended):
+    old = mixture(name)
+    assert name in families.known()
+    assert families.lookup(name) is old.family
+    assert copy.deepcopy(old.family) is pickle.loads(pickle.dumps(old.family)) is old.family
+    jaxgmm.save(tmp_path / "model.npz", old)
+    again = jaxgmm.load(tmp_path / "model.npz")
+    assert again.family is old.family
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(old), strict=True):
+        np.testing.assert_array_equal(a, b)
+    row = jaxgmm.select(0, draw(name), [2], families=[name], n_init=2).table[0]
+    assert row["family"] == name and row["n_parameters"] == {"geometric": 5, "shared-diag": 7}[name]
+
+
+@EACH
+def test_samples_follow_it(name):
+    x, labels = (np.asarray(array) for array in jaxgmm.sample(0, mixture(name), 8000))
+    np.testing.assert_allclose(np.bincount(labels) / 8000, WEIGHTS, atol=0.03)
+    means = 1 / PROBS - 1 if name == "geometric" else MEANS
+    variances = (1 - PROBS) / PROBS**2 if name == "geometric" else np.broadcast_to(VARIANCES, MEANS.shape)
+    for j in range(K):
+        rows = x[labels == j]
+        np.testing.assert_array_less(np.abs(rows.mean(0) - means[j]), 5 * np.sqrt(variances[j] / len(rows)))
+        np.testing.assert_allclose(rows.var(0), variances[j], rtol=0.25)
+
+
+def test_boundaries_and_collapses(extended):
+    zeros = np.zeros((20, 1))
+    result = jaxgmm.fit(0, np.concatenate([zeros, zeros + 7]), 2, family="geometric", n_init=3)
+    assert np.isfinite(result.log_likelihood)
+    with pytest.raises(ValueError, match="counts 0, 1, 2"):
+        jaxgmm.fit(0, zeros + 0.5, 1, family="geometric")
+    three = np.repeat([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], 5, axis=0)
+    with pytest.warns(jaxgmm.FitWarning, match="DEGENERATE"):
+        assert jaxgmm.fit(0, three, 3, family="shared-diag").status == jaxgmm.Status.DEGENERATE
