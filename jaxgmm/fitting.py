@@ -30,7 +30,7 @@ ADVICE = {
     Status.DECREASED: "the log-likelihood fell: pass float64 data, or scale the features",
     Status.DEGENERATE: (
         "a component is held up by the prior or by less than a row of data, in every start: ask for fewer components, "
-        "another family, more starts (n_init) or a larger prior"
+        "another family or more starts (n_init)"
     ),
     Status.NON_FINITE: "the log-likelihood is not finite: check the start and the scale of the data",
 }

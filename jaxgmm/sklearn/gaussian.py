@@ -37,11 +37,12 @@ class GaussianMixture(MixtureEstimator):
             then holds the last bound alone). With ``tol="limit"`` as in `jaxgmm.fit`.
 
     Attributes:
-        weights_ (K,), means_ (K, n_features), covariances_, precisions_, precisions_cholesky_: shaped as in
-            scikit-learn. ``mixture_``: the first three as a `jaxgmm.Mixture`.
+        weights_, means_, covariances_, precisions_, precisions_cholesky_: (K,), (K, n_features), and shaped as in
+            scikit-learn.
+        mixture_: the first three as a `jaxgmm.Mixture`.
         converged_: whether the stopping rule ended the fit.
         n_iter_, lower_bound_, lower_bounds_: updates, the last bound, and all of them.
-        n_features_in_, feature_names_in_.
+        n_features_in_, feature_names_in_: number of columns of the data, and their names where they have any.
     """
 
     _dtypes = (np.float64, np.float32)

@@ -15,8 +15,8 @@ class OtherMixture(MixtureEstimator):
             `GaussianMixture`.
 
     Attributes:
-        weights_ (K,), those of the family, and ``mixture_``, converged_, n_iter_, lower_bound_, lower_bounds_,
-        n_features_in_, feature_names_in_: as in `GaussianMixture`.
+        weights_, mixture_, converged_, n_iter_, lower_bound_, lower_bounds_, n_features_in_, feature_names_in_: as in
+            `GaussianMixture`; and the parameters of the family.
     """
 
     _name = None
@@ -61,25 +61,28 @@ class OtherMixture(MixtureEstimator):
 
 
 class BernoulliMixture(OtherMixture):
-    """Mixture of independent Bernoulli features, 0 or 1. Attribute: probs_ (K, n_features), those of a 1."""
+    """Mixture of independent Bernoulli features, 0 or 1. Attribute: ``probs_`` (K, n_features), those of a 1."""
 
     _name, _integers = "bernoulli", True
 
 
 class PoissonMixture(OtherMixture):
-    """Mixture of independent Poisson features, counts 0, 1, 2, ... Attribute: rates_ (K, n_features)."""
+    """Mixture of independent Poisson features, counts 0, 1, 2, ... Attribute: ``rates_`` (K, n_features)."""
 
     _name, _integers = "poisson", True
 
 
 class ExponentialMixture(OtherMixture):
-    """Mixture of independent exponential features, numbers >= 0. Attribute: rates_ (K, n_features)."""
+    """Mixture of independent exponential features, numbers >= 0. Attribute: ``rates_`` (K, n_features)."""
 
     _name = "exponential"
 
 
 class GammaMixture(OtherMixture):
-    """Mixture of independent Gamma features, numbers > 0. Attributes: concentrations_, rates_ (K, n_features)."""
+    """Mixture of independent Gamma features, numbers > 0.
+
+    Attributes: ``concentrations_`` and ``rates_``, each (K, n_features).
+    """
 
     _name = "gamma"
 
@@ -87,7 +90,7 @@ class GammaMixture(OtherMixture):
 class CategoricalMixture(OtherMixture):
     """Mixture of independent categorical features, integer codes 0 .. c-1.
 
-    ``n_categories``: c; None reads the largest code off the data. Attribute: probs_ (K, n_features, c).
+    ``n_categories``: c; None reads the largest code off the data. Attribute: ``probs_`` (K, n_features, c).
     """
 
     _integers = True

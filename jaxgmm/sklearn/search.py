@@ -37,7 +37,7 @@ class MixtureSearch(MixtureAnswers):
             best; degenerate fits come last).
         stability_: dict with ``n_components`` (m,) and ``adjusted_rand`` (m, pairs): how alike two starts label
             the rows (of more than 10,000, some), for every pair of starts, with the best covariance type.
-        n_features_in_, feature_names_in_.
+        n_features_in_, feature_names_in_: as in `GaussianMixture`.
     """
 
     _dtypes = (np.float64, np.float32)
