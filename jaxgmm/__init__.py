@@ -19,6 +19,7 @@ from .inference import (
 from .many import fit_many
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Statistics, Status
 from .selection import select
+from .sources import Stream, rows
 from .storage import load, save
 from .unconstrained import constrain, unconstrain
 from .watching import Glance, History, Progress
@@ -39,6 +40,7 @@ __all__ = [
     "Selection",
     "Statistics",
     "Status",
+    "Stream",
     "Support",
     "aic",
     "bic",
@@ -59,6 +61,7 @@ __all__ = [
     "parameter",
     "predict",
     "responsibilities",
+    "rows",
     "sample",
     "save",
     "select",

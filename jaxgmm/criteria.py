@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import checks, em
+from . import checks
 from .building import cast
 from .drivers.memory import total
-from .inference import e_step, joint, n_parameters, rows_for
+from .inference import Certainty, e_step, n_parameters, rows_for
 from .precision import compute_dtype, in_precision_of
 
 
@@ -43,15 +43,7 @@ def icl(mixture, x, sample_weight=None):
 @jax.jit
 def certainty(rows, mixture):
     """Σ w log max_k r_k <= 0."""
-
-    def block(x, weight):
-        logits = joint(mixture, x)
-        log_density, resp = em.normalise(logits, mixture.log_weights)
-        possible = log_density > -jnp.inf
-        log_best = jnp.where(possible, logits.max(0) - jnp.where(possible, log_density, 0), jnp.log(resp.max(0)))
-        return (jnp.where(weight > 0, weight, 0) * log_best).sum()
-
-    return total(rows, block)
+    return total(rows, Certainty(mixture))
 
 
 def scalar(value):

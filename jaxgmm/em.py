@@ -238,6 +238,12 @@ def advance(
     )
 
 
+def step(form, method, prior, limits: Limits, lane, prepared, statistics: Statistics, offset, on_fall: int):
+    """A lane after the E-step that gave these statistics, of which the form left out ``offset``."""
+    lossy = form.loss(prepared) * eps(offset) > LOSS_LIMIT
+    return method.advance(form, prior, limits, lane, prepared, shifted(statistics, offset), lossy, on_fall)
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """A way to advance from E-step to E-step: what a loop carries, begun from a state, read and ended as one."""

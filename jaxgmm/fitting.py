@@ -12,17 +12,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import checks, outcome, restarts
-from .accelerate import METHODS, method_of
+from . import checks, outcome, restarts, starting, streaming
 from .building import cast
-from .em import NEVER, Limits, Method
-from .family import Family, lookup
+from .drivers.memory import in_block
+from .drivers.stream import Flow
+from .family import Family
 from .frame import enter
 from .inference import as_key
 from .initializers import INITIALIZERS
-from .precision import compute_dtype, in_precision_of, numbers, on_device
+from .loading import Problem, family_of, load
+from .precision import in_precision_of
 from .pruning import SEARCHES
-from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status, record, static
+from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status
+from .sources import Stream, opens
 from .watching import Glance, Watch
 
 ADVICE = {
@@ -36,17 +38,7 @@ ADVICE = {
 }
 
 
-@record
-class Problem:
-    """Checked data in their frame, with the numbers of the stopping rule and the prior in the frame's units."""
-
-    rows: restarts.Rows
-    measured: restarts.Measured
-    prior: GaussianPrior
-    limits: Limits
-    method: Method = static()
-
-
+@opens()
 @in_precision_of("x")
 def fit(
     key,
@@ -71,7 +63,8 @@ def fit(
 
     Args:
         key: a JAX key or an int seed.
-        x: (n, d) rows; float64 data (lists and integers too) are fitted in float64, float32 in float32.
+        x: (n, d) rows; float64 data (lists and integers too) are fitted in float64, float32 in float32. Or what
+            `jaxgmm.rows` makes, for rows that do not fit into memory; paths and memory maps are taken for such.
         n_components: K >= 1.
         family: "full", "tied", "diag", "spherical", "bernoulli", "categorical", "poisson", "exponential", "gamma", or
             a `Family`.
@@ -106,7 +99,7 @@ def fit(
     Source: Dempster, Laird and Rubin (1977); Böhning et al. (1994) for the stopping rule.
     Cost: O(n·K·d²) an iteration for full covariances, O(n·K·d) for the others.
     """
-    x = checks.table(x)
+    x = x if isinstance(x, Stream) else checks.table(x)
     k = checks.count(n_components, "n_components")
     n_init = checks.count(n_init, "n_init")
     family = family_of(family, x)
@@ -120,59 +113,15 @@ def fit(
     keeps_order = not isinstance(init, str) and not callable(init)
     ended = run(problem, family, lanes, np.ones((1, k), bool), block_size, search, watch)
     left = np.zeros(n_init, bool) if watch.left is None else watch.left
-    result = outcome.conclude_one(problem.rows, ended, problem.measured.heaviest, keeps_order, problem.method, left)
+    measured = problem.measured
+    result = outcome.conclude_one(
+        problem.rows.frame, measured.weight, ended, measured.heaviest, keeps_order, problem.method, left
+    )
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
     result = concrete(result)
     warn(result.status, tol)
     return result
-
-
-def family_of(family, x) -> Family:
-    """The Family asked for; the number of categories is read off concrete data."""
-    checks.is_family(family)
-    if family != "categorical":
-        return lookup(family)
-    if checks.in_trace(x):
-        raise ValueError(
-            "family 'categorical' reads the number of codes off the data, which a trace does not have: "
-            "pass jaxgmm.categorical(n_categories)"
-        )
-    largest = np.asarray(x).max()
-    if not np.isfinite(largest):
-        row, column = np.argwhere(~np.isfinite(np.asarray(x)))[0]
-        raise ValueError(f"x must be finite; row {row}, column {column} is {x[row, column]}: drop or impute such rows")
-    if largest < 0:
-        raise ValueError(f"x must be integer codes >= 0 for family 'categorical'; its largest value is {largest}")
-    return lookup(family, int(largest) + 1)
-
-
-def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> list[Problem]:
-    """Check the options and the data, and frame the data for every model (family, prior); they share one copy."""
-    checks.choice(accelerate, "accelerate", METHODS)
-    checks.number(tol, "tol")
-    if not checks.in_trace(max_iter):
-        checks.count(max_iter, "max_iter", least=0)
-    if block_size is not None:
-        block_size = checks.count(block_size, "block_size")
-    n, d = x.shape
-    dtype = compute_dtype(x)
-    weight = checks.weights(sample_weight, n, dtype)
-    if n < k:
-        raise ValueError(f"n_components={k} needs at least as many rows, got {n}: ask for fewer components")
-    if not checks.in_trace(weight):
-        checks.weight_values(weight, k)
-    held_x, held_weight = map(on_device, checks.padded(x, weight))
-    block = min(block_size or restarts.block_rows(held_x.shape[0], 4 * d, dtype.itemsize), held_x.shape[0])
-    limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32), NEVER)
-    problems = []
-    for family, prior in models:
-        prior = numbers(prior, dtype)
-        rows, measured, framed = restarts.measure(held_x, held_weight, prior, family, str(dtype), block)
-        if not checks.in_trace(measured):
-            checks.row_values(x, family, measured)
-        problems.append(Problem(rows, measured, framed, limits, method_of(accelerate, family)))
-    return problems
 
 
 def run(problem: Problem, family, lanes, active, block_size, search: str, watch: Watch | None = None):
@@ -182,20 +131,10 @@ def run(problem: Problem, family, lanes, active, block_size, search: str, watch:
         if watch.callbacks:
             raise ValueError("callback and verbose need the host: inside jit or vmap leave them out")
         watch = None
-    return restarts.solve(
-        problem.rows,
-        family,
-        problem.method,
-        lanes,
-        active,
-        problem.prior,
-        problem.limits,
-        problem.measured,
-        block_size,
-        search,
-        traced,
-        watch,
-    )
+    given = family, problem.method, lanes, active, problem.prior, problem.limits, problem.measured
+    if isinstance(problem.rows, Flow):
+        return streaming.solve(problem.rows, *given, search, watch)
+    return restarts.solve(problem.rows, *given, block_size, search, traced, watch)
 
 
 def traced_status(problem: Problem, status):
@@ -245,6 +184,8 @@ def _check_init(init, n_init, k, family, x):
             f"init must be one of {', '.join(map(repr, INITIALIZERS))}, a callable, a Mixture or responsibilities "
             f"(n, k), got {init!r}"
         )
+    if isinstance(x, Stream):
+        raise ValueError("init cannot be responsibilities where rows stream: pass a name, a callable or a Mixture")
     if np.shape(init) != (x.shape[0], k):
         raise ValueError(f"init must hold responsibilities of shape {(x.shape[0], k)}, got {np.shape(init)}")
     if not checks.in_trace(init):
@@ -256,23 +197,24 @@ def _check_init(init, n_init, k, family, x):
 def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, block_size):
     """First lanes (n_init,)."""
     prior, dtype, method = problem.prior, problem.rows.dtype, problem.method
-    rows = restarts.in_block(problem.rows, family.moments, k, n_init, block_size)
-    active = np.ones((1, k), bool)
+    streams, active = isinstance(problem.rows, Flow), np.ones((1, k), bool)
+    rows = problem.rows if streams else in_block(problem.rows, family.moments, k, n_init, block_size)
+    begins = streaming if streams else starting
     if isinstance(init, str):
-        return restarts.begin(rows, family, init, k, n_init, key, active, prior, method)
+        return begins.begin(rows, family, init, k, n_init, key, active, prior, method)
     if callable(init):
-        keys = restarts.keys_of(key, n_init)
+        keys = starting.keys_of(key, n_init)
         centres = [_called(init, keys[i], x, sample_weight, k, dtype) for i in range(n_init)]
-        return restarts.begin_at(rows, family, jnp.stack(centres), active[0], prior, method)
+        return begins.begin_at(rows, family, jnp.stack(centres), active[0], prior, method)
     if isinstance(init, Mixture):
         framed = cast(init, dtype)
         framed = dataclasses.replace(framed, components=enter(framed.components, rows.frame))
-        return restarts.begin_from(rows, family, framed, method)
+        return starting.begin_from(streaming.head(rows) if streams else rows, family, framed, method)
     resp = init if isinstance(init, jax.Array) else np.asarray(init, dtype)
     resp = resp.astype(dtype)
     if rows.x.shape[0] != resp.shape[0]:
         resp = resp[np.minimum(np.arange(rows.x.shape[0]), resp.shape[0] - 1)]
-    return restarts.begin_with(rows, family, resp, prior, method)
+    return starting.begin_with(rows, family, resp, prior, method)
 
 
 def _called(init, key, x, sample_weight, k, dtype):

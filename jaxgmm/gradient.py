@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from . import checks, em, outcome, restarts
-from .drivers.memory import total
+from . import checks, em, outcome, starting
+from .drivers.memory import in_block, total
 from .family import Family
-from .fitting import concrete, family_of, load, traced_status, warn
+from .fitting import concrete, traced_status, warn
 from .inference import as_key, joint
 from .initializers import INITIALIZERS
+from .loading import family_of, load
 from .precision import in_precision_of
 from .records import FitResult, Status
 from .unconstrained import constrain, unconstrain
@@ -75,14 +76,14 @@ def fit_gradient(
         batch_size = min(checks.count(batch_size, "batch_size"), x.shape[0])
     key, draw_key = as_key(key), jax.random.fold_in(as_key(key), 1)
     active = np.ones((1, k), bool)
-    rows = restarts.in_block(problem.rows, family.accurate, k, 1, None)
-    states = restarts.begin(rows, family, init, k, 1, key, active, problem.prior)
+    rows = in_block(problem.rows, family.accurate, k, 1, None)
+    states = starting.begin(rows, family, init, k, 1, key, active, problem.prior)
     start = unconstrain(jax.tree.map(lambda leaf: leaf[0], states.candidate))
     if batch_size is not None and _searches_lines(optimizer, start):
         raise ValueError("batch_size must be None with L-BFGS: its line search needs one and the same objective")
     mixture, rest = _climb(rows, start, draw_key, optimizer, steps, batch_size)
     state = _judge(rows, family, mixture, rest, states, problem.measured.offset)
-    result = outcome.conclude_one(rows, state, problem.measured.heaviest, False)
+    result = outcome.conclude_one(rows.frame, problem.measured.weight, state, problem.measured.heaviest, False)
     result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
@@ -143,7 +144,7 @@ def _judge(rows, family, mixture, rest, states, offset):
         counts=statistics.counts,
         status=status,
     )
-    return restarts.one_lane(ended)
+    return starting.one_lane(ended)
 
 
 def _searches_lines(optimizer, start) -> bool:

@@ -17,7 +17,7 @@ from .family import free_parameters
 from .frame import unit_frame
 from .initializers import threefry
 from .precision import compute_dtype, in_precision_of
-from .records import GaussianPrior, Mixture, Statistics
+from .records import GaussianPrior, Mixture, Statistics, record
 
 MASK = 2**32 - 1
 SCORED_TOGETHER = 2**16  # rows a call of the compiled function
@@ -129,6 +129,20 @@ def joint(mixture: Mixture, x):
     prepared = form.prepare(mixture.components, reference)
     logits = form.log_prob(prepared, form.view(prepared, x)) + mixture.log_weights[:, None]
     return em.supported(logits, family.support.contains, x)
+
+
+@record
+class Certainty:
+    """Σ w log max_k r_k <= 0 under a mixture."""
+
+    mixture: Mixture
+
+    def __call__(self, x, weight):
+        logits = joint(self.mixture, x)
+        log_density, resp = em.normalise(logits, self.mixture.log_weights)
+        possible = log_density > -jnp.inf
+        log_best = jnp.where(possible, logits.max(0) - jnp.where(possible, log_density, 0), jnp.log(resp.max(0)))
+        return (jnp.where(weight > 0, weight, 0) * log_best).sum()
 
 
 def _joint(mixture, x):

@@ -32,12 +32,12 @@ def threefry(key):
 
 def random(key, rows: Rows, points, k: int):
     """k rows drawn by weight, distinct in value while there are k such."""
-    return _sequence(key, rows, points, k, lambda distance: jnp.where(distance > 0, 0.0, -jnp.inf))
+    return _sequence(key, rows, points, k, PREFERENCES["random"])
 
 
 def k_means_plus_plus(key, rows: Rows, points, k: int):
     """k rows, each drawn by weight times squared distance from those before it. Cost: O(n·k·p)."""
-    return _sequence(key, rows, points, k, lambda distance: jnp.log(distance))
+    return _sequence(key, rows, points, k, PREFERENCES["k-means++"])
 
 
 def k_means(key, rows: Rows, points, k: int):
@@ -86,10 +86,9 @@ def sample(key, rows: Rows, k: int) -> Rows:
     Few rows as they are. Cost: O(n).
     """
     n = rows.x.shape[0]
-    size = max(SAMPLED, 32 << (k - 1).bit_length())
-    if n <= 2 * size:
+    size, length = stretches(n, k)
+    if length == 1:
         return rows
-    length = -(-n // size)
     first = length * jnp.arange(size, dtype=jnp.int32)
 
     def look(i, state):
@@ -102,6 +101,12 @@ def sample(key, rows: Rows, k: int) -> Rows:
     start = jnp.full(size, -jnp.inf, jnp.float32), jnp.minimum(first, n - 1), jnp.zeros(size, rows.weight.dtype)
     _, chosen, weight = jax.lax.fori_loop(0, length, look, start)
     return dataclasses.replace(rows, x=rows.x[chosen], weight=weight, block=min(rows.block, size))
+
+
+def stretches(n: int, k: int) -> tuple[int, int]:
+    """How many stretches n rows are cut into, and the rows of one; few rows are each their own."""
+    size = max(SAMPLED, 32 << (k - 1).bit_length())
+    return (n, 1) if n <= 2 * size else (size, -(-n // size))
 
 
 def distinct(centres):
@@ -163,4 +168,10 @@ def _better(best, noisy, start):
     return jnp.where(better, noisy[index], best[0]), jnp.where(better, start + index.astype(jnp.int32), best[1])
 
 
+def _anywhere_else(distance):
+    return jnp.where(distance > 0, 0.0, -jnp.inf)
+
+
+# What squared distance (b,) from the centres so far adds to the log of a row's chance.
+PREFERENCES = {"k-means++": jnp.log, "kmeans": jnp.log, "random": _anywhere_else}
 INITIALIZERS = {"k-means++": k_means_plus_plus, "kmeans": k_means, "random": random}

@@ -11,15 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import checks, em, outcome, restarts
+from . import checks, em, measuring, outcome, starting
 from .accelerate import METHODS, method_of
-from .drivers.memory import Rows, block_bytes, block_rows, run
+from .drivers.memory import Rows, block_bytes, block_rows, in_groups, run
 from .em import NEVER, Limits
 from .family import Family
-from .fitting import family_of
 from .frame import Frame
 from .inference import as_key
 from .initializers import INITIALIZERS
+from .loading import family_of
 from .precision import as_array, compute_dtype, in_precision_of, numbers, on_device
 from .pruning import SEARCHES, finish
 from .records import FitResult, GaussianPrior, Status, record
@@ -32,7 +32,7 @@ class Loaded:
     """What is known of every data set before its fit; leaves lead with b."""
 
     frame: Frame
-    measured: restarts.Measured
+    measured: measuring.Measured
     prior: GaussianPrior
 
 
@@ -105,7 +105,7 @@ def fit_many(
         return lanes, stand
 
     lanes = finish(reach, lanes, loaded.measured.weight, limits, b, search, traced)
-    result = _conclude(x, weight, loaded, lanes, method)
+    result = _conclude(loaded, lanes, method)
     return result if traced else jax.block_until_ready(result)  # x may be the caller's own memory
 
 
@@ -150,12 +150,12 @@ def _begin(x, weight, family, init, k, r, key, prior, dtype, method):
 
     def one(data):
         x, weight = data
-        rows, measured, framed = restarts.measure(x, weight, prior, family, dtype, x.shape[0])
-        return Loaded(rows.frame, measured, framed), restarts.begin(
+        rows, measured, framed = measuring.measure(x, weight, prior, family, dtype, x.shape[0])
+        return Loaded(rows.frame, measured, framed), starting.begin(
             rows, family, init, k, r, key, active, framed, method
         )
 
-    loaded, lanes = restarts.in_groups(one, (x, weight), TOGETHER)
+    loaded, lanes = in_groups(one, (x, weight), TOGETHER)
     return loaded, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), lanes)
 
 
@@ -183,11 +183,10 @@ def _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_f
 
 
 @functools.partial(jax.jit, static_argnames=("method",))
-def _conclude(x, weight, loaded, lanes, method):
+def _conclude(loaded, lanes, method):
     def one(data):
-        x, weight, here, lanes = data
-        rows = Rows(x, weight, here.frame, x.shape[0], str(method.state_of(lanes).counts.dtype))
-        return outcome.conclude_one(rows, lanes, here.measured.heaviest, False, method)
+        here, lanes = data
+        return outcome.conclude_one(here.frame, here.measured.weight, lanes, here.measured.heaviest, False, method)
 
-    lanes = jax.tree.map(lambda leaf: leaf.reshape(x.shape[0], -1, *leaf.shape[1:]), lanes)
-    return restarts.in_groups(one, (x, weight, loaded, lanes), TOGETHER)
+    lanes = jax.tree.map(lambda leaf: leaf.reshape(loaded.measured.heaviest.shape[0], -1, *leaf.shape[1:]), lanes)
+    return in_groups(one, (loaded, lanes), TOGETHER)

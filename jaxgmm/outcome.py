@@ -10,19 +10,18 @@ import jax
 import jax.numpy as jnp
 
 from . import em
-from .drivers.memory import Rows
 from .family import parameters
-from .frame import leave, log_volume
+from .frame import Frame, leave, log_volume
 from .pruning import Standing
 from .records import FitResult, Mixture, Status
 
 
 @functools.partial(jax.jit, static_argnames=("keep_order", "method"))
-def conclude(rows: Rows, lanes, active, heaviest, keep_order: bool, method=em.PLAIN, left=None):
+def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, method=em.PLAIN, left=None):
     """Results (m,) of lanes (m·r,): the best start of every m, components by decreasing weight, in the data's units.
 
-    A degenerate start wins only if every start is; one that fell behind only if there is no better; one that failed
-    only if there is nothing else. ``left`` (m·r,) are lanes that a stop caught on their way: they are judged as they
+    ``weight`` () is Σ w. A degenerate start wins only if every start is; one that fell behind only if there is no
+    better; one that failed only if there is nothing else. ``left`` (m·r,) are lanes that a stop caught on their way: they are judged as they
     stand, and what they are starts of is STOPPED if it is sound.
     """
     m = active.shape[0]
@@ -31,15 +30,14 @@ def conclude(rows: Rows, lanes, active, heaviest, keep_order: bool, method=em.PL
     lanes = jax.tree.map(lambda leaf: leaf.reshape(m, -1, *leaf.shape[1:]), lanes)
     states = jax.vmap(jax.vmap(method.finish))(lanes)
     judged = jax.vmap(jax.vmap(_final_status, (0, None, None, 0)), (0, 0, None, 0))(states, active, heaviest, left)
-    volume = log_volume(rows.frame)
-    values = states.log_likelihood - rows.weight.sum() * volume  # (m, r)
+    values = states.log_likelihood - weight * log_volume(frame)  # (m, r)
 
     def choose(states, status, values, left):
         rank = jnp.array([0, 0, 2, 1, 4, 4, 0, 3], jnp.int32)[status]  # in the order of Status; then RUNNING, as -1
         best = jnp.argmax(jnp.where((rank == rank.min()) & ~jnp.isnan(values), values, -jnp.inf))
         state = jax.tree.map(lambda leaf: leaf[best], states)
         mixture = state.mixture if keep_order else by_weight(state.mixture)
-        mixture = dataclasses.replace(mixture, components=leave(mixture.components, rows.frame))
+        mixture = dataclasses.replace(mixture, components=leave(mixture.components, frame))
         n_iter = jnp.maximum(state.n_iter, 0)
         cut_short = left.any() & (status[best] <= Status.MAX_ITER)
         final = jnp.where(cut_short, int(Status.STOPPED), status[best])
@@ -49,10 +47,12 @@ def conclude(rows: Rows, lanes, active, heaviest, keep_order: bool, method=em.PL
 
 
 @functools.partial(jax.jit, static_argnames=("keep_order", "method"))
-def conclude_one(rows: Rows, lanes, heaviest, keep_order: bool, method=em.PLAIN, left=None):
+def conclude_one(frame: Frame, weight, lanes, heaviest, keep_order: bool, method=em.PLAIN, left=None):
     """The result of lanes (r,) that are starts of one fit."""
     active = jnp.ones((1, method.state_of(lanes).counts.shape[-1]), bool)
-    return jax.tree.map(lambda leaf: leaf[0], conclude(rows, lanes, active, heaviest, keep_order, method, left))
+    return jax.tree.map(
+        lambda leaf: leaf[0], conclude(frame, weight, lanes, active, heaviest, keep_order, method, left)
+    )
 
 
 def standing(method, lane, active, heaviest) -> Standing:

@@ -75,6 +75,8 @@ def is_double(value) -> bool:
     """Whether computing on value (an array, a record, or anything NumPy can read) asks for float64."""
     if value is None:
         return False
+    if hasattr(value, "blocks"):  # rows that stream
+        return value.dtype == np.float64
     if not isinstance(value, (jax.Array, np.ndarray)):
         leaves = jax.tree.leaves(value, is_leaf=lambda leaf: isinstance(leaf, (list, tuple)))
         arrays = [leaf for leaf in leaves if isinstance(leaf, (jax.Array, np.ndarray))]

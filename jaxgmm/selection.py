@@ -4,7 +4,6 @@ Many K of a family share one program: a component that was not asked for has log
 """
 
 import dataclasses
-import functools
 import itertools
 import warnings
 from collections.abc import Callable, Iterable
@@ -13,21 +12,27 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import checks, outcome, restarts
+from . import checks, outcome, starting, streaming
 from .criteria import certainty
+from .drivers.memory import in_block
+from .drivers.stream import Flow
 from .family import Family
-from .fitting import concrete, family_of, load, run, warn
+from .fitting import concrete, run, warn
+from .frame import unit_frame
 from .inference import as_key, n_parameters
 from .initializers import INITIALIZERS
+from .loading import family_of, load
 from .precision import in_precision_of
 from .pruning import SEARCHES
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Status
+from .sources import Stream, opens
 from .watching import Glance, Watch
 
 CRITERIA = ("bic", "aic", "icl")
 FEW_ROWS = 10_000  # below, one program for all K of a family
 
 
+@opens()
 @in_precision_of("x")
 def select(
     key,
@@ -53,7 +58,7 @@ def select(
 
     Args:
         key: a JAX key or an int seed. Every fit of the grid is that of `fit` with the same key.
-        x: (n, d) concrete rows.
+        x: (n, d) concrete rows, or rows that stream, as in `fit`.
         n_components: the numbers of components, an iterable of ints.
         families: names or `Family` records.
         criterion: "bic", "aic" or "icl"; lower is better.
@@ -73,7 +78,7 @@ def select(
     Warns:
         FitWarning: the best fit ended badly, or Σ w is below the largest K.
     """
-    x = checks.table(x)
+    x = x if isinstance(x, Stream) else checks.table(x)
     if checks.in_trace(x, sample_weight):
         raise ValueError("select is a host function: it needs concrete data; use fit inside jit or vmap")
     ks = _grid(n_components)
@@ -87,8 +92,8 @@ def select(
     families = [family_of(family, x) for family in families]
     key = as_key(key)
     models = [(family, checks.prior_for(prior if _located(family) else None, family)) for family in families]
-    together = _together(ks, x.shape[0])
     problems = load(x, sample_weight, max(ks), models, tol, max_iter, accelerate, block_size)
+    together = _together(ks, x.shape[0])
 
     fits = {}
     watch = Watch(callback, every, verbose, len(families) * len(ks))
@@ -153,24 +158,26 @@ def _cells(problem, family, ks, n_init, init, key, block_size, search, watch):
     """(K, (result, certainty of its labels)) of every K, in one program."""
     most = max(ks)
     active = np.arange(most) < np.array(ks)[:, None]  # (m, k)
-    rows = restarts.in_block(problem.rows, family.moments, active.size, n_init, block_size)
-    method = problem.method
-    lanes = restarts.begin(rows, family, init, most, n_init, key, active, problem.prior, method)
+    streams, method = isinstance(problem.rows, Flow), problem.method
+    rows = problem.rows if streams else in_block(problem.rows, family.moments, active.size, n_init, block_size)
+    begins = streaming if streams else starting
+    lanes = begins.begin(rows, family, init, most, n_init, key, active, problem.prior, method)
     ended = run(problem, family, lanes, active, block_size, search, watch)
     left = np.zeros(len(ks) * n_init, bool) if watch.left is None else watch.left
-    concluded = _conclude(problem.rows, ended, active, problem.measured.heaviest, method, left)
-    concluded = jax.tree.map(np.asarray, concluded)
+    measured = problem.measured
+    results = outcome.conclude(rows.frame, measured.weight, ended, active, measured.heaviest, False, method, left)
+    certain = streaming.certainties(rows, results.mixture) if streams else _certainties(rows, results.mixture)
+    concluded = jax.tree.map(np.asarray, (results, certain))
     for i, k in enumerate(ks):
         result, certain = jax.tree.map(lambda leaf, i=i: leaf[i], concluded)
         yield k, (concrete(_unpadded(result, k)), float(certain))
 
 
-@functools.partial(jax.jit, static_argnames=("method",))
-def _conclude(rows, ended, active, heaviest, method, left):
-    """The result of every number of components, and how certain its labels are."""
-    results = outcome.conclude(rows, ended, active, heaviest, False, method, left)
-    plain = dataclasses.replace(rows, frame=restarts.unit_frame(rows.x.shape[1], rows.dtype))
-    return results, jax.lax.map(lambda mixture: certainty(plain, mixture), results.mixture)
+@jax.jit
+def _certainties(rows, mixtures):
+    """How certain the labels are under each of these mixtures (m,)."""
+    plain = dataclasses.replace(rows, frame=unit_frame(rows.x.shape[1], rows.dtype))
+    return jax.lax.map(lambda mixture: certainty(plain, mixture), mixtures)
 
 
 def _unpadded(result: FitResult, k: int) -> FitResult:

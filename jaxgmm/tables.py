@@ -22,6 +22,7 @@ import numpy as np
 
 from .files import replacing
 
+NO_TEXT = "is not a text file in UTF-8; tables are read from csv, tsv, npy, npz and parquet files"
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "."})
 
 
@@ -49,7 +50,7 @@ def read(
         ValueError: what is not a finite number, in which row and column; an unknown column; an unreadable file.
         OSError: the file is not there.
     """
-    pick = _Pick(tuple(columns) if columns is not None else None, weights, tuple(expected or ()))
+    pick = Pick(tuple(columns) if columns is not None else None, weights, tuple(expected or ()))
     reader = {".npy": _read_npy, ".npz": _read_npz}.get(Path(path).suffix.lower(), _read_text)
     try:
         x, names, sample_weight = reader(Path(path), pick)
@@ -73,12 +74,12 @@ def write_csv(path: str | Path | None, head: Sequence[str] | None, *blocks) -> N
 
 
 @dataclasses.dataclass(frozen=True)
-class _Pick:
+class Pick:
     """What the caller wants of a table whose columns are not known yet."""
 
-    columns: tuple[str, ...] | None
-    weights: str | None
-    expected: tuple[str, ...]
+    columns: tuple[str, ...] | None = None
+    weights: str | None = None
+    expected: tuple[str, ...] = ()
 
     def indices(self, names: tuple[str, ...] | None, width: int) -> tuple[list[int], int | None]:
         """The indices of the columns of x, and of the column of weights (None: no weights)."""
@@ -110,36 +111,66 @@ def _column_index(column: str, names: tuple[str, ...] | None, width: int) -> int
     return names.index(column)
 
 
-def _read_text(path: Path, pick: _Pick) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
+def _read_text(path: Path, pick: Pick) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        text = parse_text(file, pick)
+        (values,) = text.parts
+    if not text.weighted:
+        return values, text.columns, None
+    return values[:, :-1], text.columns, values[:, -1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """A table of text: its column names and those picked (None without a header), and its ``width`` picked columns, the
+    weights last, as arrays (b, width)."""
+
+    names: tuple[str, ...] | None
+    columns: tuple[str, ...] | None
+    width: int
+    weighted: bool
+    parts: Iterator[np.ndarray]
+
+
+def parse_text(file: Iterator[str], pick: Pick, size: int | None = None) -> Text:
+    """The table of an open file, ``size`` rows at a time, counted from 0; None: all at once, counted from 1."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _parse(file, pick)
+        start = next(file, "")
+        delimiter = next((mark for mark in "\t,;" if mark in start), ",")
+        reader = csv.reader(itertools.chain([start], file), delimiter=delimiter, skipinitialspace=True)
+        first = next(reader, [])
     except UnicodeDecodeError as error:
-        raise ValueError("is not a text file in UTF-8; tables are read from csv, tsv, npy and npz files") from error
-
-
-def _parse(file: Iterator[str], pick: _Pick) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
-    start = next(file, "")
-    delimiter = next((mark for mark in "\t,;" if mark in start), ",")
-    reader = csv.reader(itertools.chain([start], file), delimiter=delimiter, skipinitialspace=True)
-    first = next(reader, [])
+        raise ValueError(NO_TEXT) from error
     names = tuple(name.strip() for name in first) if _is_header(first) else None
     indices, weight = pick.indices(names, len(first))
     taken = indices if weight is None else [*indices, weight]
-
-    numbers = array.array("d")  # eight bytes a number; a list of Python floats takes 32
+    columns = tuple(names[j] for j in indices) if names else None
     rows = reader if names else itertools.chain([first], reader)
-    for row, fields in enumerate((fields for fields in rows if fields), start=1):
-        if len(fields) != len(first):
-            raise ValueError(
-                f"row {row} (line {reader.line_num}) has {len(fields)} fields where {len(first)} are expected"
-            )
-        if not _extended(numbers, [fields[j] for j in taken]):
-            where = f"row {row} (line {reader.line_num})"
-            numbers.extend([_number(fields[j], j, where, names) for j in taken])
-    values = np.frombuffer(numbers, np.float64).reshape(-1, len(taken))  # (n, d), or (n, d + 1) with weights last
-    chosen = tuple(names[j] for j in indices) if names else None
-    return (values, chosen, None) if weight is None else (values[:, :-1], chosen, values[:, -1])
+    parts = _parts(rows, reader, names, len(first), taken, size)
+    return Text(names, columns, len(taken), weight is not None, parts)
+
+
+def _parts(rows, reader, names, width: int, taken: list[int], size: int | None) -> Iterator[np.ndarray]:
+    numbers = array.array("d")  # eight bytes a number; a list of Python floats takes 32
+    origin = 0 if size else 1
+    try:
+        for row, fields in enumerate((fields for fields in rows if fields), start=origin):
+            if size and row and row % size == 0:
+                yield np.frombuffer(numbers, np.float64).reshape(-1, len(taken))
+                numbers = array.array("d")
+            if len(fields) != width:
+                raise ValueError(f"{_where(row, reader, origin)} has {len(fields)} fields where {width} are expected")
+            if not _extended(numbers, [fields[j] for j in taken]):
+                where = _where(row, reader, origin)
+                numbers.extend([_number(fields[j], j, where, names) for j in taken])
+    except UnicodeDecodeError as error:
+        raise ValueError(NO_TEXT) from error
+    if numbers or not size:
+        yield np.frombuffer(numbers, np.float64).reshape(-1, len(taken))
+
+
+def _where(row: int, reader, origin: int) -> str:
+    return f"row {row} (line {reader.line_num})" if origin else f"row {row} (counted from 0; line {reader.line_num})"
 
 
 def _is_header(fields: Sequence[str]) -> bool:
@@ -182,7 +213,7 @@ def _number(field: str, column: int, where: str, names: tuple[str, ...] | None) 
     raise ValueError(f"{where}, column {name}: {field.strip()!r} {wrong}")
 
 
-def _read_npy(path: Path, pick: _Pick) -> tuple[np.ndarray, None, np.ndarray | None]:
+def _read_npy(path: Path, pick: Pick) -> tuple[np.ndarray, None, np.ndarray | None]:
     try:
         loaded = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -190,7 +221,7 @@ def _read_npy(path: Path, pick: _Pick) -> tuple[np.ndarray, None, np.ndarray | N
     return _take(loaded, pick)
 
 
-def _read_npz(path: Path, pick: _Pick) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
+def _read_npz(path: Path, pick: Pick) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -213,7 +244,7 @@ def _read_npz(path: Path, pick: _Pick) -> tuple[np.ndarray, tuple[str, ...] | No
     raise ValueError(f"expected one two-dimensional array, or one-dimensional ones of equal length; it holds {shapes}")
 
 
-def _take(values: np.ndarray, pick: _Pick) -> tuple[np.ndarray, None, np.ndarray | None]:
+def _take(values: np.ndarray, pick: Pick) -> tuple[np.ndarray, None, np.ndarray | None]:
     """x and weights of one two-dimensional array, whose columns have numbers for names."""
     if values.ndim == 1:
         raise ValueError("holds a one-dimensional array; save x[:, None] for one feature, x[None, :] for one row")
@@ -224,7 +255,7 @@ def _take(values: np.ndarray, pick: _Pick) -> tuple[np.ndarray, None, np.ndarray
     return _numbers(x, indices), None, None if weight is None else _numbers(values[:, [weight]], [weight])[:, 0]
 
 
-def _take_vectors(vectors: dict[str, np.ndarray], pick: _Pick) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
+def _take_vectors(vectors: dict[str, np.ndarray], pick: Pick) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
     names = tuple(vectors)
     indices, weight = pick.indices(names, len(names))
     chosen = tuple(names[j] for j in indices)

@@ -4,6 +4,7 @@ The last block overlaps the one before it and gives weight 0 to the rows already
 Only a block of responsibilities exists at any time.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -12,13 +13,14 @@ import numpy as np
 
 from .. import em
 from ..frame import Frame
-from ..numerics import eps, two_sum
+from ..numerics import two_sum
 from ..records import Statistics, record, static
 
 # Bytes that one block of features and responsibilities may take, and one feature in it. On CPU: near the second- and
 # first-level caches (65,536 rows of 2 features at a time take four times as long as 4,096). Elsewhere: to fill
 # the device.
 ON_CPU, ELSEWHERE = (6 * 2**20, 2**14), (2**28, 2**22)
+LANE_BYTES = 2**28  # statistics and parameters of the lanes that are in flight together
 
 
 @record
@@ -67,22 +69,42 @@ def block_rows(n: int, width: int, itemsize: int) -> int:
     return max(min(1 << (wanted.bit_length() - 1), n), 1)
 
 
+def in_block(rows: Rows, form, k: int, lanes: int, block_size: int | None) -> Rows:
+    """The rows cut into blocks that suit ``lanes`` mixtures of k components in flight."""
+    n, d, itemsize = *rows.x.shape, jnp.dtype(rows.dtype).itemsize
+    block = block_size or block_rows(n, form.width(d, k * lanes), itemsize)
+    return dataclasses.replace(rows, block=min(block, n))
+
+
+def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
+    """How many lanes fit in memory at a time."""
+    return min(max(LANE_BYTES // (8 * k * form.width(d, k) * itemsize), 1), lanes)
+
+
+def in_groups(function, lanes, together: int):
+    """``function`` of every lane, vmapped over ``together`` of them at a time."""
+    if jax.tree.leaves(lanes)[0].shape[0] <= together:
+        return jax.vmap(function)(lanes)
+    return jax.lax.map(function, lanes, batch_size=together)
+
+
 def total(rows: Rows, summarise, *columns):
     """The sum over blocks of ``summarise(x, weight, *columns)``, compensated."""
     if rows.n_blocks == 1:
         return summarise(*rows.take(0, *columns))
     shape = jax.eval_shape(summarise, *rows.take(0, *columns))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
-    outer = jax.tree.structure(zeros)
 
     def add(i, carry):
-        sums, lost = carry
-        terms = summarise(*rows.take(i, *columns))
-        both = [two_sum(*parts) for parts in zip(*map(jax.tree.leaves, (sums, lost, terms)), strict=True)]
-        return tuple(jax.tree.unflatten(outer, leaves) for leaves in zip(*both, strict=True))
+        return added(carry, summarise(*rows.take(i, *columns)))
 
-    sums, lost = jax.lax.fori_loop(0, rows.n_blocks, add, (zeros, zeros))
-    return jax.tree.map(jnp.add, sums, lost)
+    return jax.tree.map(jnp.add, *jax.lax.fori_loop(0, rows.n_blocks, add, (zeros, zeros)))
+
+
+def added(carry, terms):
+    """Compensated sums, and what rounding took from them, after some more terms."""
+    both = [two_sum(*parts) for parts in zip(*map(jax.tree.leaves, (*carry, terms)), strict=True)]
+    return tuple(jax.tree.unflatten(jax.tree.structure(terms), leaves) for leaves in zip(*both, strict=True))
 
 
 def each(rows: Rows, function):
@@ -138,9 +160,7 @@ def run(problem, form, method, lanes, alive, limits: em.Limits, on_fall: int, sl
         state = method.state_of(carry)
         prepared = form.prepare(state.candidate.components, rows.frame.reference)
         statistics = collect(rows, form, prepared, state.candidate.log_weights)
-        statistics = em.shifted(statistics, offset)
-        lossy = form.loss(prepared) * eps(offset) > em.LOSS_LIMIT
-        return method.advance(form, prior, limits, carry, prepared, statistics, lossy, on_fall)
+        return em.step(form, method, prior, limits, carry, prepared, statistics, offset, on_fall)
 
     def going(live):
         return em.going(jax.vmap(method.state_of)(live), limits)

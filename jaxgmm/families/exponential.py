@@ -1,6 +1,6 @@
 """Independent exponential waiting times.
 
-    log p(x) = log β - β x, x >= 0
+log p(x) = log β - β x, x >= 0
 """
 
 from typing import Any

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from .. import fitting, restarts
+from .. import fitting, loading, starting
 from ..checks import prior_for
-from ..drivers.memory import each
+from ..drivers.memory import each, in_block
 from ..family import lookup
 from ..inference import as_key, joint
 from ..precision import in_precision_of
@@ -34,12 +34,12 @@ def agreement(seed: int, x, weight, family: str, ks: list[int], n_init: int) -> 
     ks = [min(k, n) for k in ks]
     held = arrays.padded(x)[0], arrays.padded_weight(x, weight)
     models = [(family, prior_for(None, family))]
-    [problem] = fitting.load(*held, max(ks), models, 1e-6, 1000, "auto", None)
+    [problem] = loading.load(*held, max(ks), models, 1e-6, 1000, "auto", None)
     active = np.arange(max(ks)) < np.array(ks)[:, None]
-    rows = restarts.in_block(problem.rows, family.moments, active.size, n_init, None)
+    rows = in_block(problem.rows, family.moments, active.size, n_init, None)
     key = as_key(seed)
     method = problem.method
-    lanes = restarts.begin(rows, family, "k-means++", max(ks), n_init, key, active, problem.prior, method)
+    lanes = starting.begin(rows, family, "k-means++", max(ks), n_init, key, active, problem.prior, method)
     ended = fitting.run(problem, family, lanes, active, None, "exhaustive")
     labels = np.asarray(_labels(problem.rows, ended, method))[:, :n].reshape(len(ks), n_init, n)
     pairs = list(itertools.combinations(range(n_init), 2))

@@ -2,7 +2,7 @@
 
 from .. import checks
 from ..family import lookup
-from ..fitting import family_of
+from ..loading import family_of
 from .base import MixtureEstimator
 
 

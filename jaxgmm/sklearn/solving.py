@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .. import checks, em, fitting, outcome
+from .. import checks, em, fitting, loading, outcome
 from ..accelerate import METHODS
 from ..family import Family
 from ..precision import in_precision_of
@@ -71,14 +71,15 @@ def solve(x, weight, options: Options, rng) -> Solution:
     else:
         ended, bounds = _run(problem, options, states, lambda bounds: None)
 
+    frame, weight = problem.rows.frame, problem.measured.weight
     values = np.asarray(ended.log_likelihood)
     best = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
     if options.tol == "limit":
         keeps_order = not isinstance(options.init, str) and not callable(options.init)
-        result = outcome.conclude_one(problem.rows, ended, problem.measured.heaviest, keeps_order)
+        result = outcome.conclude_one(frame, weight, ended, problem.measured.heaviest, keeps_order)
         best = int(np.argmax(np.asarray(result.restarts) == np.asarray(result.log_likelihood)))
     else:
-        result = outcome.conclude_one(problem.rows, lane(ended, best), problem.measured.heaviest, True)
+        result = outcome.conclude_one(frame, weight, lane(ended, best), problem.measured.heaviest, True)
     last = lane(ended, best)
     bounds = [clean(bound - volume, problem.rows.dtype) for bound in bounds[best]] if bounds else []
     return Solution(
@@ -103,7 +104,7 @@ def framed(x, weight, options: Options):
     tol = LIMIT if options.tol == "limit" else options.tol
     padded, held = arrays.padded(x)[0], arrays.padded_weight(x, weight)
     models = [(options.family, options.prior)]
-    [problem] = fitting.load(padded, held, options.k, models, tol, options.max_iter, options.accelerate, None)
+    [problem] = loading.load(padded, held, options.k, models, tol, options.max_iter, options.accelerate, None)
     if options.tol != "limit":
         method = rule.FASTER if options.accelerate == "squarem" else rule.PLAIN
         problem = dataclasses.replace(problem, method=method)

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import checks, em, restarts
+from .. import checks, em, starting
 from ..building import cast
+from ..drivers.memory import in_block
 from ..frame import enter
 from ..inference import as_key
 from ..records import Mixture
@@ -27,7 +28,7 @@ def begin(problem, family, init, x, weight, k: int, n_init: int, rng) -> em.Stat
     r is ``n_init`` where ``init`` draws, and 1 where it is a mixture or responsibilities.
     """
     prior, dtype = problem.prior, problem.rows.dtype
-    rows = restarts.in_block(problem.rows, family.moments, k, n_init, None)
+    rows = in_block(problem.rows, family.moments, k, n_init, None)
     active = np.ones((1, k), bool)
     if isinstance(init, Mixture):
         return _from_mixture(rows, family, init)
@@ -35,14 +36,14 @@ def begin(problem, family, init, x, weight, k: int, n_init: int, rng) -> em.Stat
         states = [_with(rows, family, prior, x, _random(rng, x.shape[0], k)) for _ in range(n_init)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *states)
     if isinstance(init, str):
-        return restarts.begin(rows, family, NAMES[init], k, n_init, as_key(seed(rng)), active, prior)
+        return starting.begin(rows, family, NAMES[init], k, n_init, as_key(seed(rng)), active, prior)
     if callable(init):
-        keys = restarts.keys_of(as_key(seed(rng)), n_init)
+        keys = starting.keys_of(as_key(seed(rng)), n_init)
         centres = [np.asarray(init(keys[i], x, weight, k), dtype) for i in range(n_init)]
         wrong = [each.shape for each in centres if each.shape != (k, x.shape[1])]
         if wrong:
             raise ValueError(f"init_params must return centres of shape {(k, x.shape[1])}, got {wrong[0]}")
-        return restarts.begin_at(rows, family, np.stack(centres), active[0], prior)
+        return starting.begin_at(rows, family, np.stack(centres), active[0], prior)
     return _with(rows, family, prior, x, init)
 
 
@@ -70,11 +71,11 @@ def _random(rng, n, k):
 
 def _with(rows, family, prior, x, resp):
     _, resp = arrays.padded(x, resp.astype(rows.dtype))
-    return restarts.begin_with(rows, family, resp, prior)
+    return starting.begin_with(rows, family, resp, prior)
 
 
 def _from_mixture(rows, family, mixture):
-    return restarts.begin_from(rows, family, entered(cast(mixture, rows.dtype), rows.frame))
+    return starting.begin_from(rows, family, entered(cast(mixture, rows.dtype), rows.frame))
 
 
 @jax.jit

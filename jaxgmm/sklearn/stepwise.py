@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .. import checks, em, restarts
+from .. import checks, em
 from ..building import cast
-from ..drivers.memory import Rows, collect, total
+from ..drivers.memory import Rows, collect, in_block, total
 from ..frame import Frame, enter_prior, leave, log_volume
 from ..precision import in_precision_of
 from ..records import Mixture, Statistics, record, static
@@ -67,7 +67,7 @@ def _next(x, weight, options, before):
     dtype = before.statistics.counts.dtype
     held, weight = arrays.padded(x)[0], arrays.padded_weight(x, weight)
     whole = Rows(held, weight.astype(dtype), before.frame, held.shape[0], str(dtype))
-    rows = restarts.in_block(whole, options.family.moments, options.k, 1, None)
+    rows = in_block(whole, options.family.moments, options.k, 1, None)
     return starts.entered(cast(options.init, dtype), before.frame), rows
 
 

@@ -1,0 +1,91 @@
+"""What is known of data before a fit: facts about rows and weights, and the frame they are seen in.
+
+What a pass over the rows sums is a record that can be called, ``(x (d, b), weight (b,)) -> sums``: a driver in memory
+and one that streams take the same.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .drivers.memory import Rows, total
+from .family import Family
+from .frame import enter_prior, frame_of, unit_frame
+from .numerics import product
+from .records import GaussianPrior, record, static
+
+
+@record
+class Measured:
+    """What one look at the data tells: how many rows are not finite or outside the support, and the weights' facts."""
+
+    not_finite: Any
+    outside: Any
+    weight: Any  # Σ w
+    heaviest: Any  # max w
+    lightest: Any  # min w
+    offset: Any  # Σ w base(x): the part of the log-likelihood that the moment form leaves out
+
+
+@record
+class Look:
+    """How many rows are not finite or outside the support, Σ w, and Σ w (x - pilot)."""
+
+    pilot: Any
+    family: Family = static()
+
+    def __call__(self, x, weight):
+        contained = self.family.support.contains(x) | ~jnp.isfinite(x)
+        bad = (~jnp.isfinite(x)).any(0).sum(dtype=jnp.int32), (~contained).any(0).sum(dtype=jnp.int32)
+        return *bad, weight.sum(), product(x - self.pilot[:, None], weight)
+
+
+@record
+class Squares:
+    """Σ w (x - mean)²."""
+
+    mean: Any
+
+    def __call__(self, x, weight):
+        return product((x - self.mean[:, None]) ** 2, weight)
+
+
+@record
+class LeftOut:
+    """Σ w base(x)."""
+
+    reference: Any
+    family: Family = static()
+
+    def __call__(self, x, weight):
+        return jnp.where(weight > 0, weight * self.family.base(x, self.reference), 0).sum()
+
+
+@functools.partial(jax.jit, static_argnames=("family", "dtype", "block"))
+def measure(x, weight, prior, family: Family, dtype: str, block: int) -> tuple[Rows, Measured, GaussianPrior | None]:
+    """The data and the prior in the frame, and facts about the data. Three passes, nothing of size n is made."""
+    weight = weight.astype(dtype)
+    raw = Rows(x, weight, unit_frame(x.shape[1], dtype), block, dtype)
+    pilot = raw.framed(x[:1])[:, 0]  # sums about a row, not about 0: a large offset costs no digits
+    facts, frame = survey(lambda summarise: total(raw, summarise), pilot, family)
+    rows = dataclasses.replace(raw, frame=frame)
+    measured = Measured(*facts, weight.max(), weight.min(), offset_of(lambda s: total(rows, s), frame, family))
+    return rows, measured, enter_prior(prior, frame)
+
+
+def survey(total, pilot, family: Family):
+    """(not finite, outside, Σ w) and the frame, by two passes of ``total(summarise)``."""
+    not_finite, outside, whole, sums = total(Look(pilot, family))
+    mean = pilot + sums / jnp.where(whole > 0, whole, 1)
+    squares = total(Squares(mean))
+    return (not_finite, outside, whole), frame_of(family.scaling, mean, squares / jnp.where(whole > 0, whole, 1))
+
+
+def offset_of(total, frame, family: Family):
+    """What the moment form leaves out of the log-likelihood, by one pass over framed rows; 0 where that is nothing."""
+    if family.moments is family.accurate:
+        return jnp.zeros((), frame.scale.dtype)
+    return total(LeftOut(frame.reference, family))

@@ -1,0 +1,15 @@
+"""Fits of rows that stream: what `measuring`, `starting` and `restarts` do in memory, by passes over a `Flow`.
+
+    survey    the frame, and the facts about rows and weights
+    begin     where lanes begin
+    loop      EM, a pass an E-step
+
+A pass serves all lanes that still run. Before the first update there are five at most: two for the frame, one for what
+the moment form leaves out, one for the rows that stand for all, one for the first statistics.
+"""
+
+from .begin import begin, begin_at, head
+from .loop import certainties, solve
+from .survey import largest_code, measure
+
+__all__ = ["begin", "begin_at", "certainties", "head", "largest_code", "measure", "solve"]

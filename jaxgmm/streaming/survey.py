@@ -1,0 +1,90 @@
+"""The frame of rows that stream, the facts about them, and whether their values are legal."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+
+from ..drivers.memory import Rows
+from ..drivers.stream import Flow
+from ..family import Family
+from ..frame import enter_prior, frame_of, unit_frame
+from ..measuring import LeftOut, Look, Measured, Squares
+from ..sources import Stream
+
+
+def measure(stream: Stream, models, k: int) -> list:
+    """(flow, facts, prior in the frame) of every model (family, prior); the passes for the frame serve all of them.
+
+    Raises:
+        ValueError: at the first block with a wrong value; it names the file and the row.
+    """
+    d, dtype = stream.d, str(stream.dtype)
+    head = next(stream.blocks(64))[0][:1]
+    raw = Flow(stream, unit_frame(d, dtype), {"head": head})
+    census = Census(stream, tuple(family for family, _ in models))
+    [(_, _, whole, sums)] = raw.totals([Look(head[0], models[0][0])], 4 * d, census.look)
+    census.enough(k)
+    mean = head[0] + sums / whole
+    [squares] = raw.totals([Squares(mean)], 4 * d)
+    return [_framed(raw, census, whole, mean, squares / whole, *model) for model in models]
+
+
+def _framed(raw: Flow, census, whole, mean, variance, family: Family, prior):
+    flow = dataclasses.replace(raw, frame=frame_of(family.scaling, mean, variance))
+    zero = np.zeros((), np.int32)
+    offset = np.zeros((), flow.dtype)
+    if family.moments is not family.accurate:
+        [offset] = flow.totals([LeftOut(flow.frame.reference, family)], 4 * raw.stream.d)
+    measured = Measured(zero, zero, whole, census.heaviest, census.lightest, offset)
+    return flow, measured, enter_prior(prior, flow.frame)
+
+
+class Census:
+    """What the first pass finds out: whether all values are legal, and the facts about the weights."""
+
+    def __init__(self, stream: Stream, families: tuple[Family, ...]):
+        self.stream, self.families = stream, families
+        self.heaviest, self.lightest = np.zeros((), stream.dtype), np.full((), np.inf, stream.dtype)
+        self.positive = 0
+
+    def look(self, block: Rows, first: int):
+        x, weight = block.x, block.weight
+        bad = ~(np.isfinite(weight) & (weight >= 0))
+        if bad.any():
+            row = int(np.argmax(bad))
+            where = self.stream.place(first + row)
+            raise ValueError(f"sample_weight must be finite and >= 0; {where} has {weight[row]}")
+        self.heaviest, self.lightest = np.maximum(self.heaviest, weight.max()), np.minimum(self.lightest, weight.min())
+        self.positive += int((weight > 0).sum())
+        self._none(~np.isfinite(x), "finite", x, first, ": drop or impute such rows")
+        for family in self.families:
+            if not bool(_contained(x, family)):
+                outside = ~np.asarray(family.support.contains(x))
+                self._none(outside, f"{family.support.words} for family {family.name!r}", x, first)
+
+    def _none(self, wrong, words: str, x, first: int, advice: str = ""):
+        if wrong.any():
+            row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
+            where = self.stream.place(first + int(row))
+            raise ValueError(f"x must be {words}; {where}, column {column} is {x[row, column]}{advice}")
+
+    def enough(self, k: int):
+        if self.positive == 0:
+            raise ValueError("sample_weight must not be all zero")
+        if self.positive < k:
+            raise ValueError(
+                f"n_components={k} needs at least as many rows of positive weight, got {self.positive}: "
+                "ask for fewer components"
+            )
+
+
+@functools.partial(jax.jit, static_argnames=("family",))
+def _contained(x, family: Family):
+    return family.support.contains(x).all()
+
+
+def largest_code(stream: Stream) -> float:
+    """The largest value, by one pass: how many categories there are."""
+    return max(float(x.max()) for x, _ in stream)
