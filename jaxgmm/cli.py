@@ -102,7 +102,7 @@ def _pictures(path: str):
     try:
         from . import pictures
     except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
+        if error.name.partition(".")[0] != "matplotlib":
             raise
         raise ValueError("--plot needs matplotlib: pip install 'jaxgmm[plot]'") from None
     pictures.check(path)

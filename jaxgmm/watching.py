@@ -61,7 +61,7 @@ class Progress:
         try:
             from tqdm.auto import tqdm
         except ModuleNotFoundError as error:
-            if error.name != "tqdm":
+            if error.name.partition(".")[0] != "tqdm":
                 raise
             words = "jaxgmm.Progress needs tqdm: pip install 'jaxgmm[progress]'"
             raise ModuleNotFoundError(words, name="tqdm") from None

@@ -249,7 +249,7 @@ def test_ctrl_c_gives_the_best_so_far(capsys, monkeypatch, data, tmp_path):
 
 
 def test_a_second_ctrl_c_ends_it_at_once(capsys, monkeypatch, data, tmp_path):
-    def again(*args):
+    def again(*args, **options):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
 
