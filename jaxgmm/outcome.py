@@ -21,8 +21,8 @@ def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, me
     """Results (m,) of lanes (m·r,): the best start of every m, components by decreasing weight, in the data's units.
 
     ``weight`` () is Σ w. A degenerate start wins only if every start is; one that fell behind only if there is no
-    better; one that failed only if there is nothing else. ``left`` (m·r,) are lanes that a stop caught on their way: they are judged as they
-    stand, and what they are starts of is STOPPED if it is sound.
+    better; one that failed only if there is nothing else. ``left`` (m·r,) are lanes that a stop caught on their way:
+    they are judged as they stand, and what they are starts of is STOPPED if it is sound.
     """
     m = active.shape[0]
     left = jnp.zeros(jax.tree.leaves(lanes)[0].shape[0], bool) if left is None else left

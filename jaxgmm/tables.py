@@ -8,19 +8,15 @@ not picked does not matter. Rows of a text file are counted from 1, with the lin
 from __future__ import annotations
 
 import array
-import contextlib
 import csv
 import dataclasses
 import itertools
 import math
-import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-
-from .files import replacing
 
 NO_TEXT = "is not a text file in UTF-8; tables are read from csv, tsv, npy, npz and parquet files"
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "."})
@@ -61,16 +57,6 @@ def read(
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: {error}") from error
     return x, names, sample_weight
-
-
-def write_csv(path: str | Path | None, head: Sequence[str] | None, *blocks) -> None:
-    """Write arrays (n,) or (n, ·) side by side, to a file or to standard output (None); they read back exactly."""
-    with replacing(path, "w", encoding="utf-8", newline="") if path else contextlib.nullcontext(sys.stdout) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if head:
-            writer.writerow(head)
-        columns = [column for block in blocks for column in np.atleast_2d(np.asarray(block).T)]
-        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
 
 
 @dataclasses.dataclass(frozen=True)

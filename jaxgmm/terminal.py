@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -45,12 +46,19 @@ def progress(text: str) -> Iterator[Callable | None]:
     longest = 0
 
     def look(glance) -> None:
-        seen[:] = [f", {glance.fits_done} of {glance.fits} fits done, iteration {glance.iteration}"]
+        ended, fits, rate = glance.fits_done, glance.fits, glance.rows_per_second
+        left = (time.monotonic() - started) * (fits - ended) / ended if ended else 0
+        seen[:] = [
+            f", {ended} of {fits} fits done, iteration {glance.iteration}, log-likelihood {glance.log_likelihood:.6g}",
+            f", {rate:.3g} rows/s" if rate else "",
+            f", about {left:.0f} s left" if left else "",
+        ]
 
     def tick() -> None:
         nonlocal longest
         while not done.wait(0.5):
             line = f"{text}{''.join(seen)}: {time.monotonic() - started:.0f} s "
+            line = line[: shutil.get_terminal_size().columns - 1]  # a longer one would wrap, and stay
             longest = max(longest, len(line))
             print(f"\r{line:{longest}}", end="", file=sys.stderr, flush=True)
 

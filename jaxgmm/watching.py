@@ -27,8 +27,8 @@ class Glance:
     ``iteration`` counts updates, 0 is the start; those of starts that run one after another add up. ``log_likelihood``
     is the total, in the data's units, of the best start so far that is sound, in a sweep among the numbers of
     components that run together; ``gain`` is what its last update added per unit weight (inf at the start).
-    ``fits_done`` of ``fits`` have ended; `fit` is one. ``rows`` and ``rows_per_second`` are for rows that stream; None
-    otherwise.
+    ``fits_done`` of ``fits`` have ended; `fit` is one. Where rows stream, ``rows`` were read by these iterations, at
+    the rate ``rows_per_second``; None otherwise.
     """
 
     iteration: int
@@ -64,7 +64,7 @@ class Progress:
         try:
             from tqdm.auto import tqdm
         except ModuleNotFoundError as error:
-            if error.name != "tqdm":
+            if error.name.partition(".")[0] != "tqdm":
                 raise
             words = "jaxgmm.Progress needs tqdm: pip install 'jaxgmm[progress]'"
             raise ModuleNotFoundError(words, name="tqdm") from None
@@ -91,7 +91,8 @@ def tell(glance: Glance):
 
 
 def _words(glance: Glance) -> str:
-    return f"iteration {glance.iteration}, log-likelihood {glance.log_likelihood:.6g}, gain {glance.gain:.2g}"
+    rate = "" if glance.rows is None else f", {glance.rows_per_second:.3g} rows/s"
+    return f"iteration {glance.iteration}, log-likelihood {glance.log_likelihood:.6g}, gain {glance.gain:.2g}{rate}"
 
 
 class Watch:
@@ -110,15 +111,16 @@ class Watch:
         self.every, self.fits, self.fits_done = int(every), fits, 0
         self.iteration = -1  # E-steps of all runs, the first of which judges the starts
         self.standing, self.ended = None, False  # of the lanes that run, at the last look
+        self.rows, self.rate = 0, 0.0  # read so far, and in a second, where they stream
         self.stopped = False
         self.left = None  # lanes (l,) that were on their way when it was stopped
 
-    def through(self, go, lanes, queue, alive, groups: int, volume, work: float):
+    def through(self, go, lanes, queue, alive, groups: int, volume, work: float, rows: int | None = None):
         """Lanes (l,), starts of ``groups`` fits, and how they stand at the end of ``go(lanes, queue, rounds) -> lanes,
         standing, queue, rounds``, called again and again for few enough E-steps to look in between.
 
-        ``volume`` is what the frame took out of the log-likelihood; an E-step passes ``work`` numbers. A stop leaves
-        the lanes as they are: from then on nothing runs.
+        ``volume`` is what the frame took out of the log-likelihood; an E-step passes ``work`` numbers, and reads
+        ``rows`` where they stream. A stop leaves the lanes as they are: from then on nothing runs.
         """
         now, alive = (lanes, self.standing, queue), np.asarray(alive)
         step, over = max(int(RATE / work), 1), False
@@ -131,12 +133,14 @@ class Watch:
                 made = int(made)  # waits
                 now, seconds = found, time.monotonic() - began
                 self.iteration += made
+                if rows is not None:
+                    self.rows, self.rate = self.rows + made * rows, made * rows / max(seconds, 1e-6)
                 self.standing = now[1]
                 step = min(max(min(2 * step, int(most * SECONDS / max(seconds, 1e-6))), 1), LONGEST)
                 over, before = made < most, self.ended
                 self.ended = not _running(now[1], alive).any()
                 if self.callbacks and (self.iteration == due or (self.ended and not before)):
-                    self.stopped = self._told(self._glance(now[1], alive, groups, volume))
+                    self.stopped = self._told(self._glance(now[1], alive, groups, volume, rows is not None))
                 if self.in_processes:
                     self.stopped = any(gathered(self.stopped))
         except KeyboardInterrupt:
@@ -158,7 +162,7 @@ class Watch:
         """New lanes are about to run: nothing is known of them."""
         self.standing, self.ended = None, False
 
-    def _glance(self, standing, alive, groups: int, volume) -> Glance:
+    def _glance(self, standing, alive, groups: int, volume, streams: bool) -> Glance:
         value, gain, sound = (np.asarray(leaf) for leaf in (standing.log_likelihood, standing.gain, standing.sound))
         ranked = np.where(np.isnan(value), -np.inf, value)
         best = int(np.argmax(np.where(sound, ranked, -np.inf) if sound.any() else ranked))
@@ -169,6 +173,8 @@ class Watch:
             gain=float(gain[best]),
             fits_done=self.fits_done + groups - unfinished,
             fits=self.fits,
+            rows=self.rows if streams else None,
+            rows_per_second=self.rate if streams else None,
         )
 
     def _told(self, glance: Glance) -> bool:

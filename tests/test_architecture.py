@@ -12,21 +12,24 @@ ROOT = Path(jaxgmm.__file__).parent
 
 # From the ground up. A module imports from floors below its own, never from its own floor or above.
 FLOORS = [
-    {"numerics", "precision", "files", "terminal"},
-    {"records", "tables"},
-    {"family"},
-    {"families", "unconstrained", "frame", "checks", "em"},
+    {"numerics", "precision", "files", "terminal", "options", "tables", "distributed"},
+    {"records", "writing"},
+    {"family", "parts"},
+    {"families", "unconstrained", "frame", "checks", "em", "sources"},
     {"building", "drivers"},
-    {"initializers", "storage", "accelerate", "pruning"},
-    {"outcome", "watching"},
-    {"restarts", "inference"},
-    {"criteria", "fitting", "report"},
+    {"initializers", "storage", "accelerate", "pruning", "measuring"},
+    {"outcome", "watching", "inference"},
+    {"restarts", "starting", "criteria", "report"},
+    {"streaming"},
+    {"loading"},
+    {"fitting"},
     {"selection", "gradient", "many", "plot"},
     {"sklearn", "pictures"},
     {"cli", "anndata"},
 ]
 MATHS = {"numerics", "records", "family", "families", "unconstrained"}
-LOOPS = {"em", "drivers", "initializers", "accelerate", "pruning", "outcome", "restarts", "watching"}
+LOOPS = {"em", "drivers", "initializers", "accelerate", "pruning", "outcome", "watching", "starting", "restarts"}
+LOOPS |= {"measuring", "streaming"}
 FAMILY_FILE = {"family", "numerics", "records", "families"}  # all that one family needs
 PICTURES = {"records", "inference"}  # a picture shows what is public: any mixture, and what it says of rows
 

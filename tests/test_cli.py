@@ -203,9 +203,7 @@ def test_a_picture_shows_the_best_mixture_and_how_it_was_chosen(monkeypatch, x, 
     assert len(seen[1].axes) == 16
 
 
-@pytest.mark.parametrize(
-    "name, words", [("/missing/out.png", "does not exist"), ("out.xyz", ".png"), ("out", ".pdf")]
-)
+@pytest.mark.parametrize("name, words", [("/missing/out.png", "does not exist"), ("out.xyz", ".png"), ("out", ".pdf")])
 def test_a_picture_that_cannot_be_written_is_said_before_the_fit(capsys, monkeypatch, data, name, words):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(jaxgmm, "select", pytest.fail)
@@ -249,7 +247,7 @@ def test_ctrl_c_gives_the_best_so_far(capsys, monkeypatch, data, tmp_path):
 
 
 def test_a_second_ctrl_c_ends_it_at_once(capsys, monkeypatch, data, tmp_path):
-    def again(*args):
+    def again(*args, **options):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
 
@@ -432,7 +430,7 @@ def test_the_progress_line_says_what_is_done(capsys, monkeypatch):
         callback(jaxgmm.Glance(iteration=40, log_likelihood=-1.0, gain=0.1, fits_done=3, fits=36))
         time.sleep(0.6)
     shown = capsys.readouterr().err.split("\r")
-    assert shown[1].startswith("fitting, 3 of 36 fits done, iteration 40: ")
+    assert shown[1].startswith("fitting, 3 of 36 fits done, iteration 40, log-likelihood -1")
     assert shown[-2].isspace() and len(shown[-2]) >= len(shown[1]) and shown[-1] == ""
 
 

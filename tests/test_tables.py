@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxgmm import tables
+from jaxgmm import sources, tables, writing
 
 ROWS = [[3.6, 79.0, 1.0], [1.8, 54.0, 2.0], [3.333, 74.0, 0.0]]
 NAMES = ("eruptions", "waiting", "count")
@@ -194,9 +194,42 @@ def test_a_file_of_another_kind_is_said_to_be_one(tmp_path, name):
         tables.read(tmp_path / f"missing-{name}")
 
 
+BLOCKS = [[np.arange(3), np.arange(6.0).reshape(3, 2) / 3], [np.arange(2), np.ones((2, 2)) / 7]]
+
+
 def test_what_is_written_reads_back_exactly(tmp_path):
     x = np.random.default_rng(0).normal(size=(20, 3)) * 10.0 ** np.arange(-9, 9, 6)
-    tables.write_csv(tmp_path / "a.csv", ["label", "a", "b", "c"], np.arange(20), x)
+    writing.write(tmp_path / "a.csv", ["label", "a", "b", "c"], [[np.arange(20), x]])
     back, names, _ = tables.read(tmp_path / "a.csv")
     np.testing.assert_array_equal(back, np.column_stack([np.arange(20), x]))
     assert names == ("label", "a", "b", "c")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".parquet"])
+def test_blocks_are_written_one_after_the_other(tmp_path, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"a{suffix}"
+    writing.write(path, ["label", "a", "b"], BLOCKS)
+    [(back, _)] = sources.rows(path)
+    np.testing.assert_array_equal(back, np.concatenate([np.column_stack(block) for block in BLOCKS]))
+
+
+def test_one_column_of_npy_is_a_vector_of_its_own_dtype(tmp_path):
+    writing.write(tmp_path / "a.npy", ["label"], [[np.arange(70_000, dtype=np.int32)], [np.arange(3, dtype=np.int32)]])
+    back = np.load(tmp_path / "a.npy")
+    assert back.dtype == np.int32 and back.shape == (70_003,) and back[-1] == 2
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".parquet"])
+def test_a_table_that_fails_half_way_is_not_there(tmp_path, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+
+    def blocks():
+        yield BLOCKS[0]
+        raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        writing.write(tmp_path / f"a{suffix}", ["label", "a", "b"], blocks())
+    assert not list(tmp_path.iterdir())

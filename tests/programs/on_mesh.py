@@ -9,7 +9,6 @@ import traceback
 import families
 import jax
 import numpy as np
-import oracles
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import jaxgmm
