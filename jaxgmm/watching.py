@@ -155,8 +155,8 @@ class Watch:
         return now[0], now[1]
 
     def _agreed(self, most: int) -> int:
-        """The number of E-steps that process 0 wants: clocks differ, and all must run as many."""
-        return gathered(most)[0] if self.in_processes else most
+        """The fewest E-steps that any process wants: clocks and callbacks differ, and all must run as many."""
+        return min(gathered(most)) if self.in_processes else most
 
     def begins(self):
         """New lanes are about to run: nothing is known of them."""
