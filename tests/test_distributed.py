@@ -35,8 +35,8 @@ def environment(**more):
     return {**cut, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
 
 
-def started(commands, environments):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+def started(commands, environments, stderr=subprocess.PIPE):
+    pipes = {"stdout": subprocess.PIPE, "stderr": stderr, "text": True}
     return [subprocess.Popen(c, env=e, **pipes) for c, e in zip(commands, environments, strict=True)]
 
 
@@ -177,11 +177,17 @@ def test_a_file_that_is_missing_on_one_host_ends_all(folder):
 
 def test_a_process_that_is_killed_ends_all_within_the_heartbeat(folder):
     commands = cli(folder, free_port(), ["part-0.npy", "part-1.npy"], "--tol", "0", "--max-iter", "2000000000")
-    running = started(commands, [environment()] * 2)
-    time.sleep(12)  # somewhere between finding each other and iterating
-    running[1].kill()
-    killed = time.monotonic()
-    (code, _, error), _ = ended(running, timeout=60)
+    with (folder / "errors").open("w+") as errors:
+        running = started(commands, [environment()] * 2, errors)
+        connected, begun = "", time.monotonic()
+        while connected.count("[Gloo]") < 2 and time.monotonic() < begun + 120:
+            time.sleep(0.5)
+            connected = (folder / "errors").read_text()
+        time.sleep(5)  # somewhere on the way
+        running[1].kill()
+        killed = time.monotonic()
+        (code, _, _), _ = ended(running, timeout=60)
+        error = (folder / "errors").read_text()
     assert time.monotonic() - killed < 30
     assert code != 0
     assert "another process has ended" in error or "another task died" in error, error

@@ -50,7 +50,7 @@ def errors(mesh):
         bad[17, 1], heavy[3], wide = np.nan, -1, np.ones((40, 3))
     calls = {
         "value": lambda: jaxgmm.fit(0, bad, 2, mesh=mesh, family="diag"),
-        "support": lambda: jaxgmm.fit(0, -bad if last else x, 2, mesh=mesh, family="exponential"),
+        "support": lambda: jaxgmm.fit(0, -x if last else x, 2, mesh=mesh, family="exponential"),
         "weight": lambda: jaxgmm.fit(0, x, 2, sample_weight=heavy, mesh=mesh),
         "shape": lambda: jaxgmm.fit(0, x[:, 0] if last else x, 2, mesh=mesh),
         "features": lambda: jaxgmm.fit(0, wide, 2, mesh=mesh),
