@@ -153,8 +153,8 @@ def main():
         )
     paper = on_paper()
     words = (
-        "on paper: n = {n:.0e}, d = {d}, K = {k}, full covariances, float32, {devices} devices: {rows_a_device:.3g} rows "
-        "and {data_bytes_a_device:.3g} bytes of data a device; an iteration is {flops_a_device:.3g} operations "
+        "on paper: n = {n:.0e}, d = {d}, K = {k}, full covariances, float32, {devices} devices: {rows_a_device:.3g} "
+        "rows and {data_bytes_a_device:.3g} bytes of data a device; an iteration is {flops_a_device:.3g} operations "
         "({compute:.2g} s) and {bytes} bytes exchanged ({all_reduce:.2g} s)"
     )
     print(words.format(**paper))
