@@ -120,7 +120,7 @@ def fit(
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
     result = concrete(result)
-    warn(result.status, tol)
+    warn(result.status, tol, stacklevel=5)
     return result
 
 
