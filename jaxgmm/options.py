@@ -57,6 +57,7 @@ def _fit_options(add) -> None:
     add("--output", metavar="MODEL", help="write the best mixture (.npz)")
     add("--labels", metavar="FILE", help="write the most probable component of every row (csv, npy or parquet)")
     add("--plot", metavar="FILE", help="draw the rows and how the best was chosen (.png, .pdf, .svg; needs matplotlib)")
+    add("--dry-run", action="store_true", help="say what the largest fit of each family will take, and end")
     add("--json", action="store_true", help="print one JSON object instead of tables")
 
 

@@ -71,7 +71,7 @@ def test_a_value_that_the_sample_misses_is_still_a_start(monkeypatch):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", jaxgmm.FitWarning)  # a component of one row
             streamed = jaxgmm.fit(3, jaxgmm.rows(x, block_size=700), 3, init=init, **options)
-        np.testing.assert_allclose(sorted(np.ravel(streamed.mixture.components.rates)), [0, 5, 9], atol=1e-6)
+        np.testing.assert_allclose(sorted(np.ravel(streamed.mixture.components.rates)), [0, 5, 9], atol=1e-5)
     jax.clear_caches()
 
 
