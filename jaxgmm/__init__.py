@@ -1,5 +1,6 @@
 """jaxgmm: mixture models fitted by expectation-maximisation in JAX."""
 
+from . import distributed as distributed
 from .building import mixture
 from .criteria import aic, bic, icl
 from .families.categorical import categorical  # the package fills the registry of names

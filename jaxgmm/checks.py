@@ -70,14 +70,33 @@ def weights(sample_weight, n: int, dtype):
     return sample_weight.astype(dtype)
 
 
+def enough_rows(n: int, n_components: int):
+    if n < n_components:
+        raise ValueError(f"n_components={n_components} needs at least as many rows, got {n}: ask for fewer components")
+
+
 def weight_values(sample_weight, n_components: int):
     """Check the values of concrete weights."""
+    enough_weight(legal_weights(sample_weight), n_components)
+
+
+def legal_weights(sample_weight) -> int:
+    """How many weights are positive, where none is negative or not finite."""
     values = np.asarray(sample_weight)
     wrong = ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(f"sample_weight must be finite and >= 0; row {row} has {values[row]}")
-    positive = int((values > 0).sum())
+    return int((values > 0).sum())
+
+
+def sound_weights(measured):
+    """Check the values of weights that no host has looked at."""
+    if not (measured.lightest >= 0 and np.isfinite(measured.weight) and measured.weight > 0):
+        raise ValueError("sample_weight must be finite and >= 0, and not all zero")
+
+
+def enough_weight(positive: int, n_components: int):
     if positive == 0:
         raise ValueError("sample_weight must not be all zero")
     if positive < n_components:
@@ -87,25 +106,37 @@ def weight_values(sample_weight, n_components: int):
         )
 
 
-def row_values(x, family: Family, measured):
-    """Check the values of concrete data; ``measured`` tells whether any is wrong."""
+def row_values(x, family: Family, measured, elsewhere: bool = False):
+    """Check the values of concrete data; ``measured`` tells whether any is wrong, here or in another process."""
     if measured.not_finite:
-        row, column = _first(x, lambda block: ~np.isfinite(block))
-        raise ValueError(f"x must be finite; row {row}, column {column} is {x[row, column]}: drop or impute such rows")
-    if measured.outside:
-        row, column = _first(x, lambda block: ~np.asarray(family.support.contains(block)))
-        raise ValueError(
-            f"x must be {family.support.words} for family {family.name!r}; row {row}, column {column} is "
-            f"{x[row, column]}"
-        )
+        for row, column, value in first(x, lambda block: ~np.isfinite(block), elsewhere):
+            raise ValueError(f"x must be finite; row {row}, column {column} is {value}: drop or impute such rows")
+    elif measured.outside:
+        for row, column, value in first(x, lambda block: ~np.asarray(family.support.contains(block)), elsewhere):
+            raise ValueError(
+                f"x must be {family.support.words} for family {family.name!r}; row {row}, column {column} is {value}"
+            )
 
 
-def _first(x, wrong, block: int = 65536):
-    for start in range(0, x.shape[0], block):
-        found = wrong(np.asarray(x[start : start + block]).astype(np.float64))
-        if found.any():
-            row, column = np.unravel_index(np.argmax(found), found.shape)
-            return start + int(row), int(column)
+def own_parts(x) -> list:
+    """(first row, rows) of what this process holds of x."""
+    if isinstance(x, jax.Array) and not x.is_fully_addressable:
+        parts = [(shard.index[0].start or 0, shard.data) for shard in x.addressable_shards]
+        return sorted(parts, key=lambda part: part[0])
+    return [(0, x)]
+
+
+def first(x, wrong, elsewhere: bool, block: int = 65536) -> list:
+    """The first wrong value as [(row, column, value)]; nothing where there is none, or it is ``elsewhere``."""
+    for begin, part in own_parts(x):
+        for start in range(0, part.shape[0], block):
+            values = np.asarray(part[start : start + block])
+            found = wrong(values.astype(np.float64))
+            if found.any():
+                row, column = np.unravel_index(np.argmax(found), found.shape)
+                return [(begin + start + int(row), int(column), values[row, column])]
+    if elsewhere:
+        return []
     raise AssertionError("a value was counted as wrong and is not to be found")
 
 

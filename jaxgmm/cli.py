@@ -1,7 +1,8 @@
 """The command line: fit, predict, score, sample, info.
 
 Exit codes: 0; 2 for bad input, with one line and no traceback; 3 where the best fit did not converge (its model is
-still written); 130 after Ctrl-C: `fit` then gives the best so far and writes it, a second Ctrl-C ends it at once.
+still written); 4, or what JAX's runtime ends with, where another of many processes has died; 130 after Ctrl-C: `fit`
+then gives the best so far and writes it, a second Ctrl-C ends it at once (as the first one does in many processes).
 JAX is imported when a command runs, not to read its options.
 """
 
@@ -17,16 +18,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import options, terminal
+from . import options, processes, terminal
 
 BAD_INPUT = 2
 NOT_CONVERGED = 3
+LOST = 4
 INTERRUPTED = 130  # what shells report for it
 PICTURED = 100_000  # rows of a stream that a picture shows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
+    args = None
     with terminal.warnings_as_lines():
         try:
             args = options.parser(fit, predict, score, sample, info).parse_args(argv)
@@ -41,36 +44,46 @@ def main(argv: Sequence[str] | None = None) -> int:
             terminal.say("error", f"{error.filename}: {error.strerror}" if error.filename else error)
             return BAD_INPUT
         except ValueError as error:
+            if processes.lost(args, error):
+                return processes.leave(LOST, error)
             terminal.say("error", error)
             return BAD_INPUT
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):  # XLA's word for it
+                if processes.lost(args, error):
+                    return processes.leave(LOST, error)
                 raise
             terminal.say("error", "out of memory; ask for fewer --restarts or --components, or pass fewer rows")
-            return BAD_INPUT
+            return BAD_INPUT if processes.alone(args) else processes.leave(BAD_INPUT)
         except KeyboardInterrupt:
             terminal.say("error", "interrupted")
-            return INTERRUPTED
+            return INTERRUPTED if processes.alone(args) else processes.leave(INTERRUPTED)
 
 
 def fit(args: argparse.Namespace) -> int:
     """Fit every family with every number of components, and choose the best. Ctrl-C gives the best so far and writes it
-    (exit code 130); a second one ends at once."""
+    (exit code 130); a second one ends at once. Many processes fit together what each has read; process 0 speaks."""
     import jaxgmm
 
     from . import report, writing
+    from .distributed import agreed
 
-    for path in filter(None, (args.output, args.labels, args.plot)):
-        if not Path(path).absolute().parent.is_dir():  # said before the hours, not after them
-            raise ValueError(f"{path}: its folder does not exist")
-    pictures = _pictures(args.plot) if args.plot else None
-    x, columns, sample_weight = _rows(args)
+    mesh = processes.join(args)
+    speaks = processes.speaks()
+    with agreed(mesh):
+        for path in filter(None, (args.output, args.labels, args.plot)):
+            if not Path(path).absolute().parent.is_dir():  # said before the hours, not after them
+                raise ValueError(f"{path}: its folder does not exist")
+        pictures = _pictures(args.plot) if args.plot else None
+        x, columns, sample_weight = _rows(args)
+    processes.check_labels(args.labels, mesh)
     if args.dry_run:
-        print("\n\n".join(_plans(args, x)))
+        if speaks:
+            print("\n\n".join(_plans(args, x)))
         return 0
     started = time.perf_counter()
     asked_for = len(args.components) * len(args.family)
-    with terminal.progress(f"fitting {asked_for} mixtures, {args.restarts} starts each") as callback:
+    with terminal.progress(f"fitting {asked_for} mixtures, {args.restarts} starts each", speaks) as callback:
         selection = jaxgmm.select(
             args.seed,
             x,
@@ -82,17 +95,19 @@ def fit(args: argparse.Namespace) -> int:
             tol=args.tol,
             max_iter=args.max_iter,
             callback=callback,
+            mesh=mesh,
         )
     seconds = time.perf_counter() - started
 
     best = selection.best
-    if args.output:
+    if args.output and speaks:
         jaxgmm.save(args.output, best.mixture, columns=columns)
     if args.labels:
         blocks = (rows for rows, _ in x) if hasattr(x, "blocks") else [x]
         writing.write(args.labels, ["label"], ([jaxgmm.predict(best.mixture, rows)] for rows in blocks))
-    print(report.as_json(selection, seconds) if args.json else report.as_text(selection, seconds, columns))
-    if pictures:
+    if speaks:
+        print(report.as_json(selection, seconds) if args.json else report.as_text(selection, seconds, columns))
+    if pictures and speaks:
         pictures.write(args.plot, selection, _some(x), columns)
     if len(selection.table) < asked_for or any(row["status"] == "STOPPED" for row in selection.table):
         terminal.say("warning", f"interrupted; {len(selection.table)} of {asked_for} mixtures had begun")

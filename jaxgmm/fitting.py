@@ -14,17 +14,19 @@ import numpy as np
 
 from . import checks, outcome, restarts, starting, streaming
 from .building import cast
+from .distributed import agreed, spans
 from .drivers.memory import in_block
+from .drivers.mesh import already_there, checked, rewrapped
 from .drivers.stream import Flow
 from .family import Family
 from .frame import enter
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .loading import Problem, family_of, load
-from .precision import in_precision_of
+from .precision import in_precision_of, on_device
 from .pruning import SEARCHES
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status
-from .sources import Stream, opens
+from .sources import Stream, in_memory, opens
 from .watching import Glance, Watch
 
 ADVICE = {
@@ -58,6 +60,7 @@ def fit(
     callback: Callable[[Glance], Any] | None = None,
     every: int = 10,
     verbose: int = 0,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> FitResult:
     """The mixture of maximal likelihood found by EM from ``n_init`` starts.
 
@@ -84,6 +87,10 @@ def fit(
         callback: called on the host with a `Glance` at the start, after every ``every`` iterations and at the end (see
             `History`, `Progress`); when it returns True the fit stops there. It changes no result.
         verbose: 1 prints a line each time.
+        mesh: a mesh of one axis, ``jax.make_mesh((jax.device_count(),), ("rows",))``: rows are cut over its devices.
+            Arrays that are cut so already stay where they are. Where it holds devices of many processes (see
+            `jaxgmm.distributed`), every process calls this with its own rows, their weights and responsibilities, and
+            else the same arguments, and gets the same result.
 
     Returns:
         FitResult: components by decreasing weight, unless ``init`` is a mixture or responsibilities. The best so far,
@@ -99,15 +106,16 @@ def fit(
     Source: Dempster, Laird and Rubin (1977); Böhning et al. (1994) for the stopping rule.
     Cost: O(n·K·d²) an iteration for full covariances, O(n·K·d) for the others.
     """
-    x = x if isinstance(x, Stream) else checks.table(x)
+    x, sample_weight, mesh = on_mesh(x, sample_weight, mesh)
     k = checks.count(n_components, "n_components")
     n_init = checks.count(n_init, "n_init")
-    family = family_of(family, x)
+    family = family_of(family, x, mesh)
     key = as_key(key)
-    _check_init(init, n_init, k, family, x)
+    with agreed(mesh):
+        _check_init(init, n_init, k, family, x, spans(mesh))
     checks.choice(search, "search", SEARCHES)
-    watch = Watch(callback, every, verbose, 1)
-    options = tol, max_iter, accelerate, block_size
+    watch = Watch(callback, every, verbose, 1, spans(mesh))
+    options = tol, max_iter, accelerate, block_size, mesh
     [problem] = load(x, sample_weight, k, [(family, checks.prior_for(prior, family))], *options)
     lanes = _starts(problem, key, x, k, family, n_init, init, sample_weight, block_size)
     keeps_order = not isinstance(init, str) and not callable(init)
@@ -121,7 +129,25 @@ def fit(
         return dataclasses.replace(result, status=traced_status(problem, result.status))
     result = concrete(result)
     warn(result.status, tol, stacklevel=5)
-    return result
+    return result if mesh is None else dataclasses.replace(result, mixture=at_home(result.mixture))
+
+
+def on_mesh(x, sample_weight, mesh):
+    """x as an (n, d) array, weights, and a mesh that is fit to cut rows over; without a mesh, x may be a stream."""
+    if mesh is None:
+        return x if isinstance(x, Stream) else checks.table(x), sample_weight, None
+    mesh = checked(mesh)
+    if checks.in_trace(x, sample_weight):
+        raise ValueError("mesh needs concrete data: call fit outside jit and vmap")
+    with agreed(mesh):
+        if isinstance(x, Stream):
+            x, sample_weight = in_memory(x, sample_weight)
+        return checks.table(x), sample_weight, mesh
+
+
+def at_home(tree):
+    """Values that are the same on all devices of a mesh, on the default one."""
+    return jax.tree.map(lambda leaf: on_device(np.asarray(leaf)), tree)
 
 
 def run(problem: Problem, family, lanes, active, block_size, search: str, watch: Watch | None = None):
@@ -163,11 +189,13 @@ def warn(status: Status, tol, what: str = "the fit", stacklevel: int = 4):
         warnings.warn(f"{what} ended {status.name}: {ADVICE[status]}", FitWarning, stacklevel=stacklevel)
 
 
-def _check_init(init, n_init, k, family, x):
+def _check_init(init, n_init, k, family, x, in_processes: bool):
     if isinstance(init, str):
         checks.choice(init, "init", tuple(INITIALIZERS))
         return
     if callable(init):
+        if in_processes:
+            raise ValueError("init as a callable would see the rows of one process: pass a name, a Mixture or (n, k)")
         return
     if n_init != 1:
         raise ValueError(f"n_init must be 1 where init is a mixture or responsibilities, got {n_init}")
@@ -199,19 +227,25 @@ def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, bl
     prior, dtype, method = problem.prior, problem.rows.dtype, problem.method
     streams, active = isinstance(problem.rows, Flow), np.ones((1, k), bool)
     rows = problem.rows if streams else in_block(problem.rows, family.moments, k, n_init, block_size)
-    begins = streaming if streams else starting
+    begins, layout = streaming if streams else starting, None if streams else rows.layout
     if isinstance(init, str):
         return begins.begin(rows, family, init, k, n_init, key, active, prior, method)
     if callable(init):
         keys = starting.keys_of(key, n_init)
         centres = [_called(init, keys[i], x, sample_weight, k, dtype) for i in range(n_init)]
-        return begins.begin_at(rows, family, jnp.stack(centres), active[0], prior, method)
+        centres = jnp.stack(centres) if layout is None else np.stack([np.asarray(each) for each in centres])
+        return begins.begin_at(rows, family, centres, active[0], prior, method)
     if isinstance(init, Mixture):
-        framed = cast(init, dtype)
-        framed = dataclasses.replace(framed, components=enter(framed.components, rows.frame))
+        framed, frame = cast(init, dtype), rows.frame
+        if layout is not None:  # what lies on one device, and what on all, do not mix
+            framed, frame = at_home((framed, frame))
+        framed = dataclasses.replace(framed, components=enter(framed.components, frame))
         return starting.begin_from(streaming.head(rows) if streams else rows, family, framed, method)
     resp = init if isinstance(init, jax.Array) else np.asarray(init, dtype)
     resp = resp.astype(dtype)
+    if layout is not None:
+        resp = rewrapped(resp, layout) if already_there(resp, layout.mesh) else layout.put(resp)
+        return starting.begin_with(rows, family, resp, prior, method)
     if rows.x.shape[0] != resp.shape[0]:
         resp = resp[np.minimum(np.arange(rows.x.shape[0]), resp.shape[0] - 1)]
     return starting.begin_with(rows, family, resp, prior, method)

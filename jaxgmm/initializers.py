@@ -85,22 +85,41 @@ def sample(key, rows: Rows, k: int) -> Rows:
 
     Few rows as they are. Cost: O(n).
     """
-    n = rows.x.shape[0]
-    size, length = stretches(n, k)
+    n, layout = rows.n, rows.layout
+    size, length = stretches(rows.n_everywhere, k)
     if length == 1:
         return rows
-    first = length * jnp.arange(size, dtype=jnp.int32)
+    here = size if layout is None else (n + length - 2) // length + 1  # stretches that one device may have rows of
+    first = length * jnp.arange(here, dtype=jnp.int32)
+    if layout is not None:
+        first -= layout.mine([first % length for first in layout.firsts])
 
     def look(i, state):
         best, chosen, whole = state
-        row = jnp.minimum(first + i, n - 1)
-        weight = jnp.where(first + i < n, rows.weight[row], 0)
-        noisy = jnp.log(weight).astype(jnp.float32) + row_noise(key, row)
+        row = jnp.clip(first + i, 0, n - 1)
+        weight = jnp.where(row == first + i, rows.weight[row], 0)
+        noisy = jnp.log(weight).astype(jnp.float32) + row_noise(key, *rows.global_rows(row))
         return jnp.maximum(best, noisy), jnp.where(noisy > best, row, chosen), whole + weight
 
-    start = jnp.full(size, -jnp.inf, jnp.float32), jnp.minimum(first, n - 1), jnp.zeros(size, rows.weight.dtype)
-    _, chosen, weight = jax.lax.fori_loop(0, length, look, start)
-    return dataclasses.replace(rows, x=rows.x[chosen], weight=weight, block=min(rows.block, size))
+    nothing = rows.varying((jnp.full(here, -jnp.inf, jnp.float32), jnp.zeros(here, rows.weight.dtype)))
+    start = nothing[0], jnp.clip(first, 0, n - 1), nothing[1]
+    best, chosen, weight = jax.lax.fori_loop(0, length, look, start)
+    x = rows.x[chosen]
+    if layout is not None:
+        x, weight = _joined(layout, size, length, best, x.astype(rows.dtype), weight)
+    return dataclasses.replace(rows, x=x, weight=weight, block=min(rows.block, size), layout=None)
+
+
+def _joined(layout, size: int, length: int, best, x, weight):
+    """Rows (size, d) and weights of all stretches, from those that each device has rows of."""
+    place = layout.mine([first // length for first in layout.firsts])
+
+    def among_all(part, fill):
+        whole = jnp.full((size + part.shape[0], *part.shape[1:]), fill, part.dtype)
+        return jax.lax.dynamic_update_slice_in_dim(whole, part, place, 0)[:size]
+
+    x = layout.of_best(among_all(best, -jnp.inf), among_all(x, 0))
+    return x, layout.whole(among_all(weight, 0))
 
 
 def stretches(n: int, k: int) -> tuple[int, int]:
@@ -121,7 +140,7 @@ def _sequence(key, rows, points, k, preference):
     One pass over the rows a draw, in blocks: the distances from the centres so far are all that is kept of a row.
     """
     first = points(rows.framed(rows.x[:1]))
-    nowhere = jnp.full((), -jnp.inf, jnp.float32), jnp.zeros((), jnp.int32)  # the best noisy logit, and its row
+    nowhere = rows.varying((jnp.full((), -jnp.inf, jnp.float32), jnp.zeros((), jnp.int32)))  # best noisy logit, its row
 
     def draw(i, state):
         centres, distance = state
@@ -135,26 +154,30 @@ def _sequence(key, rows, points, k, preference):
             old = jax.lax.dynamic_slice_in_dim(distance, start, rows.block)
             new = jnp.where(i == 0, old, jnp.minimum(old, ((points(x) - last[:, None]) ** 2).sum(0)))
             distance = jax.lax.dynamic_update_slice_in_dim(distance, new, start, 0)
-            noisy = jnp.log(weight).astype(jnp.float32) + row_noise(noise_key, start + jnp.arange(rows.block))
+            index = rows.global_rows(start + jnp.arange(rows.block))
+            noisy = jnp.log(weight).astype(jnp.float32) + row_noise(noise_key, *index)
             preferred = jnp.where(i == 0, noisy, noisy + preference(new).astype(jnp.float32))
             return distance, _better(wanted, preferred, start), _better(any_row, noisy, start)
 
         distance, wanted, any_row = jax.lax.fori_loop(0, rows.n_blocks, look, (distance, nowhere, nowhere))
-        row = jnp.where(wanted[0] > -jnp.inf, wanted[1], any_row[1])  # where no distinct row is left
+        found = rows.highest(wanted[0]) > -jnp.inf  # or no distinct row is left
+        value, row = (jnp.where(found, *each) for each in zip(wanted, any_row, strict=True))
         centre = points(rows.framed(jax.lax.dynamic_slice_in_dim(rows.x, row, 1)))[:, 0]  # (p,)
-        return centres.at[i].set(centre), distance
+        return centres.at[i].set(rows.of_best(value, centre)), distance
 
-    start = jnp.zeros((k, first.shape[0]), first.dtype), jnp.full(rows.x.shape[0], jnp.inf, first.dtype)
-    return jax.lax.fori_loop(0, k, draw, start)[0]
+    distance = rows.varying(jnp.full(rows.n, jnp.inf, first.dtype))
+    return jax.lax.fori_loop(0, k, draw, (jnp.zeros((k, first.shape[0]), first.dtype), distance))[0]
 
 
-def row_noise(key, index):
+def row_noise(key, index, high=None):
     """Standard Gumbel draws of the rows with these global indices (b,), in float32 whatever the precision.
+
+    ``high`` (b,) are the upper 32 bits of the indices, where there are any.
 
     One evaluation of the hash a row; its 64 bits keep the draws near the maximum apart, as ``mode="high"`` does for
     `jax.random.gumbel`, which can only draw for the first n rows.
     """
-    rows = jnp.concatenate([jnp.zeros_like(index), index]).astype(jnp.uint32)
+    rows = jnp.concatenate([jnp.zeros_like(index) if high is None else high, index]).astype(jnp.uint32)
     high, low = jnp.split(threefry_2x32(jax.random.key_data(key), rows).astype(jnp.float32), 2)
     uniform = jnp.float32(2**-32) * high + jnp.float32(2**-64) * low + jnp.float32(2**-65)
     largest = jnp.float32(1 - 2**-24)

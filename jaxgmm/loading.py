@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from . import checks, measuring, streaming
 from .accelerate import METHODS, method_of
+from .distributed import agreed, gathered, spans
 from .drivers.memory import block_rows
+from .drivers.mesh import already_there, layout_of, rewrapped
 from .em import NEVER, Limits, Method
 from .family import Family, lookup
 from .measuring import Measured
@@ -26,8 +29,8 @@ class Problem:
     method: Method = static()
 
 
-def family_of(family, x) -> Family:
-    """The Family asked for; the number of categories is read off concrete data."""
+def family_of(family, x, mesh=None) -> Family:
+    """The Family asked for; the number of categories is read off concrete data, in every process that has some."""
     checks.is_family(family)
     if family != "categorical":
         return lookup(family)
@@ -38,11 +41,15 @@ def family_of(family, x) -> Family:
             "family 'categorical' reads the number of codes off the data, which a trace does not have: "
             "pass jaxgmm.categorical(n_categories)"
         )
-    largest = np.asarray(x).max()
-    if not np.isfinite(largest):
-        row, column = np.argwhere(~np.isfinite(np.asarray(x)))[0]
-        raise ValueError(f"x must be finite; row {row}, column {column} is {x[row, column]}: drop or impute such rows")
-    return lookup(family, _categories(largest))
+    with agreed(mesh):
+        categories = _categories(_largest(x))
+    return lookup(family, max(gathered(categories)) if spans(mesh) else categories)
+
+
+def _largest(x):
+    for row, column, value in checks.first(x, lambda block: ~np.isfinite(block), True):
+        raise ValueError(f"x must be finite; row {row}, column {column} is {value}: drop or impute such rows")
+    return max(np.asarray(part).max() for _, part in checks.own_parts(x))
 
 
 def _categories(largest) -> int:
@@ -51,7 +58,55 @@ def _categories(largest) -> int:
     return int(largest) + 1
 
 
-def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> list[Problem]:
+def spread(x, sample_weight, dtype, k: int, mesh):
+    """Rows and weights on the devices of a mesh, and their layout.
+
+    Arrays that are cut over the mesh already stay where they are. Of many processes each hands over its own rows, or
+    all of them the same global array.
+    """
+    layout = already_there(x, mesh)
+    with agreed(mesh):
+        weight = _own_weights(x, sample_weight, dtype, layout)
+        positive = None if weight is None else checks.legal_weights(weight)
+    own = {"n": x.shape[0], "positive": positive, "asked": [x.shape[1], x.dtype.name, k]}
+    every = gathered(own) if spans(mesh) else [own]
+    for process, each in enumerate(every):
+        if each["asked"] != own["asked"]:
+            raise ValueError(
+                "every process must hand over the same features, dtype and n_components; process "
+                f"{process} has {each['asked']}, process {jax.process_index()} has {own['asked']}"
+            )
+    checks.enough_rows(sum(each["n"] for each in every), k)
+    if positive is not None:
+        checks.enough_weight(sum(each["positive"] for each in every), k)
+    if layout is None:
+        processes = range(len(every)) if spans(mesh) else [jax.process_index()]
+        layout = layout_of(mesh, {p: each["n"] for p, each in zip(processes, every, strict=True)})
+        return layout.put(x), layout.put(weight, fill=0), layout
+    if weight is not None:
+        return rewrapped(x, layout), layout.put(weight, fill=0), layout
+    if sample_weight is None:
+        return rewrapped(x, layout), layout.ones(dtype), layout
+    return rewrapped(x, layout), rewrapped(sample_weight, layout).astype(dtype), layout
+
+
+def _own_weights(x, sample_weight, dtype, layout):
+    """Weights (n,) of this process's rows; None where they need no copy on the host."""
+    if layout is None:
+        if isinstance(x, jax.Array) and not x.is_fully_addressable:
+            raise ValueError("x lies on several processes, but is not cut by rows over mesh: pass own rows")
+        return checks.weights(sample_weight, x.shape[0], dtype)
+    if sample_weight is None:
+        return None
+    weight = checks.weights(sample_weight, x.shape[0], dtype)
+    if already_there(weight, layout.mesh):
+        return None
+    if not x.is_fully_addressable:
+        raise ValueError("sample_weight must be cut over mesh as x is")
+    return np.asarray(weight)
+
+
+def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size, mesh=None) -> list[Problem]:
     """Check the options and the data, and frame the data for every model (family, prior); they share one copy."""
     checks.choice(accelerate, "accelerate", METHODS)
     checks.number(tol, "tol")
@@ -67,18 +122,24 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size) -> 
         surveyed = streaming.measure(x if sample_weight is None else rows(x, sample_weight), models, k)
         methods = [method_of(accelerate, family) for family, _ in models]
         return [Problem(*found, limits, method) for found, method in zip(surveyed, methods, strict=True)]
-    weight = checks.weights(sample_weight, n, dtype)
-    if n < k:
-        raise ValueError(f"n_components={k} needs at least as many rows, got {n}: ask for fewer components")
-    if not checks.in_trace(weight):
-        checks.weight_values(weight, k)
-    held_x, held_weight = map(on_device, checks.padded(x, weight))
-    block = min(block_size or block_rows(held_x.shape[0], 4 * d, dtype.itemsize), held_x.shape[0])
+    if mesh is None:
+        weight = checks.weights(sample_weight, n, dtype)
+        checks.enough_rows(n, k)
+        if not checks.in_trace(weight):
+            checks.weight_values(weight, k)
+        held_x, held_weight = map(on_device, checks.padded(x, weight))
+        n, layout = held_x.shape[0], None
+    else:
+        held_x, held_weight, layout = spread(x, sample_weight, dtype, k, mesh)
+        n = layout.rows
+    block = min(block_size or block_rows(n, 4 * d, dtype.itemsize), n)
     problems = []
     for family, prior in models:
         prior = numbers(prior, dtype)
-        held, measured, framed = measuring.measure(held_x, held_weight, prior, family, str(dtype), block)
+        held, measured, framed = measuring.measure(held_x, held_weight, prior, family, str(dtype), block, layout)
         if not checks.in_trace(measured):
-            checks.row_values(x, family, measured)
+            with agreed(mesh):
+                checks.row_values(x, family, measured, spans(mesh))
+            checks.sound_weights(measured)
         problems.append(Problem(held, measured, framed, limits, method_of(accelerate, family)))
     return problems

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from .drivers.memory import Rows, total
+from .drivers.mesh import per_shard
 from .family import Family
 from .frame import enter_prior, frame_of, unit_frame
 from .numerics import product
@@ -64,16 +65,25 @@ class LeftOut:
         return jnp.where(weight > 0, weight * self.family.base(x, self.reference), 0).sum()
 
 
-@functools.partial(jax.jit, static_argnames=("family", "dtype", "block"))
-def measure(x, weight, prior, family: Family, dtype: str, block: int) -> tuple[Rows, Measured, GaussianPrior | None]:
+@functools.partial(jax.jit, static_argnames=("family", "dtype", "block", "layout"))
+def measure(
+    x, weight, prior, family: Family, dtype: str, block: int, layout=None
+) -> tuple[Rows, Measured, GaussianPrior | None]:
     """The data and the prior in the frame, and facts about the data. Three passes, nothing of size n is made."""
     weight = weight.astype(dtype)
-    raw = Rows(x, weight, unit_frame(x.shape[1], dtype), block, dtype)
-    pilot = raw.framed(x[:1])[:, 0]  # sums about a row, not about 0: a large offset costs no digits
+    raw = Rows(x, weight, unit_frame(x.shape[1], dtype), block, dtype, layout)
+    frame, measured = _facts(raw, family)
+    return dataclasses.replace(raw, frame=frame), measured, enter_prior(prior, frame)
+
+
+@per_shard
+def _facts(raw: Rows, family: Family):
+    first = raw.framed(raw.x[:1])[:, 0]
+    pilot = raw.of_best(jnp.zeros(()), first)  # sums about a row, not about 0: a large offset costs no digits
     facts, frame = survey(lambda summarise: total(raw, summarise), pilot, family)
     rows = dataclasses.replace(raw, frame=frame)
-    measured = Measured(*facts, weight.max(), weight.min(), offset_of(lambda s: total(rows, s), frame, family))
-    return rows, measured, enter_prior(prior, frame)
+    extremes = raw.highest(raw.weight.max()), -raw.highest(-raw.weight.min())
+    return frame, Measured(*facts, *extremes, offset_of(lambda s: total(rows, s), frame, family))
 
 
 def survey(total, pilot, family: Family):

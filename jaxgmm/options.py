@@ -20,7 +20,7 @@ def parser(fit: Callable, predict: Callable, score: Callable, sample: Callable, 
     made = Parser(prog="jaxgmm", description="Mixture models fitted by expectation-maximisation.")
     commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     for command, options in (
-        (fit, (_data_options, _weight_option, _fit_options)),
+        (fit, (_data_options, _weight_option, _fit_options, _process_options)),
         (predict, (_model_option, _data_options, _predict_options)),
         (score, (_model_option, _data_options, _weight_option, _score_options)),
         (sample, (_model_option, _sample_options)),
@@ -55,10 +55,27 @@ def _fit_options(add) -> None:
     add("--tol", type=float, default=1e-6, help="mean log-likelihood left to gain at the end (default: 1e-6)")
     add("--max-iter", type=_integer(0), default=1000, metavar="N", help="updates of a start (default: %(default)s)")
     add("--output", metavar="MODEL", help="write the best mixture (.npz)")
-    add("--labels", metavar="FILE", help="write the most probable component of every row (csv, npy or parquet)")
+    add(
+        "--labels",
+        metavar="FILE",
+        help="write the most probable component of every row (csv, npy or parquet); with "
+        "--processes each its own rows, to a FILE of its own",
+    )
     add("--plot", metavar="FILE", help="draw the rows and how the best was chosen (.png, .pdf, .svg; needs matplotlib)")
     add("--dry-run", action="store_true", help="say what the largest fit of each family will take, and end")
     add("--json", action="store_true", help="print one JSON object instead of tables")
+
+
+def _process_options(add) -> None:
+    add(
+        "--processes",
+        type=_integer(1),
+        metavar="N",
+        help="this is one of N processes, each with rows (DATA) of its own",
+    )
+    add("--process-id", type=_integer(0), metavar="I", help="which of them, from 0; without it the scheduler tells")
+    add("--coordinator", metavar="HOST:PORT", help="where process 0 listens; without it the scheduler tells")
+    add("--heartbeat", type=_integer(1), default=100, metavar="S", help="seconds until a process that is gone ends all")
 
 
 def _predict_options(add) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import em, pruning
 from .drivers.memory import Queue, Rows, fresh_queue, in_block, lanes_together, run
+from .drivers.mesh import per_shard
 from .family import Family
 from .measuring import Measured
 from .outcome import standing
@@ -23,6 +24,7 @@ COLUMNS = 512  # of all lanes in flight: enough to make the most of one look at 
 
 
 @functools.partial(jax.jit, static_argnames=("family", "form", "method", "on_fall", "slots"))
+@per_shard
 def iterate(
     rows: Rows,
     family: Family,
@@ -102,9 +104,7 @@ def solve(
         queue = fresh_queue(count, slots)
         if watch is None:
             return go(lanes, queue, em.NEVER)[:2]
-        return watch.through(
-            go, lanes, queue, alive, active.shape[0], volume, cut.x.shape[0] * form.width(d, k * slots)
-        )
+        return watch.through(go, lanes, queue, alive, active.shape[0], volume, cut.n * form.width(d, k * slots))
 
     reach = both_forms(family, stage, limits, in_trace)
     return pruning.finish(reach, lanes, measured.weight, limits, active.shape[0], search, in_trace)

@@ -14,10 +14,12 @@ import numpy as np
 
 from . import checks, outcome, starting, streaming
 from .criteria import certainty
+from .distributed import spans
 from .drivers.memory import in_block
+from .drivers.mesh import per_shard
 from .drivers.stream import Flow
 from .family import Family
-from .fitting import concrete, run, warn
+from .fitting import concrete, on_mesh, run, warn
 from .frame import unit_frame
 from .inference import as_key, n_parameters
 from .initializers import INITIALIZERS
@@ -25,7 +27,7 @@ from .loading import family_of, load
 from .precision import in_precision_of
 from .pruning import SEARCHES
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Status
-from .sources import Stream, opens
+from .sources import opens
 from .watching import Glance, Watch
 
 CRITERIA = ("bic", "aic", "icl")
@@ -53,6 +55,7 @@ def select(
     callback: Callable[[Glance], Any] | None = None,
     every: int = 10,
     verbose: int = 0,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Selection:
     """The fits of every family and K, and the best of them by a criterion. A host function.
 
@@ -65,6 +68,7 @@ def select(
         n_init, init, sample_weight, prior, tol, max_iter, accelerate, search, block_size: as in `fit`; init is a
             name. The prior goes to the Gaussian families.
         callback, every, verbose: as in `fit`; when the callback returns True, the whole sweep stops.
+        mesh: as in `fit`.
 
     Returns:
         Selection: ``best``, ``table`` (dicts of plain values, families outermost), ``results`` in the same order.
@@ -78,7 +82,7 @@ def select(
     Warns:
         FitWarning: the best fit ended badly, or Σ w is below the largest K.
     """
-    x = x if isinstance(x, Stream) else checks.table(x)
+    x, sample_weight, mesh = on_mesh(x, sample_weight, mesh)
     if checks.in_trace(x, sample_weight):
         raise ValueError("select is a host function: it needs concrete data; use fit inside jit or vmap")
     ks = _grid(n_components)
@@ -89,14 +93,14 @@ def select(
     checks.choice(init if isinstance(init, str) else repr(init), "init", tuple(INITIALIZERS))
     checks.choice(search, "search", SEARCHES)
     n_init = checks.count(n_init, "n_init")
-    families = [family_of(family, x) for family in families]
+    families = [family_of(family, x, mesh) for family in families]
     key = as_key(key)
     models = [(family, checks.prior_for(prior if _located(family) else None, family)) for family in families]
-    problems = load(x, sample_weight, max(ks), models, tol, max_iter, accelerate, block_size)
-    together = _together(ks, x.shape[0])
+    problems = load(x, sample_weight, max(ks), models, tol, max_iter, accelerate, block_size, mesh)
+    together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
 
     fits = {}
-    watch = Watch(callback, every, verbose, len(families) * len(ks))
+    watch = Watch(callback, every, verbose, len(families) * len(ks), spans(mesh))
     try:
         for (family, problem), some in itertools.product(zip(families, problems, strict=True), together):
             done = dict(_cells(problem, family, some, n_init, init, key, block_size, search, watch))
@@ -174,6 +178,7 @@ def _cells(problem, family, ks, n_init, init, key, block_size, search, watch):
 
 
 @jax.jit
+@per_shard
 def _certainties(rows, mixtures):
     """How certain the labels are under each of these mixtures (m,)."""
     plain = dataclasses.replace(rows, frame=unit_frame(rows.x.shape[1], rows.dtype))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from . import em
 from .drivers.memory import LANE_BYTES, Rows, block_bytes, in_groups, lanes_together, total
+from .drivers.mesh import over_shards, per_shard
 from .family import Family
 from .initializers import INITIALIZERS, distinct, lloyd, nearest, sample
 from .records import GaussianPrior, Mixture, Statistics
@@ -21,6 +22,7 @@ SAMPLE_KEY = 2**32 - 1  # folded into the key for the rows that stand for all: n
 
 
 @functools.partial(jax.jit, static_argnames=("family", "init", "k", "r", "method"))
+@per_shard
 def begin(rows: Rows, family: Family, init: str, k: int, r: int, key, active, prior, method=em.PLAIN):
     """First lanes (m·r,) of r starts, for m numbers of components given by active (m, k)."""
     n, d, itemsize = *rows.x.shape, jnp.dtype(rows.dtype).itemsize
@@ -86,6 +88,7 @@ def draw_rows(n: int, d: int, r: int, itemsize: int) -> int:
 
 
 @functools.partial(jax.jit, static_argnames=("family", "method"))
+@per_shard
 def begin_at(rows: Rows, family: Family, centres, active, prior, method=em.PLAIN):
     """First lanes (r,) from centres (r, k, d) in the data's own units."""
     points = jax.vmap(lambda each: family.points(rows.framed(each)).T)(centres)
@@ -104,9 +107,12 @@ def from_centres(rows: Rows, family: Family, centres, active, prior) -> em.State
 @functools.partial(jax.jit, static_argnames=("family", "method"))
 def begin_with(rows: Rows, family: Family, resp, prior, method=em.PLAIN):
     """First lane (1,) from responsibilities (n, k)."""
+    return one_lane(method.start(over_shards(rows, _with_columns, (resp,), family, prior)))
+
+
+def _with_columns(rows: Rows, resp, family: Family, prior) -> em.State:
     start = jnp.zeros((resp.shape[1], family.points(rows.framed(rows.x[:1])).shape[0]), rows.dtype)
-    state = first_state(rows, family, start, prior, lambda x, resp: resp.T.astype(x.dtype), resp)
-    return one_lane(method.start(state))
+    return first_state(rows, family, start, prior, lambda x, resp: resp.T.astype(x.dtype), resp)
 
 
 @functools.partial(jax.jit, static_argnames=("family", "method"))

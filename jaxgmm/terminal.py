@@ -34,12 +34,12 @@ def warnings_as_lines() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress(text: str) -> Iterator[Callable | None]:
+def progress(text: str, wanted: bool = True) -> Iterator[Callable | None]:
     """A line that counts the seconds while the block works, and a callback of `jaxgmm.select` that adds what is done.
 
-    Where standard error is no terminal: nothing, and None.
+    Where it is not wanted, or standard error is no terminal: nothing, and None.
     """
-    if not sys.stderr.isatty():
+    if not (wanted and sys.stderr.isatty()):
         yield None
         return
     done, started, seen = threading.Event(), time.monotonic(), []

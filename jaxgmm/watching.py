@@ -2,7 +2,7 @@
 
 Nothing here runs inside a compiled program. The loops stop at a pause and carry their whole state to the next run, so
 that looking in between changes no result. Where nobody watches, the runs are still short (about a second), because
-Python can only take Ctrl-C between them.
+Python can only take Ctrl-C between them. Of many processes all run as many E-steps and stop together.
 """
 
 import dataclasses
@@ -10,7 +10,10 @@ import sys
 import time
 from typing import Any
 
+import jax
 import numpy as np
+
+from .distributed import gathered
 
 SECONDS = 1.0  # that a run should last at most: as long as one likes to wait after Ctrl-C
 RATE = 1e8  # numbers that pass in a second on a slow machine: how long the first run may be
@@ -95,14 +98,16 @@ def _words(glance: Glance) -> str:
 class Watch:
     """The host's eye on one call of `fit` or `select`: its callbacks, and whether it was stopped."""
 
-    def __init__(self, callback, every: int, verbose, fits: int):
+    def __init__(self, callback, every: int, verbose, fits: int, in_processes: bool = False):
         if callback is not None and not callable(callback):
             raise ValueError(f"callback must be a function of one record, got {callback!r}")
         if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
             raise ValueError(f"every must be an integer >= 1, got {every!r}")
         if verbose not in (0, 1):
             raise ValueError(f"verbose must be 0 or 1, got {verbose!r}")
-        self.callbacks = [each for each in (tell if verbose else None, callback) if each is not None]
+        tells = verbose and not (in_processes and jax.process_index() > 0)
+        self.callbacks = [each for each in (tell if tells else None, callback) if each is not None]
+        self.in_processes = in_processes  # that run the same programs, and look at the same time
         self.every, self.fits, self.fits_done = int(every), fits, 0
         self.iteration = -1  # E-steps of all runs, the first of which judges the starts
         self.standing, self.ended = None, False  # of the lanes that run, at the last look
@@ -122,7 +127,7 @@ class Watch:
         try:
             while not (over or self.stopped):
                 due = self.iteration // self.every * self.every + self.every  # 0 comes after -1
-                most = min(step, due - self.iteration) if self.callbacks else step
+                most = self._agreed(min(step, due - self.iteration) if self.callbacks else step)
                 began = time.monotonic()
                 *found, made = go(now[0], now[2], np.int32(most))
                 made = int(made)  # waits
@@ -136,7 +141,11 @@ class Watch:
                 self.ended = not _running(now[1], alive).any()
                 if self.callbacks and (self.iteration == due or (self.ended and not before)):
                     self.stopped = self._told(self._glance(now[1], alive, groups, volume, rows is not None))
+                if self.in_processes:
+                    self.stopped = any(gathered(self.stopped))
         except KeyboardInterrupt:
+            if self.in_processes:  # the others cannot be told where this one stopped
+                raise
             self.stopped = True
             if now[1] is None:  # judge the starts, so that there is something to return
                 now = go(lanes, queue, np.int32(1))
@@ -144,6 +153,10 @@ class Watch:
         if self.stopped and self.left is None:
             self.left = _running(now[1], alive)
         return now[0], now[1]
+
+    def _agreed(self, most: int) -> int:
+        """The fewest E-steps that any process wants: clocks and callbacks differ, and all must run as many."""
+        return min(gathered(most)) if self.in_processes else most
 
     def begins(self):
         """New lanes are about to run: nothing is known of them."""

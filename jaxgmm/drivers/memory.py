@@ -27,7 +27,8 @@ LANE_BYTES = 2**28  # statistics and parameters of the lanes that are in flight 
 class Rows:
     """Data in memory: x (n, d) of any real dtype, weight (n,), and the frame they are seen in.
 
-    ``n_blocks`` blocks of ``block`` rows; ``dtype`` is what they are cast to, block by block.
+    ``n_blocks`` blocks of ``block`` rows; ``dtype`` is what they are cast to, block by block. ``layout`` says how rows
+    lie on a mesh (see `mesh`): inside ``shard_map``, x and weight are those of one device.
     """
 
     x: Any
@@ -35,13 +36,23 @@ class Rows:
     frame: Frame
     block: int = static()
     dtype: str = static()
+    layout: Any = static(default=None)
+
+    @property
+    def n(self) -> int:
+        """Rows on one device."""
+        return self.x.shape[0] if self.layout is None else self.layout.rows
+
+    @property
+    def n_everywhere(self) -> int:
+        return self.x.shape[0] if self.layout is None else self.layout.n
 
     @property
     def n_blocks(self) -> int:
-        return -(-self.x.shape[0] // self.block)
+        return -(-self.n // self.block)
 
     def start(self, i):
-        return jnp.minimum(i * self.block, self.x.shape[0] - self.block)
+        return jnp.minimum(i * self.block, self.n - self.block)
 
     def take(self, i, *columns):
         """Rows (d, b), weights (b,) and columns (b, ...) of block i; rows that an earlier block held weigh 0."""
@@ -55,6 +66,24 @@ class Rows:
     def framed(self, x):
         """Rows (b, d) as a block (d, b) in the frame."""
         return (x.T.astype(self.dtype) - self.frame.shift[:, None]) * self.frame.inverse[:, None]
+
+    # Of one device's values, what holds for all rows; without a mesh, the values themselves.
+
+    def varying(self, tree):
+        return tree if self.layout is None else self.layout.varying(tree)
+
+    def whole(self, tree):
+        return tree if self.layout is None else self.layout.whole(tree)
+
+    def highest(self, value):
+        return value if self.layout is None else self.layout.highest(value)
+
+    def of_best(self, value, leaf):
+        return leaf if self.layout is None else self.layout.of_best(value, leaf)
+
+    def global_rows(self, index):
+        """Low and high words of the global numbers of rows (b,)."""
+        return (index, jnp.zeros_like(index)) if self.layout is None else self.layout.global_rows(index)
 
 
 def block_bytes() -> tuple[int, int]:
@@ -71,7 +100,7 @@ def block_rows(n: int, width: int, itemsize: int) -> int:
 
 def in_block(rows: Rows, form, k: int, lanes: int, block_size: int | None) -> Rows:
     """The rows cut into blocks that suit ``lanes`` mixtures of k components in flight."""
-    n, d, itemsize = *rows.x.shape, jnp.dtype(rows.dtype).itemsize
+    n, d, itemsize = rows.n, rows.x.shape[1], jnp.dtype(rows.dtype).itemsize
     block = block_size or block_rows(n, form.width(d, k * lanes), itemsize)
     return dataclasses.replace(rows, block=min(block, n))
 
@@ -89,16 +118,16 @@ def in_groups(function, lanes, together: int):
 
 
 def total(rows: Rows, summarise, *columns):
-    """The sum over blocks of ``summarise(x, weight, *columns)``, compensated."""
+    """The sum over blocks of ``summarise(x, weight, *columns)``, compensated; and over the devices of a mesh."""
     if rows.n_blocks == 1:
-        return summarise(*rows.take(0, *columns))
+        return rows.whole(summarise(*rows.take(0, *columns)))
     shape = jax.eval_shape(summarise, *rows.take(0, *columns))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+    zeros = rows.varying(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape))
 
     def add(i, carry):
         return added(carry, summarise(*rows.take(i, *columns)))
 
-    return jax.tree.map(jnp.add, *jax.lax.fori_loop(0, rows.n_blocks, add, (zeros, zeros)))
+    return rows.whole(jax.tree.map(jnp.add, *jax.lax.fori_loop(0, rows.n_blocks, add, (zeros, zeros))))
 
 
 def added(carry, terms):

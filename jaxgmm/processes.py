@@ -1,0 +1,88 @@
+"""The command line as one of many processes: process 0 prints and writes the model, each reads rows of its own."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import sys
+import warnings
+
+from . import terminal
+
+RUNTIME = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
+
+
+def alone(args: argparse.Namespace | None) -> bool:
+    """Whether this process is the only one, as far as its options say."""
+    return getattr(args, "processes", None) is None
+
+
+def join(args: argparse.Namespace):
+    """The mesh of all devices of all processes, once they have found each other; None where this one is alone."""
+    if alone(args):
+        if args.process_id is not None or args.coordinator:
+            raise ValueError("--process-id and --coordinator need --processes N")
+        return None
+    if args.process_id is not None and args.process_id >= args.processes:
+        raise ValueError(f"--process-id must be from 0 to {args.processes - 1}, got {args.process_id}")
+    if (args.process_id is None) != (args.coordinator is None):
+        raise ValueError("--process-id and --coordinator go together; without both the scheduler tells")
+    import jax
+    import numpy as np
+
+    from .distributed import gathered, initialize
+
+    with _nothing_printed():
+        initialize(args.coordinator, args.processes, args.process_id, heartbeat=args.heartbeat)
+        gathered(None)
+    if not speaks():
+        warnings.simplefilter("ignore")  # process 0 says them
+    return jax.sharding.Mesh(np.array(jax.devices()), ("rows",))
+
+
+@contextlib.contextmanager
+def _nothing_printed():
+    """Standard output goes to standard error: gloo, when it connects, prints a line that is no part of the answer."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def speaks() -> bool:
+    """Whether this process prints and writes what all of them have found."""
+    import jax
+
+    return jax.process_index() == 0
+
+
+def check_labels(path: str | None, mesh) -> None:
+    """Every process writes the labels of its own rows: to a file of its own."""
+    from .distributed import gathered, spans
+
+    if not spans(mesh):
+        return
+    paths = [os.path.abspath(each) for each in gathered(path) if each is not None]
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"--labels must be a file of its own for every process, got {paths[0]} twice")
+
+
+def lost(args: argparse.Namespace | None, error: Exception) -> bool:
+    """Whether an error is the runtime's word for another process that has died; it comes as one of two types."""
+    return not alone(args) and RUNTIME.match(str(error)) is not None
+
+
+def leave(code: int, error: Exception | None = None):
+    """End without waiting for the others, as Python's own end would; where one of them died, with a line."""
+    if error is not None:
+        said = str(error).splitlines()[0][:200]
+        terminal.say("error", f"another process has ended ({said}); start all of them again")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
