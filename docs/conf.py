@@ -1,7 +1,7 @@
 """Sphinx: every code cell of every page runs when the pages are built, and a warning is an error.
 
-    pip install -e '.[docs]'
-    sphinx-build -W --keep-going -b html docs docs/_build/html
+pip install -e '.[docs]'
+sphinx-build -W --keep-going -b html docs docs/_build/html
 """
 
 import os

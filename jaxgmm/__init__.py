@@ -18,6 +18,7 @@ from .inference import (
     sample,
 )
 from .many import fit_many
+from .planning import Plan, plan
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Statistics, Status
 from .selection import select
 from .sources import Stream, rows
@@ -37,6 +38,7 @@ __all__ = [
     "History",
     "Mixture",
     "Natural",
+    "Plan",
     "Progress",
     "Selection",
     "Statistics",
@@ -60,6 +62,7 @@ __all__ = [
     "mixture",
     "n_parameters",
     "parameter",
+    "plan",
     "predict",
     "responsibilities",
     "rows",

@@ -98,7 +98,8 @@ def advance(form, prior, limits, cycle: Cycle, prepared, statistics, lossy, on_f
     begins = heads & (state.n_iter >= WARM_UP) & (limits.tol > 0)
     leap = leap(jnp.minimum(length, cycle.reach))
     slack = state.mixture.family.slack(prepared, cycle.state.candidate_added, cycle.state.counts)
-    fallen = cycle.best.log_likelihood > state.log_likelihood + 2 * slack  # a fall that the prior wants is none
+    excused = 2 * slack + em.noise_of(statistics)  # a fall that the prior wants is none, nor is rounding
+    fallen = cycle.best.log_likelihood > state.log_likelihood + excused
     return Cycle(
         best=_where(fallen, cycle.best, state),
         state=dataclasses.replace(state, candidate=_where(leaps, constrain(leap), candidate), candidate_added=added),

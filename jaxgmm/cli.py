@@ -77,6 +77,10 @@ def fit(args: argparse.Namespace) -> int:
         pictures = _pictures(args.plot) if args.plot else None
         x, columns, sample_weight = _rows(args)
     processes.check_labels(args.labels, mesh)
+    if args.dry_run:
+        if speaks:
+            print("\n\n".join(_plans(args, x)))
+        return 0
     started = time.perf_counter()
     asked_for = len(args.components) * len(args.family)
     with terminal.progress(f"fitting {asked_for} mixtures, {args.restarts} starts each", speaks) as callback:
@@ -110,6 +114,19 @@ def fit(args: argparse.Namespace) -> int:
         return INTERRUPTED
     ran_to_its_end = args.tol == 0 and best.status == jaxgmm.Status.MAX_ITER
     return 0 if best.converged or ran_to_its_end else NOT_CONVERGED
+
+
+def _plans(args: argparse.Namespace, x):
+    """What the largest fit of every family will take."""
+    import jaxgmm
+    from jaxgmm.loading import family_of
+
+    streams = hasattr(x, "blocks")
+    n = sum(len(rows) for rows, _ in x) if streams and x.n is None else x.shape[0]
+    for name in args.family:
+        family = family_of(name, x)
+        options = {"n_init": args.restarts, "dtype": x.dtype, "streams": streams}
+        yield str(jaxgmm.plan(n, x.shape[1], max(args.components), family, **options))
 
 
 def _pictures(path: str):

@@ -160,6 +160,12 @@ def going(state: State, limits: Limits):
     return (state.status == RUNNING) & (state.n_iter < limits.pause)
 
 
+def noise_of(statistics: Statistics):
+    """How much of the log-likelihood may be rounding."""
+    value = statistics.log_likelihood
+    return jnp.where(jnp.isfinite(value), 4 * eps(value) * statistics.rounding, 0)
+
+
 def advance(
     form,
     prior,
@@ -191,7 +197,7 @@ def advance(
     first = state.previous == -jnp.inf
     gain = (value - state.previous) / weight  # +inf at first
     step = (value - state.log_likelihood) / weight  # from the last good mixture
-    noise = jnp.where(jnp.isfinite(value), 4 * eps(value) * statistics.rounding / weight, 0)
+    noise = noise_of(statistics) / weight
     finite = jnp.isfinite(value) | ((value == -jnp.inf) & (state.n_iter < 0))  # an impossible start may still recover
 
     comparable = (state.gain > 0) & jnp.isfinite(state.gain)

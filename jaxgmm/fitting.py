@@ -128,7 +128,7 @@ def fit(
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
     result = concrete(result)
-    warn(result.status, tol)
+    warn(result.status, tol, stacklevel=5)
     return result if mesh is None else dataclasses.replace(result, mixture=at_home(result.mixture))
 
 

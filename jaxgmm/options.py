@@ -62,6 +62,7 @@ def _fit_options(add) -> None:
         "--processes each its own rows, to a FILE of its own",
     )
     add("--plot", metavar="FILE", help="draw the rows and how the best was chosen (.png, .pdf, .svg; needs matplotlib)")
+    add("--dry-run", action="store_true", help="say what the largest fit of each family will take, and end")
     add("--json", action="store_true", help="print one JSON object instead of tables")
 
 

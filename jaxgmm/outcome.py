@@ -12,8 +12,11 @@ import jax.numpy as jnp
 from . import em
 from .family import parameters
 from .frame import Frame, leave, log_volume
+from .numerics import eps
 from .pruning import Standing
 from .records import FitResult, Mixture, Status
+
+TIE = 8  # units of rounding within which the first of two starts wins: on any number of devices the same one
 
 
 @functools.partial(jax.jit, static_argnames=("keep_order", "method"))
@@ -34,7 +37,9 @@ def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, me
 
     def choose(states, status, values, left):
         rank = jnp.array([0, 0, 2, 1, 4, 4, 0, 3], jnp.int32)[status]  # in the order of Status; then RUNNING, as -1
-        best = jnp.argmax(jnp.where((rank == rank.min()) & ~jnp.isnan(values), values, -jnp.inf))
+        contends = (rank == rank.min()) & ~jnp.isnan(values)
+        top = jnp.where(contends, values, -jnp.inf).max()
+        best = jnp.argmax(contends & (values >= top - TIE * eps(values) * jnp.abs(top)))
         state = jax.tree.map(lambda leaf: leaf[best], states)
         mixture = state.mixture if keep_order else by_weight(state.mixture)
         mixture = dataclasses.replace(mixture, components=leave(mixture.components, frame))

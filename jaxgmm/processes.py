@@ -82,8 +82,7 @@ def leave(code: int, error: Exception | None = None):
     """End without waiting for the others, as Python's own end would; where one of them died, with a line."""
     if error is not None:
         said = str(error).splitlines()[0][:200]
-        words = "start all of them again, with --resume where the fit keeps a checkpoint"
-        terminal.say("error", f"another process has ended ({said}); {words}")
+        terminal.say("error", f"another process has ended ({said}); start all of them again")
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -104,9 +104,7 @@ def solve(
         queue = fresh_queue(count, slots)
         if watch is None:
             return go(lanes, queue, em.NEVER)[:2]
-        return watch.through(
-            go, lanes, queue, alive, active.shape[0], volume, cut.n * form.width(d, k * slots)
-        )
+        return watch.through(go, lanes, queue, alive, active.shape[0], volume, cut.n * form.width(d, k * slots))
 
     reach = both_forms(family, stage, limits, in_trace)
     return pruning.finish(reach, lanes, measured.weight, limits, active.shape[0], search, in_trace)

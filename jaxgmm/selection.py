@@ -121,10 +121,10 @@ def select(
             f"the weights sum to {weight:g}, less than n_components={max(ks)}: weights are frequencies; scale them to "
             "sum to the number of rows",
             FitWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     best = min(range(len(table)), key=lambda i: (_rank(results[i].status), _or_infinite(table[i][criterion])))
-    warn(results[best].status, tol, "the best fit", stacklevel=4)
+    warn(results[best].status, tol, "the best fit", stacklevel=5)
     return Selection(results[best], table, results, criterion)
 
 

@@ -20,7 +20,7 @@ FLOORS = [
     {"initializers", "storage", "accelerate", "pruning", "measuring"},
     {"outcome", "watching", "inference"},
     {"restarts", "starting", "criteria", "report"},
-    {"streaming"},
+    {"streaming", "planning"},
     {"loading"},
     {"fitting"},
     {"selection", "gradient", "many", "plot"},

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -452,3 +454,67 @@ def test_bad_input_to_the_process_is_one_line_and_code_2(tmp_path):
     done = run("fit", str(tmp_path / "none.csv"), XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == f"jaxgmm: error: {tmp_path / 'none.csv'}: No such file or directory\n"
+
+
+# data that stream
+
+
+@pytest.fixture
+def folder(x, tmp_path):
+    place = tmp_path / "parts"
+    place.mkdir()
+    for i, part in enumerate(np.array_split(x, 3)):
+        np.savetxt(place / f"{i}.csv", part, delimiter=",", header=",".join(NAMES), comments="", fmt="%.3f")
+    return place
+
+
+def test_a_directory_is_fitted_labelled_and_scored_like_one_file(capsys, folder, data, x, tmp_path):
+    model, labels = tmp_path / "m.npz", tmp_path / "labels.npy"
+    options = ["--components", "2", "--family", "full", "--restarts", "2"]
+    assert main(["fit", str(folder), *options, "--output", str(model), "--labels", str(labels)]) == 0
+    np.testing.assert_array_equal(np.load(labels), jaxgmm.predict(jaxgmm.load(model), x))
+    found, whole = jaxgmm.load(model), jaxgmm.fit(0, x, 2, n_init=2).mixture
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+    capsys.readouterr()
+    for command in (["predict", "--probabilities"], ["score"]):
+        told = []
+        for source in (data, folder):
+            assert main([command[0], str(model), str(source), *command[1:]]) == 0
+            told.append([float(word) for word in re.findall(r"[-+.\de]*\d", capsys.readouterr().out)])
+        np.testing.assert_allclose(*told, rtol=1e-12)
+
+
+def test_what_is_larger_than_a_quarter_of_free_memory_streams(capsys, data, monkeypatch):
+    monkeypatch.setattr(os, "sysconf", lambda name: 1)
+    from jaxgmm import tables
+
+    monkeypatch.setattr(tables, "read", pytest.fail)
+    assert main(["fit", data, "--components", "2", "--family", "full", "--restarts", "2"]) == 0
+
+
+def test_a_directory_of_parquet_is_one_command(capsys, x, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    (tmp_path / "p").mkdir()
+    for i, part in enumerate(np.array_split(x, 2)):
+        parquet.write_table(pyarrow.table(dict(zip(NAMES, part.T, strict=True))), tmp_path / "p" / f"{i}.parquet")
+    out = tmp_path / "labels.parquet"
+    argv = ["fit", str(tmp_path / "p"), "--components", "2", "--family", "full", "--restarts", "2"]
+    assert main([*argv, "--labels", str(out)]) == 0
+    assert "width" in capsys.readouterr().out
+    assert parquet.read_table(out).column("label").to_pylist().count(0) == 60
+
+
+def test_wrong_files_and_values_of_a_directory_are_named(capsys, folder, model):
+    (folder / "3.csv").write_text("length,depth\n1,2\n")
+    fails_with_one_line(capsys, ["fit", folder], "3.csv", "depth")
+    (folder / "3.csv").write_text("length,width\n1,2\n3,x\n")
+    fails_with_one_line(capsys, ["fit", folder, "--components", "2"], "3.csv", "row 1 (counted from 0; line 3)", "'x'")
+    fails_with_one_line(capsys, ["predict", model, folder, "--output", folder / "out.csv"], "3.csv", "row 1")
+    assert not (folder / "out.csv").exists()
+
+
+def test_densities_are_written(data, model, x, tmp_path):
+    assert main(["score", model, data, "--output", str(tmp_path / "density.npy")]) == 0
+    np.testing.assert_allclose(np.load(tmp_path / "density.npy"), jaxgmm.log_prob(jaxgmm.load(model), x), rtol=1e-12)

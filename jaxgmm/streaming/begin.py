@@ -1,5 +1,6 @@
 """Where the lanes of rows that stream begin: at the same centres as those of the same rows in memory."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -11,7 +12,7 @@ from .. import em, starting
 from ..checks import SMALL, few_sizes
 from ..drivers.memory import LANE_BYTES, Rows, lanes_together
 from ..drivers.stream import Flow
-from ..family import Family
+from ..family import Family, Natural
 from ..initializers import PREFERENCES, nearest, row_noise, stretches
 from ..records import record, static
 
@@ -23,14 +24,20 @@ class Nearest:
     centres: Any
     active: Any
     prepared: Any
+    reference: Any
     family: Family = static()
 
     def __call__(self, x, weight):
         def lane(centres, active, prepared):
             resp = nearest(self.family.points(x), centres, active)
-            return starting.first_statistics(self.family, prepared, x, weight, resp)
+            return starting.first_statistics(self.family, about(prepared, self.reference), x, weight, resp)
 
         return jax.vmap(lane)(self.centres, self.active, self.prepared)
+
+
+def about(prepared, reference):
+    """A lane's prepared parameters about the reference that all lanes have: their features are computed once."""
+    return dataclasses.replace(prepared, reference=reference) if isinstance(prepared, Natural) else prepared
 
 
 def begin(flow: Flow, family: Family, init: str, k: int, r: int, key, active, prior, method=em.PLAIN):
@@ -60,7 +67,13 @@ def _from_centres(flow, family, centres, active, prior, method):
     params, prepared = _around(centres, flow.frame.reference, family)
     groups = [slice(i, i + together) for i in range(0, len(centres), together)]
     summaries = [
-        Nearest(centres[some], active[some], jax.tree.map(lambda leaf, some=some: leaf[some], prepared), family)
+        Nearest(
+            centres[some],
+            active[some],
+            jax.tree.map(lambda leaf, some=some: leaf[some], prepared),
+            flow.frame.reference,
+            family,
+        )
         for some in groups
     ]
     statistics = flow.totals(summaries, family.moments.width(d, k * together))

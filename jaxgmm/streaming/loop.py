@@ -16,6 +16,7 @@ from ..inference import Certainty
 from ..outcome import standing
 from ..records import record, static
 from ..restarts import both_forms
+from .begin import about
 
 
 @record
@@ -24,11 +25,12 @@ class Expected:
 
     prepared: Any
     log_weights: Any
+    reference: Any
     form: Any = static()
 
     def __call__(self, x, weight):
         def lane(prepared, log_weights):
-            return em.expect(self.form, prepared, log_weights, None, x, weight)
+            return em.expect(self.form, about(prepared, self.reference), log_weights, None, x, weight)
 
         return jax.vmap(lane)(self.prepared, self.log_weights)
 
@@ -97,7 +99,7 @@ def _expected(lanes, group, reference, form, method):
     some = jax.tree.map(lambda leaf: leaf[jnp.minimum(group, leaf.shape[0] - 1)], lanes)
     candidate = jax.vmap(method.state_of)(some).candidate
     prepared = jax.vmap(lambda each: form.prepare(each, reference))(candidate.components)
-    return Expected(prepared, candidate.log_weights, form)
+    return Expected(prepared, candidate.log_weights, reference, form)
 
 
 @functools.partial(jax.jit, static_argnames=("form", "method", "on_fall"))

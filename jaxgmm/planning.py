@@ -1,0 +1,135 @@
+"""What a fit will take, said before anything runs: bytes, work, blocks, passes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from . import checks
+from .checks import few_sizes
+from .drivers.memory import block_rows, lanes_together
+from .family import Family, lookup
+from .precision import compute_dtype
+from .restarts import slots_for
+from .sources import BLOCK_BYTES
+
+PASSES = 4  # before the first update: two for the frame, one for the rows that stand for all, one for the first sums
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a fit will take, on each device.
+
+    ``data`` are the bytes of rows and weights held (of rows that stream: two blocks), ``working`` those of a block of
+    features and responsibilities, ``lanes`` those of parameters and statistics; ``memory`` is their sum. ``block_size``
+    rows are worked on, and ``read_size`` are read, at a time. ``flops`` are those of the products in one iteration of
+    all starts; of ``n_init``, ``together`` run at a time. ``passes`` over the rows come before the first update, then
+    one an update and one at the end.
+    """
+
+    n: int
+    d: int
+    n_components: int
+    family: str
+    n_init: int
+    dtype: str
+    devices: int
+    block_size: int
+    read_size: int
+    together: int
+    passes: int
+    flops: float
+    data: int
+    working: int
+    lanes: int
+
+    @property
+    def memory(self) -> int:
+        return self.data + self.working + self.lanes
+
+    def __str__(self):
+        each = " on each device" if self.devices > 1 else ""
+        starts = f"{self.n_init} starts, {self.together} at a time" if self.n_init > 1 else "1 start"
+        return "\n".join(
+            [
+                f"{self.family}, K = {self.n_components}: {self.n} x {self.d} {self.dtype}, {starts}",
+                f"memory   {_bytes(self.memory)}{each}: {_bytes(self.data)} data, {_bytes(self.working)} of a block, "
+                f"{_bytes(self.lanes)} parameters and statistics",
+                f"work     {self.flops / 1e9:.3g} GFLOP an iteration of all starts{each}",
+                f"rows     read {self.read_size}, worked on {self.block_size} at a time",
+                f"passes   {self.passes} before the first update, one an update, one at the end",
+            ]
+        )
+
+
+def plan(
+    n: int,
+    d: int,
+    n_components: int,
+    family: str | Family = "full",
+    *,
+    n_init: int = 1,
+    dtype="float64",
+    streams: bool = False,
+    devices: int = 1,
+    block_size: int | None = None,
+) -> Plan:
+    """What `fit` will take for n rows of d features: an estimate from sizes alone; nothing runs.
+
+    Args:
+        n, d, n_components: the sizes.
+        family: as in `fit`; of "categorical", pass ``jaxgmm.categorical(n_categories)``.
+        n_init: number of starts.
+        dtype: of the data.
+        streams: whether the rows are read block by block.
+        devices: number of devices that the rows are cut over.
+        block_size: as in `fit`, or in `rows` where they stream.
+
+    Raises:
+        ValueError: sizes that are not integers >= 1, unknown names.
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"n must be an integer >= 1, got {n!r}")
+    d, k = checks.count(d, "d"), checks.count(n_components, "n_components")
+    n_init, devices = checks.count(n_init, "n_init"), checks.count(devices, "devices")
+    checks.is_family(family)
+    family = lookup(family) if isinstance(family, str) else family
+    dtype = compute_dtype(np.empty(0, dtype))
+    form, item = family.moments, dtype.itemsize
+    here = -(-n // devices)
+    if streams:
+        read = min(block_size or max(BLOCK_BYTES // (d * item), 64), few_sizes(here))
+        together = lanes_together(form, d, k, n_init, item)
+        data = 2 * read * (d + 1) * item
+        block = min(block_rows(read, form.width(d, k * together), item), read)
+    else:
+        together = slots_for(form, d, k, n_init, item, False)
+        data = here * (d + 1) * item
+        read = block = min(block_size or block_rows(here, form.width(d, k * together), item), here)
+    f = form.width(d, k) - 2 * k
+    return Plan(
+        n=n,
+        d=d,
+        n_components=k,
+        family=family.name,
+        n_init=n_init,
+        dtype=str(dtype),
+        devices=devices,
+        block_size=block,
+        read_size=read,
+        together=together,
+        passes=PASSES + (family.moments is not family.accurate),
+        flops=4.0 * here * k * f * n_init,
+        data=data,
+        working=block * form.width(d, k * together) * item,
+        lanes=n_init * 8 * k * form.width(d, k) * item,
+    )
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,60 @@
+"""What a fit is said to take, against what its programs take."""
+
+import jax
+import numpy as np
+import pytest
+
+import jaxgmm
+from jaxgmm import em, loading, restarts, starting
+from jaxgmm.cli import main
+from jaxgmm.drivers.memory import fresh_queue, in_block
+
+
+@pytest.mark.parametrize("family", ["full", "poisson"])
+def test_a_plan_is_near_what_the_compiler_sets_aside(family):
+    n, d, k, r = 20_000, 6, 8, 8
+    x = np.random.default_rng(0).poisson(5, (n, d)).astype(np.float32)
+    found = loading.family_of(family, x)
+    plan = jaxgmm.plan(n, d, k, family, n_init=r, dtype=np.float32)
+    prior = jaxgmm.GaussianPrior(reg_relative=1e-9)
+    [problem] = loading.load(x, None, k, [(found, prior)], 1e-6, 100, "none", None)
+    active = np.ones((1, k), bool)
+    rows = in_block(problem.rows, found.moments, k, plan.together, None)
+    assert rows.block == plan.block_size
+    key = jax.random.key(0, impl="threefry2x32")
+    lanes = starting.begin(rows, found, "random", k, r, key, active, problem.prior, problem.method)
+    lowered = restarts.iterate.lower(
+        rows, found, "moments", problem.method, lanes, np.ones(r, bool), active, problem.prior, problem.limits,
+        problem.measured, em.LOSSY, plan.together, fresh_queue(r, plan.together))  # fmt: skip
+    taken = lowered.compile().memory_analysis().temp_size_in_bytes
+    assert 0.2 < (plan.working + plan.lanes) / taken < 5
+    assert plan.data == 4 * n * (d + 1) and plan.memory > plan.data
+
+
+def test_work_is_that_of_the_products():
+    features = 1 + 16 + 16 * 17 // 2  # constant, linear, quadratic
+    plan = jaxgmm.plan(200_000, 16, 32, n_init=3, dtype="float32")
+    assert plan.flops == pytest.approx(4 * 200_000 * 32 * features * 3, rel=0.02)
+    assert jaxgmm.plan(200_000, 16, 32, n_init=3, dtype="float32", devices=4).flops == plan.flops / 4
+
+
+def test_what_streams_does_not_grow_with_the_rows():
+    small, large = (jaxgmm.plan(n, 50, 64, dtype="float32", streams=True) for n in (10**8, 10**10))
+    assert small.memory == large.memory < 10**9
+    assert "passes   5 before the first update" in str(large)
+
+
+def test_bad_sizes_are_named():
+    for name, values in {"n": (0, 5, 2), "d": (10, 0, 2), "n_components": (10, 5, 0)}.items():
+        with pytest.raises(ValueError, match=f"^{name} must be an integer >= 1, got 0"):
+            jaxgmm.plan(*values)
+    with pytest.raises(ValueError, match="family"):
+        jaxgmm.plan(10, 5, 2, "normal")
+
+
+def test_a_dry_run_says_it_and_fits_nothing(capsys, tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(100, 3)))
+    monkeypatch.setattr(jaxgmm, "select", pytest.fail)
+    assert main(["fit", str(tmp_path), "--dry-run", "--components", "1:4", "--family", "full,diag"]) == 0
+    out = capsys.readouterr().out
+    assert "full, K = 4: 100 x 3 float64, 10 starts" in out and "diag, K = 4" in out
