@@ -51,7 +51,6 @@ def fit_many(
     max_iter: int = 1000,
     accelerate: str = "auto",
     search: str = "pruned",
-    mesh=None,
 ) -> FitResult:
     """The fit of every data set in x: the answers of ``vmap(lambda x, w: fit(key, x, K, sample_weight=w))``.
 
@@ -61,7 +60,6 @@ def fit_many(
         sample_weight: (b, n) weights >= 0, as frequencies; 0 for rows that only fill up. Default 1.
         n_components, family, n_init, init, prior, tol, max_iter, accelerate, search: as in `jaxgmm.fit`; init is a
             name.
-        mesh: None: this runs on one device, and many of them take a part of the data sets each.
 
     Returns:
         FitResult: every leaf leads with b; ``status`` (b,) int32 holds `Status` values, ``restarts`` is (b, n_init).
@@ -71,8 +69,6 @@ def fit_many(
 
     Cost: that of the single fits, of as many iterations as each needs.
     """
-    if mesh is not None:
-        raise ValueError("mesh must be None: fit_many runs on one device; cut the data sets among devices by hand")
     x = as_array(x)
     if x.ndim != 3 or 0 in x.shape:
         raise ValueError(f"x must have shape (b, n, d), none of them 0, got {x.shape}")

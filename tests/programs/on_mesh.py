@@ -197,7 +197,6 @@ def what_is_refused():
         ("one axis", lambda: jaxgmm.fit(0, x, 3, mesh=square)),
         ("jax.sharding.Mesh", lambda: jaxgmm.fit(0, x, 3, mesh=8)),
         ("outside jit", lambda: jax.jit(lambda x: jaxgmm.fit(0, x, 3, mesh=mesh_of(8)))(x)),
-        ("one device", lambda: jaxgmm.fit_many(0, x[None], 3, mesh=mesh_of(8))),
         ("row 17, column 1", lambda: jaxgmm.fit(0, with_nan(x), 3, mesh=mesh_of(8))),
         ("row 3 has -1", lambda: jaxgmm.fit(0, x, 3, sample_weight=minus_one(x), mesh=mesh_of(8))),
         ("at least as many rows", lambda: jaxgmm.fit(0, x[:2], 3, mesh=mesh_of(8))),
