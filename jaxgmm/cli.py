@@ -95,6 +95,9 @@ def fit(args: argparse.Namespace) -> int:
             tol=args.tol,
             max_iter=args.max_iter,
             callback=callback,
+            checkpoint=args.checkpoint,
+            checkpoint_every=args.checkpoint_every,
+            resume=args.resume,
             mesh=mesh,
         )
     seconds = time.perf_counter() - started

@@ -56,6 +56,15 @@ def gathered(value) -> list:
     return [json.loads(bytes(each).rstrip(b"\0")) for each in np.asarray(everyone)]
 
 
+def from_first(content: bytes) -> bytes:
+    """What process 0 has."""
+    size = gathered(len(content))[0]
+    message = np.zeros(size, np.uint8)
+    if jax.process_index() == 0:
+        message[:] = np.frombuffer(content, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(message)).tobytes() if size else b""
+
+
 @contextlib.contextmanager
 def agreed(mesh):
     """What one process does for itself: an error in the block on any of them is an error on all that share the mesh.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,3 +29,11 @@ def replacing(path: str | os.PathLike, mode: str = "wb", **options) -> Iterator:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def forget_unfinished(path: str | os.PathLike) -> None:
+    """Remove what writers of `path` that were killed have left beside it."""
+    target = Path(os.path.realpath(path))
+    for left in target.parent.glob(f".{target.name}.*"):
+        if re.fullmatch(r"[0-9a-f]{8}", left.suffix[1:]):
+            left.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import checks, outcome, restarts, starting, streaming
 from .building import cast
+from .checkpoints import facts, opened, results_of, told_of
 from .distributed import agreed, spans
 from .drivers.memory import in_block
 from .drivers.mesh import already_there, checked, rewrapped
@@ -60,6 +61,9 @@ def fit(
     callback: Callable[[Glance], Any] | None = None,
     every: int = 10,
     verbose: int = 0,
+    checkpoint=None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
     mesh: jax.sharding.Mesh | None = None,
 ) -> FitResult:
     """The mixture of maximal likelihood found by EM from ``n_init`` starts.
@@ -87,6 +91,9 @@ def fit(
         callback: called on the host with a `Glance` at the start, after every ``every`` iterations and at the end (see
             `History`, `Progress`); when it returns True the fit stops there. It changes no result.
         verbose: 1 prints a line each time.
+        checkpoint: path of a file that says where the fit stands, written every ``checkpoint_every`` iterations (by
+            default about every minute) and at the end.
+        resume: go on from that file where it is there, to the same bits; afresh where it is not.
         mesh: a mesh of one axis, ``jax.make_mesh((jax.device_count(),), ("rows",))``: rows are cut over its devices.
             Arrays that are cut so already stay where they are. Where it holds devices of many processes (see
             `jaxgmm.distributed`), every process calls this with its own rows, their weights and responsibilities, and
@@ -114,22 +121,53 @@ def fit(
     with agreed(mesh):
         _check_init(init, n_init, k, family, x, spans(mesh))
     checks.choice(search, "search", SEARCHES)
-    watch = Watch(callback, every, verbose, 1, spans(mesh))
+    keeper = opened(checkpoint, checkpoint_every, resume, spans(mesh))
+    watch = Watch(callback, every, verbose, 1, spans(mesh), keeper)
     options = tol, max_iter, accelerate, block_size, mesh
     [problem] = load(x, sample_weight, k, [(family, checks.prior_for(prior, family))], *options)
-    lanes = _starts(problem, key, x, k, family, n_init, init, sample_weight, block_size)
-    keeps_order = not isinstance(init, str) and not callable(init)
-    ended = run(problem, family, lanes, np.ones((1, k), bool), block_size, search, watch)
-    left = np.zeros(n_init, bool) if watch.left is None else watch.left
-    measured = problem.measured
-    result = outcome.conclude_one(
-        problem.rows.frame, measured.weight, ended, measured.heaviest, keeps_order, problem.method, left
-    )
+    take_up(watch, "fit", [problem], [family], [k], n_init, init, key, prior, tol, max_iter, accelerate, search)
+
+    def fitted():
+        lanes = _starts(problem, key, x, k, family, n_init, init, sample_weight, block_size)
+        keeps_order = not isinstance(init, str) and not callable(init)
+        ended = run(problem, family, lanes, np.ones((1, k), bool), block_size, search, watch)
+        left = np.zeros(n_init, bool) if watch.left is None else watch.left
+        frame, measured = problem.rows.frame, problem.measured
+        return outcome.conclude_one(frame, measured.weight, ended, measured.heaviest, keeps_order, problem.method, left)
+
+    result = results_of(keeper, outcome.template(family), fitted, watch)
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
     result = concrete(result)
     warn(result.status, tol, stacklevel=5)
     return result if mesh is None else dataclasses.replace(result, mixture=at_home(result.mixture))
+
+
+def take_up(watch: Watch, kind, problems, families, ks, n_init, init, key, prior, tol, max_iter, accelerate, search):
+    """Tell the checkpoint, where there is one, of which fit it is; the watch goes on where it stood."""
+    if watch.checkpoint is None:
+        return
+    if checks.in_trace(problems):
+        raise ValueError("checkpoint needs the host: inside jit or vmap leave it out")
+    rows, prior = problems[0].rows, GaussianPrior() if prior is None else prior
+    watch.checkpoint.begin(
+        {
+            "kind": kind,
+            "families": [repr(family) for family in families],
+            "n_components": list(ks),
+            "n_init": n_init,
+            "init": told_of(init),
+            "key": np.asarray(jax.random.key_data(key)).tolist(),
+            "prior": [float(np.mean(prior.reg_covar)), float(np.mean(prior.reg_relative))],
+            "tol": float(tol),
+            "max_iter": int(max_iter),
+            "accelerate": accelerate,
+            "search": search,
+            "dtype": str(rows.dtype),
+            "data": facts(rows, problems[0].measured),
+        }
+    )
+    watch.iteration = watch.checkpoint.iteration
 
 
 def on_mesh(x, sample_weight, mesh):

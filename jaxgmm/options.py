@@ -62,6 +62,9 @@ def _fit_options(add) -> None:
         "--processes each its own rows, to a FILE of its own",
     )
     add("--plot", metavar="FILE", help="draw the rows and how the best was chosen (.png, .pdf, .svg; needs matplotlib)")
+    add("--checkpoint", metavar="FILE", help="write where the sweep stands, to go on from with --resume")
+    add("--checkpoint-every", type=_integer(1), metavar="N", help="iterations (default: about a minute's worth)")
+    add("--resume", action="store_true", help="go on from the checkpoint where it is there, afresh where it is not")
     add("--dry-run", action="store_true", help="say what the largest fit of each family will take, and end")
     add("--json", action="store_true", help="print one JSON object instead of tables")
 

@@ -60,6 +60,12 @@ def conclude_one(frame: Frame, weight, lanes, heaviest, keep_order: bool, method
     )
 
 
+def template(family) -> FitResult:
+    """The structure of a result, with nothing in it."""
+    params = family.parameters(**dict.fromkeys(parameters(family.parameters), 0.0))
+    return FitResult(Mixture(0.0, params, family), 0.0, 0, 0, 0.0)
+
+
 def standing(method, lane, active, heaviest) -> Standing:
     """How a lane stands, at a pause or at its end."""
     state = method.finish(lane)

@@ -13,13 +13,14 @@ import jax
 import numpy as np
 
 from . import checks, outcome, starting, streaming
+from .checkpoints import opened, results_of
 from .criteria import certainty
 from .distributed import spans
 from .drivers.memory import in_block
 from .drivers.mesh import per_shard
 from .drivers.stream import Flow
 from .family import Family
-from .fitting import concrete, on_mesh, run, warn
+from .fitting import concrete, on_mesh, run, take_up, warn
 from .frame import unit_frame
 from .inference import as_key, n_parameters
 from .initializers import INITIALIZERS
@@ -55,6 +56,9 @@ def select(
     callback: Callable[[Glance], Any] | None = None,
     every: int = 10,
     verbose: int = 0,
+    checkpoint=None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Selection:
     """The fits of every family and K, and the best of them by a criterion. A host function.
@@ -68,6 +72,7 @@ def select(
         n_init, init, sample_weight, prior, tol, max_iter, accelerate, search, block_size: as in `fit`; init is a
             name. The prior goes to the Gaussian families.
         callback, every, verbose: as in `fit`; when the callback returns True, the whole sweep stops.
+        checkpoint, checkpoint_every, resume: as in `fit`; the file holds the whole sweep.
         mesh: as in `fit`.
 
     Returns:
@@ -100,7 +105,9 @@ def select(
     together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
 
     fits = {}
-    watch = Watch(callback, every, verbose, len(families) * len(ks), spans(mesh))
+    keeper = opened(checkpoint, checkpoint_every, resume, spans(mesh))
+    watch = Watch(callback, every, verbose, len(families) * len(ks), spans(mesh), keeper)
+    take_up(watch, "select", problems, families, ks, n_init, init, key, prior, tol, max_iter, accelerate, search)
     try:
         for (family, problem), some in itertools.product(zip(families, problems, strict=True), together):
             done = dict(_cells(problem, family, some, n_init, init, key, block_size, search, watch))
@@ -165,13 +172,18 @@ def _cells(problem, family, ks, n_init, init, key, block_size, search, watch):
     streams, method = isinstance(problem.rows, Flow), problem.method
     rows = problem.rows if streams else in_block(problem.rows, family.moments, active.size, n_init, block_size)
     begins = streaming if streams else starting
-    lanes = begins.begin(rows, family, init, most, n_init, key, active, problem.prior, method)
-    ended = run(problem, family, lanes, active, block_size, search, watch)
-    left = np.zeros(len(ks) * n_init, bool) if watch.left is None else watch.left
-    measured = problem.measured
-    results = outcome.conclude(rows.frame, measured.weight, ended, active, measured.heaviest, False, method, left)
-    certain = streaming.certainties(rows, results.mixture) if streams else _certainties(rows, results.mixture)
-    concluded = jax.tree.map(np.asarray, (results, certain))
+
+    def fitted():
+        lanes = begins.begin(rows, family, init, most, n_init, key, active, problem.prior, method)
+        ended = run(problem, family, lanes, active, block_size, search, watch)
+        left = np.zeros(len(ks) * n_init, bool) if watch.left is None else watch.left
+        frame, measured = rows.frame, problem.measured
+        results = outcome.conclude(frame, measured.weight, ended, active, measured.heaviest, False, method, left)
+        certain = streaming.certainties(rows, results.mixture) if streams else _certainties(rows, results.mixture)
+        return results, certain
+
+    told = results_of(watch.checkpoint, (outcome.template(family), 0.0), fitted, watch)
+    concluded = jax.tree.map(np.asarray, told)
     for i, k in enumerate(ks):
         result, certain = jax.tree.map(lambda leaf, i=i: leaf[i], concluded)
         yield k, (concrete(_unpadded(result, k)), float(certain))

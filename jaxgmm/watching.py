@@ -98,7 +98,7 @@ def _words(glance: Glance) -> str:
 class Watch:
     """The host's eye on one call of `fit` or `select`: its callbacks, and whether it was stopped."""
 
-    def __init__(self, callback, every: int, verbose, fits: int, in_processes: bool = False):
+    def __init__(self, callback, every: int, verbose, fits: int, in_processes: bool = False, checkpoint=None):
         if callback is not None and not callable(callback):
             raise ValueError(f"callback must be a function of one record, got {callback!r}")
         if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
@@ -108,6 +108,7 @@ class Watch:
         tells = verbose and not (in_processes and jax.process_index() > 0)
         self.callbacks = [each for each in (tell if tells else None, callback) if each is not None]
         self.in_processes = in_processes  # that run the same programs, and look at the same time
+        self.checkpoint = checkpoint
         self.every, self.fits, self.fits_done = int(every), fits, 0
         self.iteration = -1  # E-steps of all runs, the first of which judges the starts
         self.standing, self.ended = None, False  # of the lanes that run, at the last look
@@ -123,11 +124,17 @@ class Watch:
         ``rows`` where they stream. A stop leaves the lanes as they are: from then on nothing runs.
         """
         now, alive = (lanes, self.standing, queue), np.asarray(alive)
+        if self.checkpoint is not None:
+            ended, *taken_up = self.checkpoint.again(lanes, queue)
+            if ended is not None:
+                self.standing = ended
+                return lanes, ended
+            now = now if taken_up[1] is None else tuple(taken_up)
         step, over = max(int(RATE / work), 1), False
         try:
             while not (over or self.stopped):
                 due = self.iteration // self.every * self.every + self.every  # 0 comes after -1
-                most = self._agreed(min(step, due - self.iteration) if self.callbacks else step)
+                most = self._agreed(self._most(step, due))
                 began = time.monotonic()
                 *found, made = go(now[0], now[2], np.int32(most))
                 made = int(made)  # waits
@@ -143,16 +150,28 @@ class Watch:
                     self.stopped = self._told(self._glance(now[1], alive, groups, volume, rows is not None))
                 if self.in_processes:
                     self.stopped = any(gathered(self.stopped))
+                if self.checkpoint is not None:
+                    self.checkpoint.look(now, self.iteration, self.stopped)
         except KeyboardInterrupt:
             if self.in_processes:  # the others cannot be told where this one stopped
                 raise
             self.stopped = True
             if now[1] is None:  # judge the starts, so that there is something to return
-                now = go(lanes, queue, np.int32(1))
+                now = go(lanes, queue, np.int32(1))[:3]
                 self.standing = now[1]
+            if self.checkpoint is not None:
+                self.checkpoint.look(now, self.iteration, True)
+        if self.checkpoint is not None and not self.stopped:
+            self.checkpoint.run_ends(now[1], self.iteration)
         if self.stopped and self.left is None:
             self.left = _running(now[1], alive)
         return now[0], now[1]
+
+    def _most(self, step: int, due: int) -> int:
+        """E-steps of the next run: up to where a callback or the checkpoint is due."""
+        if self.callbacks:
+            step = min(step, due - self.iteration)
+        return step if self.checkpoint is None else min(step, self.checkpoint.due(self.iteration) - self.iteration)
 
     def _agreed(self, most: int) -> int:
         """The fewest E-steps that any process wants: clocks and callbacks differ, and all must run as many."""

@@ -18,7 +18,7 @@ FLOORS = [
     {"families", "unconstrained", "frame", "checks", "em", "sources"},
     {"building", "drivers"},
     {"initializers", "storage", "accelerate", "pruning", "measuring"},
-    {"outcome", "watching", "inference"},
+    {"outcome", "watching", "checkpoints", "inference"},
     {"restarts", "starting", "criteria", "report"},
     {"streaming", "planning"},
     {"loading"},

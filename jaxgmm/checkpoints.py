@@ -1,0 +1,199 @@
+"""Where a long fit stands, in one file: written as it goes, and taken up again to the same bits.
+
+    format, about        what wrote it, and of which fit it is, as JSON
+    concluded.<p>.<i>    arrays of the results of programs that have ended (`select` runs several, `fit` one)
+    ended.<c>.<i>        how the lanes stood at the end of the runs of the program on its way that have ended
+    lanes.<i>, queue.<i>, standing.<i>    the run on its way: its lanes, their queue, how they stand
+
+A `Watch` sees all compiled runs of a fit in their order, which what is in the data decides. So a fit that is taken up
+again goes the same way: runs that had ended give what they gave, the one on its way goes on with its lanes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from .checks import count
+from .distributed import from_first
+from .files import forget_unfinished, replacing
+from .precision import on_device
+from .pruning import Standing
+
+FORMAT = "jaxgmm checkpoint 1"
+SECONDS = 60.0  # from one file to the next, unless iterations are asked for
+CLOSE = 1e-5  # how near facts about the data are, on any number of devices
+
+
+class Checkpoint:
+    """The file of one call of `fit` or `select`, and what was read from it."""
+
+    def __init__(self, path, every: int | None, resume: bool, in_processes: bool):
+        self.path, self.in_processes = Path(path), in_processes
+        self.every = None if every is None else count(every, "checkpoint_every")
+        if not self.path.absolute().parent.is_dir():
+            raise ValueError(f"{path}: its folder does not exist")
+        self.concluded: list[list[np.ndarray]] = []
+        self.ended: list[list[np.ndarray]] = []
+        self.now: dict[str, list[np.ndarray]] = {}
+        self.iteration, self.program, self.run = -1, 0, 0
+        self.about, self.written, self.resume = {}, time.monotonic(), resume
+
+    def begin(self, about: dict):
+        """Say of which fit this is; where it is to be taken up and the file is there, read it.
+
+        Raises:
+            ValueError: the file is of another fit, damaged, or none of ours; it is left as it is.
+        """
+        self.about = json.loads(json.dumps(about))
+        if not self.in_processes or jax.process_index() == 0:
+            forget_unfinished(self.path)
+        if self.resume:
+            there = self.path.read_bytes() if self.path.is_file() else b""
+            content = from_first(there) if self.in_processes else there
+            if content:
+                self._take(content)
+
+    def conclusion(self):
+        """Arrays of the results of the program whose turn it is, where it had ended; else None, and it begins."""
+        self.run = 0
+        if self.program < len(self.concluded):
+            self.program += 1
+            return self.concluded[self.program - 1]
+        return None
+
+    def conclude(self, results):
+        """The program has ended."""
+        self.concluded.append(_arrays(results))
+        self.ended, self.now, self.program = [], {}, self.program + 1
+        self.write()
+
+    def again(self, lanes, queue):
+        """What is known of the run whose turn it is: (how its lanes stood at its end or None, lanes, standing, queue).
+
+        A run that was not begun: (None, lanes, None, queue).
+        """
+        self.run += 1
+        if self.run <= len(self.ended):
+            return Standing(*self.ended[self.run - 1]), lanes, None, queue
+        if not self.now:
+            return None, lanes, None, queue
+        now, self.now = self.now, {}
+        standing = Standing(*now["standing"]) if now["standing"] else None
+        return None, _like(lanes, now["lanes"]), standing, _like(queue, now["queue"])
+
+    def due(self, iteration: int) -> int:
+        """The iteration at which the file is to be written next."""
+        return 2**31 - 1 if self.every is None else (iteration // self.every + 1) * self.every
+
+    def look(self, now, iteration: int, at_least: bool = False):
+        """The run on its way stands so: lanes, standing, queue. Write it where it is time to."""
+        waited = time.monotonic() - self.written > SECONDS if self.every is None else iteration % self.every == 0
+        if waited or at_least:
+            names = "lanes", "standing", "queue"
+            self.now = {name: _arrays(value) for name, value in zip(names, now, strict=True)}
+            self.iteration = iteration
+            self.write()
+            self.now = {}
+
+    def run_ends(self, standing, iteration: int):
+        if self.run > len(self.ended):
+            self.ended.append(_arrays(standing))
+            self.iteration = iteration
+
+    def write(self):
+        """The file, whole or not at all."""
+        self.written = time.monotonic()
+        if self.in_processes and jax.process_index() > 0:
+            return
+        arrays = {f"{name}.{i}": leaf for name, leaves in self.now.items() for i, leaf in enumerate(leaves)}
+        for kind, lists in (("concluded", self.concluded), ("ended", self.ended)):
+            arrays |= {f"{kind}.{j}.{i}": leaf for j, leaves in enumerate(lists) for i, leaf in enumerate(leaves)}
+        with replacing(self.path) as file:
+            np.savez(file, format=FORMAT, about=json.dumps(self.about), iteration=self.iteration, **arrays)
+
+    def _take(self, content: bytes):
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                entries = {name: file[name] for name in file.files}
+        except Exception as error:  # a damaged or foreign file fails in a dozen ways, none of them documented
+            words = "not a checkpoint, or one cut short or damaged; it is left as it is"
+            raise ValueError(f"{self.path}: {words}") from error
+        if str(entries.get("format")) != FORMAT:
+            raise ValueError(f"{self.path}: not a checkpoint of this jaxgmm; it is left as it is")
+        theirs = json.loads(str(entries["about"]))
+        for name, ours in self.about.items():
+            if not _near(theirs.get(name), ours):
+                other = f"of another fit: its {name} is {theirs.get(name)}, not {ours}"
+                words = "of other data" if name == "data" else other
+                raise ValueError(f"{self.path}: a checkpoint {words}; it is left as it is")
+        self.concluded, self.ended = (_lists(entries, kind) for kind in ("concluded", "ended"))
+        self.iteration = int(entries["iteration"])
+        names = "lanes", "standing", "queue"
+        self.now = {name: _leaves(entries, name) for name in names} if "lanes.0" in entries else {}
+
+
+def opened(path, every: int | None, resume: bool, in_processes: bool) -> Checkpoint | None:
+    """The checkpoint that the options of `fit` and `select` ask for."""
+    if path is not None:
+        return Checkpoint(path, every, resume, in_processes)
+    if every is not None or resume:
+        raise ValueError("checkpoint_every and resume need checkpoint: the path of the file")
+    return None
+
+
+def results_of(checkpoint: Checkpoint | None, template, compute, watch):
+    """``compute()``, a tree like template of arrays; or what the file says it gave."""
+    found = None if checkpoint is None else checkpoint.conclusion()
+    if found is not None:
+        return _like(template, map(on_device, found))
+    results = compute()
+    if checkpoint is not None and not watch.stopped:
+        checkpoint.conclude(results)
+    return results
+
+
+def told_of(value) -> str:
+    """A start in words: its name, or what tells its arrays from others."""
+    if isinstance(value, str) or callable(value):
+        return value if isinstance(value, str) else getattr(value, "__qualname__", "callable")
+    digest = hashlib.sha256()
+    for leaf in _arrays(value):
+        digest.update(leaf.tobytes())
+    return digest.hexdigest()
+
+
+def facts(rows, measured) -> list[float]:
+    """What tells data from others: Σ w, shift and scale of the frame."""
+    numbers = [measured.weight, rows.frame.shift, rows.frame.scale]
+    return np.concatenate([np.ravel(np.asarray(each, float)) for each in numbers]).tolist()
+
+
+def _near(theirs, ours) -> bool:
+    if not (isinstance(ours, list) and all(isinstance(each, float) for each in ours)):
+        return theirs == ours
+    return isinstance(theirs, list) and len(theirs) == len(ours) and np.allclose(theirs, ours, rtol=CLOSE, atol=CLOSE)
+
+
+def _arrays(tree) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def _like(tree, leaves):
+    return jax.tree.unflatten(jax.tree.structure(tree), leaves)
+
+
+def _leaves(entries, prefix: str) -> list[np.ndarray]:
+    size = sum(name.startswith(f"{prefix}.") for name in entries)
+    return [entries[f"{prefix}.{i}"] for i in range(size)]
+
+
+def _lists(entries, kind: str) -> list[list[np.ndarray]]:
+    size = len({name.split(".")[1] for name in entries if name.startswith(f"{kind}.")})
+    return [_leaves(entries, f"{kind}.{j}") for j in range(size)]
