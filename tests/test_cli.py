@@ -237,7 +237,15 @@ def interrupting(monkeypatch, iteration):
     monkeypatch.setattr(jaxgmm, "select", lambda *args, **options: real(*args, **(options | {"callback": callback})))
 
 
-def test_ctrl_c_gives_the_best_so_far(capsys, monkeypatch, data, tmp_path):
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_gives_the_best_so_far(capsys, monkeypatch, data, tmp_path, heard):
     interrupting(monkeypatch, 20)
     output = tmp_path / "m.npz"
     argv = ["fit", data, "--components", "3", "--family", "diag,full", "--restarts", "4", "--tol", "0"]
@@ -248,7 +256,7 @@ def test_ctrl_c_gives_the_best_so_far(capsys, monkeypatch, data, tmp_path):
     assert jaxgmm.load(output).n_components == 3
 
 
-def test_a_second_ctrl_c_ends_it_at_once(capsys, monkeypatch, data, tmp_path):
+def test_a_second_ctrl_c_ends_it_at_once(capsys, monkeypatch, data, tmp_path, heard):
     def again(*args, **options):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)

@@ -173,6 +173,7 @@ def test_ctrl_c_while_a_compiled_run_is_under_way():
         import numpy as np
         import jaxgmm
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it
         x = np.loadtxt("examples/data/faithful.csv", delimiter=",", skiprows=1)
         def sweep(max_iter):
             return jaxgmm.select(0, x, (1, 3), families=("diag",), n_init=4, tol=0, max_iter=max_iter)
