@@ -15,30 +15,33 @@ import hashlib
 import io
 import json
 import time
+import warnings
 from pathlib import Path
 
 import jax
 import numpy as np
 
 from .checks import count
-from .distributed import from_first
+from .distributed import agreed, from_first, spans
 from .files import forget_unfinished, replacing
 from .precision import on_device
 from .pruning import Standing
+from .records import FitWarning
 
 FORMAT = "jaxgmm checkpoint 1"
 SECONDS = 60.0  # from one file to the next, unless iterations are asked for
-CLOSE = 1e-5  # how near facts about the data are, on any number of devices
+CLOSE = 1e-4  # how near facts about the data are, on any number of devices
 
 
 class Checkpoint:
     """The file of one call of `fit` or `select`, and what was read from it."""
 
-    def __init__(self, path, every: int | None, resume: bool, in_processes: bool):
-        self.path, self.in_processes = Path(path), in_processes
+    def __init__(self, path, every: int | None, resume: bool, mesh):
+        self.path, self.mesh, self.writes = Path(path), mesh, not (spans(mesh) and jax.process_index() > 0)
         self.every = None if every is None else count(every, "checkpoint_every")
-        if not self.path.absolute().parent.is_dir():
-            raise ValueError(f"{path}: its folder does not exist")
+        with agreed(mesh):
+            if self.writes and not self.path.absolute().parent.is_dir():
+                raise ValueError(f"{path}: its folder does not exist")
         self.concluded: list[list[np.ndarray]] = []
         self.ended: list[list[np.ndarray]] = []
         self.now: dict[str, list[np.ndarray]] = {}
@@ -49,16 +52,26 @@ class Checkpoint:
         """Say of which fit this is; where it is to be taken up and the file is there, read it.
 
         Raises:
-            ValueError: the file is of another fit, damaged, or none of ours; it is left as it is.
+            ValueError: the file is of another fit, damaged, or no checkpoint; it is left as it is.
         """
         self.about = json.loads(json.dumps(about))
-        if not self.in_processes or jax.process_index() == 0:
-            forget_unfinished(self.path)
+        with agreed(self.mesh):
+            there = self._found() if self.writes else None
+        if spans(self.mesh):
+            there = from_first(there)
+        if there is not None:
+            self._take(there)
+
+    def _found(self) -> bytes | None:
+        """What is to be taken up."""
+        forget_unfinished(self.path)
+        if not self.path.exists():
+            return None
         if self.resume:
-            there = self.path.read_bytes() if self.path.is_file() else b""
-            content = from_first(there) if self.in_processes else there
-            if content:
-                self._take(content)
+            return self.path.read_bytes()
+        if _format(self.path) != FORMAT:
+            raise ValueError(f"{self.path}: not a checkpoint, so it is not written over; name another file")
+        return None
 
     def conclusion(self):
         """Arrays of the results of the program whose turn it is, where it had ended; else None, and it begins."""
@@ -108,15 +121,19 @@ class Checkpoint:
             self.iteration = iteration
 
     def write(self):
-        """The file, whole or not at all."""
+        """The file, whole or not at all; where that cannot be, a warning, and the fit goes on."""
         self.written = time.monotonic()
-        if self.in_processes and jax.process_index() > 0:
+        if not self.writes:
             return
         arrays = {f"{name}.{i}": leaf for name, leaves in self.now.items() for i, leaf in enumerate(leaves)}
         for kind, lists in (("concluded", self.concluded), ("ended", self.ended)):
             arrays |= {f"{kind}.{j}.{i}": leaf for j, leaves in enumerate(lists) for i, leaf in enumerate(leaves)}
-        with replacing(self.path) as file:
-            np.savez(file, format=FORMAT, about=json.dumps(self.about), iteration=self.iteration, **arrays)
+        try:
+            with replacing(self.path) as file:
+                np.savez(file, format=FORMAT, about=json.dumps(self.about), iteration=self.iteration, **arrays)
+        except OSError as error:
+            words = f"the checkpoint {self.path} cannot be written ({error.strerror}); the fit goes on without"
+            warnings.warn(FitWarning(words), stacklevel=2)
 
     def _take(self, content: bytes):
         try:
@@ -129,20 +146,21 @@ class Checkpoint:
             raise ValueError(f"{self.path}: not a checkpoint of this jaxgmm; it is left as it is")
         theirs = json.loads(str(entries["about"]))
         for name, ours in self.about.items():
-            if not _near(theirs.get(name), ours):
-                other = f"of another fit: its {name} is {theirs.get(name)}, not {ours}"
-                words = "of other data" if name == "data" else other
-                raise ValueError(f"{self.path}: a checkpoint {words}; it is left as it is")
+            if name == "data" and not _alike(theirs[name], ours):
+                raise ValueError(f"{self.path}: a checkpoint of other data; it is left as it is")
+            if name != "data" and theirs.get(name) != ours:
+                other = f"its {name} is {theirs.get(name)}, not {ours}"
+                raise ValueError(f"{self.path}: a checkpoint of another fit: {other}; it is left as it is")
         self.concluded, self.ended = (_lists(entries, kind) for kind in ("concluded", "ended"))
         self.iteration = int(entries["iteration"])
         names = "lanes", "standing", "queue"
         self.now = {name: _leaves(entries, name) for name in names} if "lanes.0" in entries else {}
 
 
-def opened(path, every: int | None, resume: bool, in_processes: bool) -> Checkpoint | None:
+def opened(path, every: int | None, resume: bool, mesh) -> Checkpoint | None:
     """The checkpoint that the options of `fit` and `select` ask for."""
     if path is not None:
-        return Checkpoint(path, every, resume, in_processes)
+        return Checkpoint(path, every, resume, mesh)
     if every is not None or resume:
         raise ValueError("checkpoint_every and resume need checkpoint: the path of the file")
     return None
@@ -169,16 +187,27 @@ def told_of(value) -> str:
     return digest.hexdigest()
 
 
-def facts(rows, measured) -> list[float]:
-    """What tells data from others: Σ w, shift and scale of the frame."""
-    numbers = [measured.weight, rows.frame.shift, rows.frame.scale]
-    return np.concatenate([np.ravel(np.asarray(each, float)) for each in numbers]).tolist()
+def facts(rows, measured) -> dict:
+    """What tells data from others: Σ w, and mean and scale of the features."""
+    frame = rows.frame
+    mean = np.asarray(frame.shift) + np.asarray(frame.scale) * np.asarray(frame.reference)
+    return {"weight": float(measured.weight), "mean": mean.tolist(), "scale": np.asarray(frame.scale).tolist()}
 
 
-def _near(theirs, ours) -> bool:
-    if not (isinstance(ours, list) and all(isinstance(each, float) for each in ours)):
-        return theirs == ours
-    return isinstance(theirs, list) and len(theirs) == len(ours) and np.allclose(theirs, ours, rtol=CLOSE, atol=CLOSE)
+def _alike(theirs: dict, ours: dict) -> bool:
+    """Whether facts are of the same data, up to what another number of devices changes."""
+    if len(theirs["mean"]) != len(ours["mean"]):
+        return False
+    spread = {"weight": 0.0, "mean": np.asarray(ours["scale"]), "scale": 0.0}
+    return all(np.all(np.isclose(theirs[name], ours[name], CLOSE, CLOSE * spread[name])) for name in ours)
+
+
+def _format(path: Path) -> str:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return str(file["format"])
+    except Exception:  # as many as there are kinds of files
+        return ""
 
 
 def _arrays(tree) -> list[np.ndarray]:

@@ -56,13 +56,15 @@ def gathered(value) -> list:
     return [json.loads(bytes(each).rstrip(b"\0")) for each in np.asarray(everyone)]
 
 
-def from_first(content: bytes) -> bytes:
+def from_first(content: bytes | None) -> bytes | None:
     """What process 0 has."""
-    size = gathered(len(content))[0]
-    message = np.zeros(size, np.uint8)
+    size = gathered(None if content is None else len(content))[0]
+    if size is None:
+        return None
+    message = np.zeros(size + 1, np.uint8)  # of no process is it empty
     if jax.process_index() == 0:
-        message[:] = np.frombuffer(content, np.uint8)
-    return np.asarray(multihost_utils.broadcast_one_to_all(message)).tobytes() if size else b""
+        message[:size] = np.frombuffer(content, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(message)).tobytes()[:size]
 
 
 @contextlib.contextmanager

@@ -34,6 +34,6 @@ def replacing(path: str | os.PathLike, mode: str = "wb", **options) -> Iterator:
 def forget_unfinished(path: str | os.PathLike) -> None:
     """Remove what writers of `path` that were killed have left beside it."""
     target = Path(os.path.realpath(path))
-    for left in target.parent.glob(f".{target.name}.*"):
-        if re.fullmatch(r"[0-9a-f]{8}", left.suffix[1:]):
+    for left in target.parent.iterdir():
+        if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}", left.name):
             left.unlink(missing_ok=True)

@@ -121,7 +121,7 @@ def fit(
     with agreed(mesh):
         _check_init(init, n_init, k, family, x, spans(mesh))
     checks.choice(search, "search", SEARCHES)
-    keeper = opened(checkpoint, checkpoint_every, resume, spans(mesh))
+    keeper = opened(checkpoint, checkpoint_every, resume, mesh)
     watch = Watch(callback, every, verbose, 1, spans(mesh), keeper)
     options = tol, max_iter, accelerate, block_size, mesh
     [problem] = load(x, sample_weight, k, [(family, checks.prior_for(prior, family))], *options)

@@ -82,7 +82,8 @@ def leave(code: int, error: Exception | None = None):
     """End without waiting for the others, as Python's own end would; where one of them died, with a line."""
     if error is not None:
         said = str(error).splitlines()[0][:200]
-        terminal.say("error", f"another process has ended ({said}); start all of them again")
+        advice = "start all of them again; --resume goes on from the file that --checkpoint kept"
+        terminal.say("error", f"another process has ended ({said}); {advice}")
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -105,7 +105,7 @@ def select(
     together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
 
     fits = {}
-    keeper = opened(checkpoint, checkpoint_every, resume, spans(mesh))
+    keeper = opened(checkpoint, checkpoint_every, resume, mesh)
     watch = Watch(callback, every, verbose, len(families) * len(ks), spans(mesh), keeper)
     take_up(watch, "select", problems, families, ks, n_init, init, key, prior, tol, max_iter, accelerate, search)
     try:

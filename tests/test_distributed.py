@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import jaxgmm
+from jaxgmm.cli import main
 
 PROGRAM = Path(__file__).parent / "programs" / "in_processes.py"
 OPTIONS = {
@@ -175,27 +176,34 @@ def test_a_file_that_is_missing_on_one_host_ends_all(folder):
     assert "process 1" in done[0][2] and "none.npy" in done[0][2] and "none.npy" in done[1][2]
 
 
-def test_a_process_that_is_killed_ends_all_within_the_heartbeat(folder):
-    commands = cli(folder, free_port(), ["part-0.npy", "part-1.npy"], "--tol", "0", "--max-iter", "2000000000")
+def test_a_process_that_is_killed_ends_all_and_one_goes_on_from_the_checkpoint(folder, capsys):
+    path, endless = folder / "c", ["--tol", "0", "--max-iter", "200000"]
+    keep = ["--checkpoint", str(path), "--checkpoint-every", "100"]
+    commands = cli(folder, free_port(), ["part-0.npy", "part-1.npy"], *endless, *keep)
     with (folder / "errors").open("w+") as errors:
         running = started(commands, [environment()] * 2, errors)
-        connected, begun = "", time.monotonic()
-        while connected.count("[Gloo]") < 2 and time.monotonic() < begun + 120:
+        begun = time.monotonic()
+        while not path.exists() and time.monotonic() < begun + 120:
             time.sleep(0.5)
-            connected = (folder / "errors").read_text()
-        time.sleep(5)  # somewhere on the way
+        time.sleep(2)  # somewhere on the way
         running[1].kill()
         killed = time.monotonic()
         (code, _, _), _ = ended(running, timeout=60)
         error = (folder / "errors").read_text()
     assert time.monotonic() - killed < 30
     assert code != 0
-    assert "another process has ended" in error or "another task died" in error, error
+    assert "--resume" in error or "another task died" in error, error
+
+    np.save(folder / "whole.npy", np.concatenate([np.load(folder / f"part-{i}.npy") for i in range(2)]))
+    shared = ["fit", str(folder / "whole.npy"), "--components", "2", "--family", "diag", "--restarts", "1", *endless]
+    found = []
+    for more in ([*keep, "--resume"], []):
+        assert main([*shared, *more, "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["best"]["log_likelihood"])
+    assert abs(found[0] - found[1]) < 1e-9 * abs(found[1])
 
 
 def test_options_of_processes_are_checked(capsys):
-    from jaxgmm.cli import main
-
     assert main(["fit", "x.csv", "--process-id", "1"]) == 2
     assert "--processes" in capsys.readouterr().err
     assert main(["fit", "x.csv", "--processes", "2", "--process-id", "2", "--coordinator", "a:1"]) == 2
