@@ -12,13 +12,15 @@
 #SBATCH --gpus-per-task=1
 #SBATCH --cpus-per-task=8
 #SBATCH --time=04:00:00
+#SBATCH --requeue
 
-# --heartbeat: seconds after which a host that is gone ends the others too, and the job with them.
+# --heartbeat: seconds after which a host that is gone ends the others too, and the job with them. Submitted again, it goes on from
+# the checkpoint.
 export DATA=${DATA:-$PWD/data}
 srun bash -c '
   part=$(printf "%04d" "$SLURM_PROCID")
   exec jaxgmm fit "$DATA/part-$part.npy" \
     --processes "$SLURM_NTASKS" --heartbeat 100 \
-    --components 16,32,64 --family full --restarts 4 --seed 0 \
+    --components 16,32,64 --family full --restarts 4 --seed 0 --checkpoint fit.ckpt --resume \
     --output model.npz --labels "labels-$part.npy" --json > "fit-$part.json"
 '
