@@ -14,8 +14,8 @@
 #SBATCH --time=04:00:00
 #SBATCH --requeue
 
-# --heartbeat: seconds after which a host that is gone ends the others too, and the job with them. Submitted again, it goes on from
-# the checkpoint.
+# --heartbeat: seconds after which a host that is gone ends the others too, and the job with them. Submitted again, it
+# goes on from the checkpoint.
 export DATA=${DATA:-$PWD/data}
 srun bash -c '
   part=$(printf "%04d" "$SLURM_PROCID")

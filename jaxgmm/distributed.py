@@ -61,7 +61,7 @@ def from_first(content: bytes | None) -> bytes | None:
     size = gathered(None if content is None else len(content))[0]
     if size is None:
         return None
-    message = np.zeros(size + 1, np.uint8)  # of no process is it empty
+    message = np.zeros(size + 1, np.uint8)  # never empty, which a broadcast would not take
     if jax.process_index() == 0:
         message[:size] = np.frombuffer(content, np.uint8)
     return np.asarray(multihost_utils.broadcast_one_to_all(message)).tobytes()[:size]
