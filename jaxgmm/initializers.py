@@ -18,6 +18,7 @@ from .numerics import divide, eps, product
 
 LLOYD_ITERATIONS = 50
 SAMPLED = 2**15  # rows that stand for all: a thousand for each of 32 components
+TRIED = 4  # rows drawn for one centre of k-means++
 REST = 1e-6  # a shift of the centres, in the frame, that no longer matters to EM
 
 
@@ -32,12 +33,15 @@ def threefry(key):
 
 def random(key, rows: Rows, points, k: int):
     """k rows drawn by weight, distinct in value while there are k such."""
-    return _sequence(key, rows, points, k, PREFERENCES["random"])
+    return sequence(key, rows, points, k, PREFERENCES["random"])
 
 
 def k_means_plus_plus(key, rows: Rows, points, k: int):
-    """k rows, each drawn by weight times squared distance from those before it. Cost: O(n·k·p)."""
-    return _sequence(key, rows, points, k, PREFERENCES["k-means++"])
+    """k rows, each the best of some that are drawn by weight times squared distance from those before it.
+
+    The best leaves the least of that sum: the greedy variant of the authors' program. Cost: O(n·k·p).
+    """
+    return sequence(key, rows, points, k, PREFERENCES["k-means++"], TRIED)
 
 
 def k_means(key, rows: Rows, points, k: int):
@@ -134,13 +138,17 @@ def distinct(centres):
     return same.sum() == centres.shape[0]
 
 
-def _sequence(key, rows, points, k, preference):
+def sequence(key, rows: Rows, points, k: int, preference, tried: int = 1):
     """Draw k rows one after the other: by weight at first, then by weight and ``preference(distance²)``.
 
-    One pass over the rows a draw, in blocks: the distances from the centres so far are all that is kept of a row.
+    Of ``tried`` rows drawn so, the one that leaves the least of Σ w distance² becomes a centre. Two passes over the
+    rows a draw, or one where there is no choice: the distances from the centres so far are all that is kept of a row.
     """
+    tried = min(tried, rows.block)
     first = points(rows.framed(rows.x[:1]))
-    nowhere = rows.varying((jnp.full((), -jnp.inf, jnp.float32), jnp.zeros((), jnp.int32)))  # best noisy logit, its row
+
+    def nobody(count):  # noisy logits and rows
+        return rows.varying((jnp.full(count, -jnp.inf, jnp.float32), jnp.zeros(count, jnp.int32)))
 
     def draw(i, state):
         centres, distance = state
@@ -148,7 +156,7 @@ def _sequence(key, rows, points, k, preference):
         last = centres[i - 1]
 
         def look(block, carry):
-            distance, wanted, any_row = carry
+            distance, wanted, anyone = carry
             start = rows.start(block).astype(jnp.int32)
             x, weight = rows.take(block)
             old = jax.lax.dynamic_slice_in_dim(distance, start, rows.block)
@@ -157,16 +165,46 @@ def _sequence(key, rows, points, k, preference):
             index = rows.global_rows(start + jnp.arange(rows.block))
             noisy = jnp.log(weight).astype(jnp.float32) + row_noise(noise_key, *index)
             preferred = jnp.where(i == 0, noisy, noisy + preference(new).astype(jnp.float32))
-            return distance, _better(wanted, preferred, start), _better(any_row, noisy, start)
+            return distance, _best(wanted, preferred, start), _best(anyone, noisy, start)
 
-        distance, wanted, any_row = jax.lax.fori_loop(0, rows.n_blocks, look, (distance, nowhere, nowhere))
-        found = rows.highest(wanted[0]) > -jnp.inf  # or no distinct row is left
-        value, row = (jnp.where(found, *each) for each in zip(wanted, any_row, strict=True))
-        centre = points(rows.framed(jax.lax.dynamic_slice_in_dim(rows.x, row, 1)))[:, 0]  # (p,)
-        return centres.at[i].set(rows.of_best(value, centre)), distance
+        distance, *found = jax.lax.fori_loop(0, rows.n_blocks, look, (distance, nobody(tried), nobody(1)))
+        (wanted, among), (_, anyone) = (_everywhere(rows, points, *each) for each in found)
+        best = 0
+        if tried > 1:
+            left = jnp.where(wanted > -jnp.inf, _left(rows, points, distance, among), jnp.inf)
+            best = jnp.where(i == 0, 0, jnp.argmin(left))
+        centre = jnp.where(wanted[0] > -jnp.inf, among[best], anyone[0])  # or no distinct row is left
+        return centres.at[i].set(centre), distance
 
     distance = rows.varying(jnp.full(rows.n, jnp.inf, first.dtype))
     return jax.lax.fori_loop(0, k, draw, (jnp.zeros((k, first.shape[0]), first.dtype), distance))[0]
+
+
+def _best(best, noisy, start):
+    """The largest logits (t,) of those so far and of a block that begins with row ``start``, and their rows; of equal
+    ones the first."""
+    values, index = jax.lax.top_k(noisy, best[0].shape[0])
+    values, rows = jnp.concatenate([best[0], values]), jnp.concatenate([best[1], start + index])
+    values, index = jax.lax.top_k(values, best[0].shape[0])
+    return values, rows[index]
+
+
+def _everywhere(rows: Rows, points, values, index):
+    """The largest logits (t,) of those of all devices, and the points (t, p) of their rows."""
+    found = points(rows.framed(rows.x[index])).T
+    values, found = rows.everyones((values, found))
+    values, index = jax.lax.top_k(values, index.shape[0])
+    return values, found[index]
+
+
+def _left(rows: Rows, points, distance, among):
+    """Σ w distance² (t,) that would be left if one of these points (t, p) became a centre too."""
+
+    def left(x, weight, distance):
+        there = ((points(x)[None] - among[:, :, None]) ** 2).sum(1)
+        return (weight[None] * jnp.minimum(distance[None], there)).sum(1)
+
+    return total(rows, left, distance)
 
 
 def row_noise(key, index, high=None):
@@ -182,13 +220,6 @@ def row_noise(key, index, high=None):
     uniform = jnp.float32(2**-32) * high + jnp.float32(2**-64) * low + jnp.float32(2**-65)
     largest = jnp.float32(1 - 2**-24)
     return -jnp.log(-jnp.log1p(-jnp.minimum(uniform, largest)))
-
-
-def _better(best, noisy, start):
-    """The larger of the best so far and the largest of a block; the lowest row of equal ones."""
-    index = jnp.argmax(noisy)
-    better = noisy[index] > best[0]
-    return jnp.where(better, noisy[index], best[0]), jnp.where(better, start + index.astype(jnp.int32), best[1])
 
 
 def _anywhere_else(distance):

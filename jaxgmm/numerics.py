@@ -9,7 +9,6 @@ import numpy as np
 from jax.scipy.special import digamma, gammaln, polygamma
 
 LOG_ZERO = -1e28  # stands for log 0 inside products, where -inf * 0 would be NaN; far below any log density
-MANY_ROWS = 2048  # from here on a block is worth a gather
 GAP_TERMS = 13  # of the series of a gap up to 0.05: the next would be below the rounding of float64
 LOG_2PI = float(np.log(2 * np.pi))
 
@@ -46,15 +45,36 @@ def keep_empty(counts, new, old):
 def monomials(x, i, j):
     """Products x_i x_j of every row of a block, where x_0 = 1 and x_1 .. x_d are the features. (d, b), f × 2 -> (f, b).
 
-    Many rows: one multiplication of two gathers, which on CPU costs half of what joining slices does. Few rows are
-    those of many data sets under ``vmap``, where XLA makes a batched gather twice, element by element: slices.
+    One multiplication of two gathers, which on CPU costs half of what joining slices does. Of many data sets under
+    ``vmap`` it is slices: XLA makes a batched gather twice, element by element.
     """
-    extended = jnp.concatenate([jnp.ones_like(x[:1]), x])
-    if x.shape[1] >= MANY_ROWS:
-        return extended[i] * extended[j]
     breaks = 1 + np.flatnonzero((np.diff(j) != 1) | (np.diff(np.diff(i), prepend=np.diff(i)[:1]) != 0))
-    runs = zip(np.split(i, breaks), np.split(j, breaks), strict=True)
-    return jnp.concatenate([_run(extended, *run) for run in runs])
+    runs = list(zip(np.split(i, breaks), np.split(j, breaks), strict=True))
+    i, j = i.astype(np.int32), j.astype(np.int32)  # under x64 a gather by int64 takes longer
+
+    def extended(x, first=1.0):
+        return jnp.concatenate([jnp.full_like(x[:1], first), x])
+
+    @jax.custom_batching.custom_vmap
+    def gathered(x):
+        x = extended(x)
+        return x[i] * x[j]
+
+    @gathered.def_vmap
+    def sliced(axis_size, in_batched, x):
+        def joined(x):
+            return jnp.concatenate([_run(extended(x), *run) for run in runs])
+
+        return jax.vmap(joined)(x), True
+
+    products = jax.custom_jvp(gathered)
+
+    @products.defjvp
+    def moved(primals, tangents):
+        value, tangent = extended(*primals), extended(*tangents, first=0.0)
+        return products(*primals), value[i] * tangent[j] + tangent[i] * value[j]
+
+    return products(x)
 
 
 def _run(x, i, j):

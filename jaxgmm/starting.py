@@ -14,7 +14,7 @@ from . import em
 from .drivers.memory import LANE_BYTES, Rows, block_bytes, in_groups, lanes_together, total
 from .drivers.mesh import over_shards, per_shard
 from .family import Family
-from .initializers import INITIALIZERS, distinct, lloyd, nearest, sample
+from .initializers import INITIALIZERS, PREFERENCES, distinct, lloyd, nearest, sample, sequence
 from .records import GaussianPrior, Mixture, Statistics
 
 DRAW_WIDTH = 8  # numbers in memory per row and start while centres are drawn
@@ -53,10 +53,12 @@ def centres_among(some: Rows, wide: Rows, family, init: str, k: int, r: int, key
 
         def redraw(state):
             _, key, _ = state
-            return jnp.zeros((), bool), jax.random.split(key)[0], initialise(key, wide, family.points, k)
+            again = sequence(key, wide, family.points, k, PREFERENCES[init])
+            return jnp.zeros((), bool), jax.random.split(key)[0], again
 
-        # A rare value may be missing in the sample: a loop of one round, or none. The key changes in it, because XLA
-        # takes what a round leaves alone out of a loop, and would draw always.
+        # A rare value may be missing in the sample: a loop of one round, or none, with one row drawn for a centre as
+        # streams do. The key changes in it, because XLA takes what a round leaves alone out of a loop, and would draw
+        # always.
         return jax.lax.while_loop(lambda state: state[0], redraw, (~distinct(centres), key, centres))[2]
 
     starts = jnp.tile(in_groups(draw, keys_of(key, r), together), (active.shape[0], 1, 1))  # (m·r, k, p)

@@ -81,6 +81,10 @@ class Rows:
     def of_best(self, value, leaf):
         return leaf if self.layout is None else self.layout.of_best(value, leaf)
 
+    def everyones(self, tree):
+        """What all devices have, one after the other: (t, ...) -> (devices · t, ...)."""
+        return tree if self.layout is None else self.layout.everyones(tree)
+
     def global_rows(self, index):
         """Low and high words of the global numbers of rows (b,)."""
         return (index, jnp.zeros_like(index)) if self.layout is None else self.layout.global_rows(index)

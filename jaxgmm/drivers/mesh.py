@@ -45,6 +45,11 @@ class Layout:
     def sharding(self) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(self.axis))
 
+    @property
+    def ranks(self) -> np.ndarray:
+        """The place of every device in the order of rows."""
+        return np.argsort(np.argsort(self.firsts, kind="stable"))
+
     def put(self, values, fill=None) -> jax.Array:
         """Rows (n, ...) of this process on its devices; filled up with ``fill``, or with copies of the last."""
         xp = jnp if isinstance(values, jax.Array) else np
@@ -83,11 +88,21 @@ class Layout:
 
     def of_best(self, value, leaf):
         """The leaf (s, ...) of the device whose value (s) is highest; of equal ones, that with the earlier rows."""
-        rank = self.mine(np.argsort(np.argsort(self.firsts, kind="stable")))
+        rank = self.mine(self.ranks)
         contends = jnp.where(value == self.highest(value), rank, self.mesh.size)
         chosen = contends == -self.highest(-contends)
         chosen = chosen.reshape(chosen.shape + (1,) * (leaf.ndim - chosen.ndim))
         return self.whole(jnp.where(chosen, leaf, jnp.zeros_like(leaf)))
+
+    def everyones(self, tree):
+        """Leaves (t, ...) of all devices in the order of their rows, (devices · t, ...)."""
+        place = self.mine(self.ranks)
+
+        def joined(leaf):
+            apart = jnp.zeros((self.mesh.size, *leaf.shape), leaf.dtype)
+            return apart.at[place].set(leaf).reshape(-1, *leaf.shape[1:])
+
+        return self.whole(jax.tree.map(joined, tree))
 
     def global_rows(self, index):
         """Low and high words (b,) of the global numbers of this device's rows (b,): 1e10 rows need over 32 bits."""
