@@ -22,6 +22,7 @@ from .planning import Plan, plan
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Statistics, Status
 from .selection import select
 from .sources import Stream, rows
+from .stepwise import fit_stepwise
 from .storage import load, save
 from .unconstrained import constrain, unconstrain
 from .watching import Glance, History, Progress
@@ -54,6 +55,7 @@ __all__ = [
     "fit",
     "fit_gradient",
     "fit_many",
+    "fit_stepwise",
     "icl",
     "joint_log_prob",
     "load",

@@ -23,7 +23,7 @@ FLOORS = [
     {"streaming", "planning"},
     {"loading"},
     {"fitting"},
-    {"selection", "gradient", "many", "plot"},
+    {"selection", "gradient", "many", "stepwise", "plot"},
     {"sklearn", "pictures"},
     {"cli", "anndata"},
 ]

@@ -86,12 +86,14 @@ class MixtureEstimator(MixtureAnswers):
     def partial_fit(self, X, y=None, sample_weight=None):
         """The estimator after one step of stepwise EM with a block of rows.
 
-        With s the statistics per unit weight, S the E-step's of the block, and γ_t = t^(-0.6) for its t-th call,
-
-            s ← (1 - γ_t) s + γ_t S,      parameters = maximize(s)
+        The statistics of the t-th block are blended into those before it with γ_t = t^(-0.6), times the block's weight
+        as a share of the mean block's (see `jaxgmm.fit_stepwise`).
 
         The first block is where the start is drawn and what the frame of all moments is taken from: it should look like
         the rest, and hold rows for every component. An estimator that was fitted goes on from its parameters.
+
+        Warns:
+            FitWarning: components are too narrow for moments in this precision; the block was left out.
 
         Source: Cappé and Moulines (2009), On-line expectation-maximization algorithm for latent data models.
         """
@@ -103,7 +105,7 @@ class MixtureEstimator(MixtureAnswers):
         mixture, bound, self._stepwise = stepwise.update(x, weight, options, before, self.random_state)
         self._adopt(mixture, arrays.maker(X))
         self.converged_ = False
-        self.n_iter_ = self._stepwise.steps
+        self.n_iter_ = int(self._stepwise.steps)
         self.lower_bound_ = bound
         self.lower_bounds_ = [*(self.lower_bounds_ if before else []), bound]
         return self

@@ -20,15 +20,19 @@ def measure(stream: Stream, models, k: int) -> list:
     Raises:
         ValueError: at the first block with a wrong value; it names the file and the row.
     """
-    d, dtype = stream.d, str(stream.dtype)
-    head = next(stream.blocks(64))[0][:1]
-    raw = Flow(stream, unit_frame(d, dtype), {"head": head})
+    d, flow = stream.d, raw(stream)
+    head = flow.kept["head"] = next(stream.blocks(64))[0][:1]
     census = Census(stream, tuple(family for family, _ in models))
-    [(_, _, whole, sums)] = raw.totals([Look(head[0], models[0][0])], 4 * d, census.look)
+    [(_, _, whole, sums)] = flow.totals([Look(head[0], models[0][0])], 4 * d, census.look)
     census.enough(k)
     mean = head[0] + sums / whole
-    [squares] = raw.totals([Squares(mean)], 4 * d)
-    return [_framed(raw, census, whole, mean, squares / whole, *model) for model in models]
+    [squares] = flow.totals([Squares(mean)], 4 * d)
+    return [_framed(flow, census, whole, mean, squares / whole, *model) for model in models]
+
+
+def raw(stream: Stream) -> Flow:
+    """The rows as they are."""
+    return Flow(stream, unit_frame(stream.d, str(stream.dtype)), {})
 
 
 def _framed(raw: Flow, census, whole, mean, variance, family: Family, prior):

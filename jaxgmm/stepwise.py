@@ -1,0 +1,242 @@
+"""Stepwise EM: an update of the parameters a block of rows, from statistics that forget the past slowly.
+
+    s ← (1 - γ_t) s + γ_t S_t,      parameters = maximize(s),      γ_t = t^(-0.6) w_t / w̄
+
+S_t are the expected statistics of block t per unit weight, w_t its weight and w̄ the mean weight of a block so far. The
+statistics are moments about the reference of the first block's frame, whatever the mixture, so those of different
+mixtures may be blended. Where the moment form would lose its digits, stepwise EM cannot go on; batch iterations can.
+
+Source: Cappé and Moulines (2009), On-line expectation-maximization algorithm for latent data models, equation 8.
+"""
+
+import dataclasses
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import checks, em, outcome, starting, streaming
+from .building import cast
+from .drivers.memory import Rows, collect, in_block, total
+from .drivers.stream import Flow
+from .family import Family
+from .fitting import concrete, fit, warn
+from .frame import Frame, enter, leave
+from .initializers import INITIALIZERS
+from .loading import family_of, load
+from .measuring import LeftOut
+from .numerics import divide, eps
+from .precision import in_precision_of
+from .records import FitResult, FitWarning, GaussianPrior, Mixture, Statistics, Status, record
+from .sources import Stream, opens
+from .sources import rows as streamed
+from .streaming.loop import Expected
+
+FORGETTING = 0.6  # between 1/2 and 1, exclusive: what the convergence theorem asks of the exponent
+STEPS = 64  # a pass, where the rows are enough for them
+ROWS = 64  # a component and step, at least
+LOST = (
+    "stepwise EM averages moments in one frame, and the components are too narrow against the spread of the data for "
+    "moments in this precision"
+)
+
+
+@record
+class Blend:
+    """What the next block goes on from: the mixture and its statistics per unit weight in the first block's frame.
+
+    ``added`` is what the prior and floors put into the mixture, ``steps`` the number of blocks, ``weight`` their Σ w.
+    """
+
+    frame: Frame
+    mixture: Mixture
+    added: Any
+    statistics: Statistics
+    steps: Any
+    weight: Any
+
+
+@jax.jit
+def start(rows: Rows, mixture: Mixture) -> Blend:
+    """Nothing seen yet, and the mixture of framed data to begin with."""
+    form, zero = mixture.family.moments, jnp.zeros((), rows.dtype)
+
+    def shapes(mixture):
+        prepared = form.prepare(mixture.components, rows.frame.reference)
+        statistics = collect(rows, form, prepared, mixture.log_weights)
+        return statistics, em.maximise(form, mixture, prepared, statistics, GaussianPrior())[1]
+
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(shapes, mixture))
+    return Blend(rows.frame, mixture, nothing[1], nothing[0], jnp.zeros((), jnp.int32), zero)
+
+
+@jax.jit
+def advance(blend: Blend, rows: Rows, prior) -> tuple[Blend, Any, Any]:
+    """The blend after a block of rows, the block's mean log-likelihood before it in the frame, and whether the moment
+    form has lost its digits: then the blend is the old one. ``prior`` is in the frame's units."""
+    mixture, family = blend.mixture, blend.mixture.family
+    form, reference = family.moments, rows.frame.reference
+    prepared = form.prepare(mixture.components, reference)
+    block = collect(rows, form, prepared, mixture.log_weights)
+    if form is not family.accurate:
+        block = em.shifted(block, total(rows, LeftOut(reference, family)))
+    steps, weight = blend.steps + 1, blend.weight + block.weight
+    gamma = steps.astype(weight.dtype) ** -FORGETTING * divide(block.weight * steps.astype(weight.dtype), weight)
+    gamma = jnp.minimum(gamma, 1)
+    mean = jax.tree.map(lambda leaf: leaf / jnp.where(block.weight > 0, block.weight, 1), block)
+    blended = jax.tree.map(lambda old, new: old + gamma * (new - old), blend.statistics, mean)
+    new, added = em.maximise(form, mixture, prepared, blended, prior)
+    lossy = form.loss(prepared) * eps(weight) > em.LOSS_LIMIT
+    after = Blend(blend.frame, new, added, blended, steps, weight)
+    kept = lossy | (block.weight == 0)
+    return jax.tree.map(lambda a, b: jnp.where(kept, a, b), blend, after), mean.log_likelihood, lossy
+
+
+@opens()
+@in_precision_of("x")
+def fit_stepwise(
+    key,
+    x,
+    n_components: int,
+    *,
+    family: str | Family = "full",
+    n_init: int = 1,
+    init="k-means++",
+    sample_weight=None,
+    prior: GaussianPrior | None = None,
+    passes: int = 1,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    block_size: int | None = None,
+) -> FitResult:
+    """The mixture after some passes of stepwise EM: an update a block, where batch EM makes one a pass.
+
+    For rows that are slow to read, or the first passes over very many: after one pass it is about where batch EM is
+    after tens. It nears the optimum of the likelihood slowly from there; `fit` with ``init=result.mixture`` ends it.
+
+    Args:
+        key: a JAX key or an int seed.
+        x: (n, d) rows, or those that stream, as in `jaxgmm.fit`. They should come in no order: the first block is where
+            the start is drawn and what the frame of all moments is taken from.
+        n_components: K >= 1.
+        family: as in `jaxgmm.fit`.
+        n_init: number of starts, all of them fitted to the first block; the best goes on.
+        init: "k-means++", "kmeans", "random" or a callable, for the fit to the first block; or a `Mixture`.
+        sample_weight: (n,) weights >= 0, as frequencies.
+        prior: as in `jaxgmm.fit`.
+        passes: over the rows.
+        tol, max_iter: of the fit to the first block, and of the batch iterations that finish the fit where moments lose
+            their digits (narrow components in float32); a `FitWarning` says so.
+        block_size: rows of an update; by default a 64th of them, at least 64 for each component, at most 16 MB.
+
+    Returns:
+        FitResult: ``log_likelihood`` over all rows, by one pass more; ``n_iter`` counts the updates; the status is
+        MAX_ITER, because there is no rule by which it could stop, or DEGENERATE. Components by decreasing weight,
+        unless ``init`` is a mixture.
+
+    Raises:
+        ValueError: bad values or shapes, as they are first read.
+
+    Warns:
+        FitWarning: batch iterations finished the fit, or it ended degenerate or not finite.
+
+    Source: Cappé and Moulines (2009). Cost: that of an E-step a pass, and of an M-step a block.
+    """
+    k, passes = checks.count(n_components, "n_components"), checks.count(passes, "passes")
+    if checks.in_trace(x, sample_weight):
+        raise ValueError("fit_stepwise needs concrete data: call it outside jit and vmap")
+    if isinstance(init, str):
+        checks.choice(init, "init", tuple(INITIALIZERS))
+    elif not (isinstance(init, Mixture) or callable(init)):
+        raise ValueError("init must be a name, a callable or a Mixture: responsibilities are not of a block")
+    x = x if isinstance(x, Stream) else np.asarray(checks.table(x))
+    stream = streamed(x, sample_weight, block_size=block_size)
+    if block_size is None:
+        stream = streamed(stream, block_size=_block_size(stream, k))
+    family = family_of(family, stream)
+    prior = checks.prior_for(prior, family)
+    mixture, problem = _begin(key, stream, k, family, n_init, init, prior, tol, max_iter)
+    flow, width = Flow(stream, problem.rows.frame, {}), family.moments.width(stream.d, k)
+    blend, census, lossy = start(problem.rows, mixture), streaming.Census(stream, (family,)), False
+    for sweep in range(passes):
+        for block, first in flow.blocks(width):
+            if sweep == 0:
+                census.look(block, first)
+            blend, _, lossy = advance(blend, block, problem.prior)
+            if lossy:
+                break
+        if sweep == 0 and not lossy:
+            census.enough(k)
+        if lossy:
+            break
+    given = isinstance(init, Mixture)
+    if lossy:
+        return _finished(key, stream, family, blend, prior, tol, max_iter, given)
+    result = _judged(flow, family, blend, census.heaviest, given)
+    warn(result.status, 0, "stepwise EM", stacklevel=5)
+    return result
+
+
+def _block_size(stream: Stream, k: int) -> int:
+    n, most = stream.n, stream.block_size
+    return min(max(most // STEPS if n is None else n // STEPS, ROWS * k), most)
+
+
+def _begin(key, stream: Stream, k: int, family: Family, n_init: int, init, prior, tol, max_iter):
+    """The mixture to start from, in the frame of the first block, and that block as a problem."""
+    x, weight, _ = next(stream.blocks(stream.block_size))
+    raw = streaming.raw(stream)
+    streaming.Census(stream, (family,)).look(raw.block(x, weight, len(x), 1), 0)
+    if not isinstance(init, Mixture):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)  # what the first block comes to is no result
+            options = {"family": family, "init": init, "n_init": n_init, "prior": prior, "tol": tol}
+            init = fit(key, x, k, sample_weight=weight, max_iter=max_iter, **options).mixture
+    elif init.family != family or init.n_components != k:
+        raise ValueError(
+            f"init is a mixture of {init.n_components} components of family {init.family.name!r}; "
+            f"n_components={k}, family={family.name!r} were asked for"
+        )
+    else:
+        checks.like_mixture(x, init)
+    [problem] = load(x, weight, k, [(family, prior)], tol, max_iter, "none", None)
+    problem = dataclasses.replace(problem, rows=in_block(problem.rows, family.moments, k, 1, None))
+    mixture = cast(init, problem.rows.dtype)
+    framed = dataclasses.replace(mixture, components=enter(mixture.components, problem.rows.frame))
+    return framed, problem
+
+
+def _judged(flow: Flow, family: Family, blend: Blend, heaviest, keeps_order: bool) -> FitResult:
+    """The result with this mixture, by one pass that tells its log-likelihood."""
+    form, reference = family.accurate, flow.frame.reference
+    [statistics] = flow.totals([_seen(blend.mixture, reference)], form.width(flow.stream.d, blend.mixture.n_components))
+    value = statistics.log_likelihood[0]
+    status = jnp.where(jnp.isfinite(value), int(Status.MAX_ITER), int(Status.NON_FINITE)).astype(jnp.int32)
+    ended = dataclasses.replace(
+        em.initial_state(blend.mixture, blend.added),
+        log_likelihood=value,
+        counts=statistics.counts[0],
+        status=status,
+    )
+    weight = statistics.weight[0]
+    result = outcome.conclude_one(flow.frame, weight, starting.one_lane(ended), heaviest, keeps_order)
+    return concrete(dataclasses.replace(result, n_iter=blend.steps))
+
+
+@jax.jit
+def _seen(mixture: Mixture, reference) -> Expected:
+    form = mixture.family.accurate
+    prepared = form.prepare(mixture.components, reference)
+    return Expected(*starting.one_lane((prepared, mixture.log_weights)), reference, form)
+
+
+def _finished(key, stream, family, blend: Blend, prior, tol, max_iter, keeps_order: bool) -> FitResult:
+    """The result of batch EM from where stepwise EM had to end."""
+    warnings.warn(f"{LOST}: after {int(blend.steps)} blocks, batch iterations go on", FitWarning, stacklevel=5)
+    mixture = dataclasses.replace(blend.mixture, components=leave(blend.mixture.components, blend.frame))
+    options = {"family": family, "init": mixture, "prior": prior, "tol": tol, "max_iter": max_iter}
+    result = fit(key, stream, mixture.n_components, **options)
+    mixture = result.mixture if keeps_order else outcome.by_weight(result.mixture)
+    return dataclasses.replace(result, mixture=mixture, n_iter=result.n_iter + int(blend.steps))
