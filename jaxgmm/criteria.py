@@ -32,17 +32,22 @@ def aic(mixture, x, sample_weight=None):
 @in_precision_of("x")
 def icl(mixture, x, sample_weight=None):
     """Integrated completed likelihood, (): bic plus twice the uncertainty of the most probable labels."""
+    return scalar(bic(mixture, x, sample_weight) - 2 * certainty(mixture, x, sample_weight))
+
+
+@in_precision_of("x")
+def certainty(mixture, x, sample_weight=None):
+    """Σ w log max_k r_k <= 0, ()."""
     x = checks.table(x)
     checks.like_mixture(x, mixture)
     dtype = compute_dtype(x)
     padded = checks.padded(x, checks.weights(sample_weight, x.shape[0], dtype))
-    rows = rows_for(mixture, *padded, mixture.family.accurate, None)
-    return scalar(bic(mixture, x, sample_weight) - 2 * certainty(rows, cast(mixture, dtype)))
+    return certainty_of(rows_for(mixture, *padded, mixture.family.accurate, None), cast(mixture, dtype))
 
 
 @jax.jit
-def certainty(rows, mixture):
-    """Σ w log max_k r_k <= 0."""
+def certainty_of(rows, mixture):
+    """Σ w log max_k r_k <= 0 of rows in memory."""
     return total(rows, Certainty(mixture))
 
 

@@ -197,7 +197,11 @@ def run(problem: Problem, family, lanes, active, block_size, search: str, watch:
         watch = None
     given = family, problem.method, lanes, active, problem.prior, problem.limits, problem.measured
     if isinstance(problem.rows, Flow):
-        return streaming.solve(problem.rows, *given, search, watch)
+        eye = Watch(None, 10, 0, 1) if watch is None else watch
+        lanes = streaming.solve(problem.rows, *given, search, eye)
+        if eye.stopped and watch is None:  # nobody to give the best so far to
+            raise KeyboardInterrupt
+        return lanes
     return restarts.solve(problem.rows, *given, block_size, search, traced, watch)
 
 
@@ -291,7 +295,6 @@ def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, bl
 
 def _called(init, key, x, sample_weight, k, dtype):
     centres = init(key, x, sample_weight, k)
-    shape = (k, x.shape[1])
-    if np.shape(centres) != shape:
-        raise ValueError(f"init must return centres of shape {shape}, got {np.shape(centres)}")
+    if np.shape(centres) != (k, x.shape[1]):
+        raise ValueError(f"init must return centres of shape {(k, x.shape[1])}, got {np.shape(centres)}")
     return jnp.asarray(centres, dtype)

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import checks, outcome, starting, streaming
 from .checkpoints import opened, results_of
-from .criteria import certainty
+from .criteria import certainty_of
 from .distributed import spans
 from .drivers.memory import in_block
 from .drivers.mesh import per_shard
@@ -194,7 +194,7 @@ def _cells(problem, family, ks, n_init, init, key, block_size, search, watch):
 def _certainties(rows, mixtures):
     """How certain the labels are under each of these mixtures (m,)."""
     plain = dataclasses.replace(rows, frame=unit_frame(rows.x.shape[1], rows.dtype))
-    return jax.lax.map(lambda mixture: certainty(plain, mixture), mixtures)
+    return jax.lax.map(lambda mixture: certainty_of(plain, mixture), mixtures)
 
 
 def _unpadded(result: FitResult, k: int) -> FitResult:

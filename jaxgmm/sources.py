@@ -205,9 +205,9 @@ def opens(name: str = "x"):
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
             if len(args) > place:
-                args = (*args[:place], _opened(args[place]), *args[place + 1 :])
+                args = (*args[:place], marked(args[place]), *args[place + 1 :])
             elif name in kwargs:
-                kwargs[name] = _opened(kwargs[name])
+                kwargs[name] = marked(kwargs[name])
             return function(*args, **kwargs)
 
         return wrapper
@@ -215,7 +215,8 @@ def opens(name: str = "x"):
     return decorate
 
 
-def _opened(x):
+def marked(x):
+    """x, or the stream that it is: paths, memory maps, h5py and zarr arrays."""
     foreign = type(x).__module__.split(".")[0] in ("h5py", "zarr")
     return rows(x) if _is_path(x) or isinstance(x, np.memmap) or foreign else x
 

@@ -186,9 +186,7 @@ def _block_size(stream: Stream, k: int) -> int:
 
 def _begin(key, stream: Stream, k: int, family: Family, n_init: int, init, prior, tol, max_iter):
     """The mixture to start from, in the frame of the first block, and that block as a problem."""
-    x, weight, _ = next(stream.blocks(stream.block_size))
-    raw = streaming.raw(stream)
-    streaming.Census(stream, (family,)).look(raw.block(x, weight, len(x), 1), 0)
+    x, weight = next(streaming.checked(stream, family))
     if not isinstance(init, Mixture):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)  # what the first block comes to is no result

@@ -17,9 +17,24 @@ from ..drivers.memory import each, in_block
 from ..family import lookup
 from ..inference import as_key, joint
 from ..precision import in_precision_of
+from ..sources import Stream
 from . import arrays
 
 MOST = 10_000  # rows: of more, evenly spaced ones stand for all
+
+
+def thinned(x, weight):
+    """Evenly spaced rows and their weights, `MOST` at most, and Σ w of all; of a stream by one pass."""
+    step = -(-x.shape[0] // MOST)
+    if not isinstance(x, Stream):
+        return x[::step], weight[::step], float(np.asarray(weight, np.float64).sum())
+    parts, whole = [], 0.0
+    for block, own, first in x.blocks(x.block_size):
+        own = np.ones(len(block), x.dtype) if own is None else own
+        some = slice(-first % step, None, step)
+        parts.append((block[some].copy(), own[some]))  # a view would keep the block
+        whole += float(own.sum(dtype=np.float64))
+    return *map(np.concatenate, zip(*parts, strict=True)), whole
 
 
 @in_precision_of("x")
@@ -28,8 +43,6 @@ def agreement(seed: int, x, weight, family: str, ks: list[int], n_init: int) -> 
 
     The starts are those of `jaxgmm.select` with the same seed; all of them run in one program.
     """
-    step = -(-x.shape[0] // MOST)
-    x, weight = x[::step], weight[::step]
     n, family = x.shape[0], lookup(family)
     ks = [min(k, n) for k in ks]
     held = arrays.padded(x)[0], arrays.padded_weight(x, weight)

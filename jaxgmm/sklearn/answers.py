@@ -10,15 +10,20 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_non_negative, validate_data
 
-from .. import checks, criteria, inference
+from .. import checks, criteria, inference, streaming
 from ..building import cast
 from ..precision import compute_dtype, in_precision_of
 from ..records import Mixture
+from ..sources import Stream, marked
 from . import arrays, starts
 
 
 class MixtureAnswers(DensityMixin, BaseEstimator):
-    """The methods that need nothing but a fitted mixture. A subclass has ``mixture_`` and ``random_state``."""
+    """The methods that need nothing but a fitted mixture. A subclass has ``mixture_`` and ``random_state``.
+
+    X is an array, a frame, or rows that stream (what `jaxgmm.rows` makes; paths and memory maps are taken for such):
+    those are answered block by block, in NumPy.
+    """
 
     _dtypes = "numeric"  # what X may be; integers stay as they are
 
@@ -57,7 +62,8 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
     def icl(self, X, sample_weight=None):
         """Integrated completed likelihood, a float; lower is better."""
         mixture = self.mixture_
-        return float(criteria.icl(mixture, self._rows(X), sample_weight))
+        certainty = sum(float(criteria.certainty(mixture, *part)) for part in self._pieces(X, sample_weight))
+        return self.bic(X, sample_weight) - 2 * certainty
 
     def sample(self, n_samples=1):
         """Rows drawn from the mixture (n_samples, n_features) and their components (n_samples,), in order of these."""
@@ -79,15 +85,20 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
         return inference.n_parameters(self.mixture_)
 
     def _rows(self, X, reset=False, least=1):
-        """X checked: NumPy, or JAX where it lives on a device. ``reset``: what is fitted to, and checked there."""
+        """X checked: NumPy, or JAX where it lives on a device. ``reset``: what is fitted to, and checked there. Rows
+        that stream are checked as they are read."""
         x = self._read(X, reset, max(least, 2) if reset else least)
-        if not reset:
+        if not reset and not isinstance(x, Stream):
             family = self.mixture_.family
             if family.scaling not in ("feature", "common") and _outside(arrays.padded(x)[0], family):
                 checks.row_values(x, family, _Wrong)
         return x
 
     def _read(self, X, reset, least):
+        X = marked(X)
+        if isinstance(X, Stream):
+            self._know(X, reset)
+            return X
         x = arrays.on_device(X)
         if x is None:
             x = validate_data(self, X, reset=reset, dtype=self._dtypes, ensure_min_samples=least)
@@ -102,22 +113,63 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
             check_non_negative(x, type(self).__name__)
         return x
 
+    def _know(self, stream: Stream, reset):
+        """The features of rows that stream, as `validate_data` has them of frames: kept, or held against those kept."""
+        if reset:
+            self.n_features_in_ = stream.d
+            if stream.columns:
+                self.feature_names_in_ = np.array(stream.columns, dtype=object)
+            elif hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            return
+        if stream.d != self.n_features_in_:
+            raise ValueError(
+                f"X has {stream.d} features, but {type(self).__name__} is expecting {self.n_features_in_} features as "
+                "input"
+            )
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and stream.columns and list(names) != list(stream.columns):
+            raise ValueError(
+                "The feature names should match those that were passed during fit: "
+                f"X has {', '.join(stream.columns)}; {', '.join(names)} were fitted"
+            )
+
+    def _pieces(self, X, sample_weight=None):
+        """Checked rows in memory and their weights or None: X itself, or its blocks where it streams."""
+        x = self._rows(X)
+        if isinstance(x, Stream):
+            yield from streaming.checked(arrays.weighted(x, sample_weight)[0], self.mixture_.family)
+        elif sample_weight is None:
+            yield x, None
+        else:
+            weight = np.asarray(arrays.weights(x, sample_weight))
+            checks.weight_values(weight, 1)
+            yield x, weight
+
     def _answer(self, function, X):
         mixture = self.mixture_
-        x = self._rows(X)
-        answers = function(mixture, arrays.padded(x)[0] if len(x) < inference.SCORED_TOGETHER else x)
-        if isinstance(x, np.ndarray):
-            return np.asarray(answers)[: len(x)]
-        return answers if isinstance(X, jax.Array) else arrays.maker(X)(answers)
+        answers = [_of_rows(function, mixture, x) for x, _ in self._pieces(X)]
+        if isinstance(answers[0], np.ndarray):
+            return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        return answers[0] if isinstance(X, jax.Array) else arrays.maker(X)(answers[0])
 
     def _log_likelihood(self, X, sample_weight):
         """Σ w log p(x) and Σ w, in float64."""
-        values = np.asarray(self.score_samples(X), np.float64)
-        if sample_weight is None:
-            return float(values.sum()), float(len(values))
-        weight = np.asarray(arrays.weights(values, sample_weight))
-        checks.weight_values(weight, 1)
-        return float(np.where(weight > 0, weight * values, 0).sum()), float(weight.sum())
+        mixture, total, whole = self.mixture_, 0.0, 0.0
+        for x, weight in self._pieces(X, sample_weight):
+            values = np.asarray(_of_rows(inference.log_prob, mixture, x), np.float64)
+            weight = np.ones_like(values) if weight is None else np.asarray(weight, np.float64)
+            total += float(np.where(weight > 0, weight * values, 0).sum())
+            whole += float(weight.sum())
+        if whole == 0:
+            raise ValueError("sample_weight must not be all zero")
+        return total, whole
+
+
+def _of_rows(function, mixture, x):
+    """What a function of the core says of rows in memory, in their kind."""
+    answers = function(mixture, arrays.padded(x)[0] if len(x) < inference.SCORED_TOGETHER else x)
+    return np.asarray(answers)[: len(x)] if isinstance(x, np.ndarray) else answers
 
 
 class _Wrong:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import checks
 from ..precision import compute_dtype, in_precision_of
+from ..sources import Stream, rows
 
 LEAST = 128  # rows: below, compiling a program is all that costs
 _SIZES: dict[int, int] = {}  # rows asked for -> rows padded to: a process answers one number always alike
@@ -58,12 +59,20 @@ def roomy(n: int) -> int:
 
 
 def padded(x, *columns):
-    """x (n, d) and columns (n, ...) with their last row repeated up to `roomy` rows; JAX arrays as they are."""
+    """x (n, d) and columns (n, ...) with their last row repeated up to `roomy` rows; JAX arrays and streams as they
+    are."""
     n = x.shape[0]
-    if isinstance(x, jax.Array) or roomy(n) == n:
+    if isinstance(x, (jax.Array, Stream)) or roomy(n) == n:
         return x, *columns
     index = np.minimum(np.arange(roomy(n)), n - 1)
     return x[index], *(column[index] for column in columns)
+
+
+def weighted(x, sample_weight):
+    """Rows x and their weights (n,); those of rows that stream are with their blocks, and None here."""
+    if isinstance(x, Stream):
+        return x if sample_weight is None else rows(x, sample_weight), None
+    return x, weights(x, sample_weight)
 
 
 @in_precision_of("x")
@@ -76,6 +85,6 @@ def weights(x, sample_weight):
 def padded_weight(x, weight):
     """Weights (n,) with zeros for the rows that `padded` adds to x."""
     n = x.shape[0]
-    if isinstance(x, jax.Array) or roomy(n) == n:
+    if isinstance(x, (jax.Array, Stream)) or roomy(n) == n:
         return weight
     return np.concatenate([np.asarray(weight), np.zeros(roomy(n) - n, weight.dtype)])

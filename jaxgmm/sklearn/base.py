@@ -8,10 +8,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .. import checks
+from .. import checks, streaming
 from ..family import Family, parameters
 from ..precision import compute_dtype
 from ..records import FitResult, FitWarning, Mixture
+from ..sources import Stream
 from . import arrays, solving, starts, stepwise
 from .answers import MixtureAnswers
 
@@ -48,7 +49,7 @@ class MixtureEstimator(MixtureAnswers):
         """The estimator, fitted by EM.
 
         Args:
-            X: (n_samples, n_features).
+            X: (n_samples, n_features); or rows that stream, as `jaxgmm.fit` takes them, for the same fit.
             y: ignored.
             sample_weight: (n_samples,) weights >= 0, as frequencies: weight 2 is the row twice.
 
@@ -62,7 +63,7 @@ class MixtureEstimator(MixtureAnswers):
         x = self._rows(X, reset=True)
         goes_on = bool(self.warm_start) and hasattr(self, "converged_")
         options = self._options(x, goes_on)
-        weight = arrays.weights(x, sample_weight)
+        x, weight = arrays.weighted(x, sample_weight)
         solution = solving.solve(x, weight, options, check_random_state(self.random_state))
         if self._collapsed(solution):
             raise ValueError(
@@ -84,7 +85,7 @@ class MixtureEstimator(MixtureAnswers):
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
     def partial_fit(self, X, y=None, sample_weight=None):
-        """The estimator after one step of stepwise EM with a block of rows.
+        """The estimator after one step of stepwise EM with a block of rows; a step a block where rows stream.
 
         The statistics of the t-th block are blended into those before it with γ_t = t^(-0.6), times the block's weight
         as a share of the mean block's (see `jaxgmm.fit_stepwise`).
@@ -100,14 +101,12 @@ class MixtureEstimator(MixtureAnswers):
         known = hasattr(self, "weights_")
         x = self._rows(X, reset=not known, least=1 if known else 2)
         options = self._options(x, known)
-        weight = arrays.weights(x, sample_weight)
-        before = getattr(self, "_stepwise", None)
-        mixture, bound, self._stepwise = stepwise.update(x, weight, options, before, self.random_state)
-        self._adopt(mixture, arrays.maker(X))
-        self.converged_ = False
-        self.n_iter_ = int(self._stepwise.steps)
-        self.lower_bound_ = bound
-        self.lower_bounds_ = [*(self.lower_bounds_ if before else []), bound]
+        x, weight = arrays.weighted(x, sample_weight)
+        if not isinstance(x, Stream):
+            return self._step(x, weight, options, arrays.maker(X))
+        for block, own in streaming.checked(x, options.family):
+            self._step(block, arrays.weights(block, own), options, np.asarray)
+            options = self._options(block, True)
         return self
 
     @property
@@ -136,7 +135,7 @@ class MixtureEstimator(MixtureAnswers):
         tol = self.tol if isinstance(self.tol, str) else checks.number(self.tol, "tol")
         if isinstance(tol, str) and tol != "limit":
             raise ValueError(f"tol must be a number >= 0 or 'limit', got {tol!r}")
-        if n < k and not goes_on:
+        if n is not None and n < k and not goes_on:
             raise ValueError(f"Expected n_samples >= n_components but got n_components = {k}, n_samples = {n}")
         family = self._family(x)
         weights, given = self._given(d, compute_dtype(x))
@@ -148,7 +147,7 @@ class MixtureEstimator(MixtureAnswers):
             with np.errstate(divide="ignore"):
                 init, n_init = Mixture(np.log(weights), family.parameters(**given), family), 1
         else:
-            init = starts.check(self.init_params, n, k)
+            init = starts.check(self.init_params, x, k)
         return solving.Options(
             family=family,
             k=k,
@@ -177,6 +176,17 @@ class MixtureEstimator(MixtureAnswers):
                 f"{family.name!r} and {d} features: set warm_start=False, or clone the estimator"
             )
         return mixture
+
+    def _step(self, x, weight, options: solving.Options, make):
+        """One update of stepwise EM."""
+        before = getattr(self, "_stepwise", None)
+        mixture, bound, self._stepwise = stepwise.update(x, weight, options, before, self.random_state)
+        self._adopt(mixture, make)
+        self.converged_ = False
+        self.n_iter_ = int(self._stepwise.steps)
+        self.lower_bound_ = bound
+        self.lower_bounds_ = [*(self.lower_bounds_ if before else []), bound]
+        return self
 
     def _adopt(self, mixture: Mixture, make):
         """The mixture's numbers as fitted attributes, made by ``make``."""

@@ -11,7 +11,7 @@ from .. import checks, selection
 from ..fitting import ADVICE
 from ..records import FitWarning, Mixture, Selection, Status
 from . import arrays, starts
-from .agreement import agreement
+from .agreement import agreement, thinned
 from .answers import MixtureAnswers
 from .base import DegenerateWarning
 from .gaussian import TYPES, GaussianMixture
@@ -61,7 +61,7 @@ class MixtureSearch(MixtureAnswers):
         """The search, fitted: every K and covariance type from ``n_init`` starts.
 
         Args:
-            X: (n_samples, n_features).
+            X: (n_samples, n_features); or rows that stream, as `jaxgmm.select` takes them.
             y: ignored.
             sample_weight: (n_samples,) weights >= 0, as frequencies.
 
@@ -76,7 +76,7 @@ class MixtureSearch(MixtureAnswers):
         types = [self.covariance_types] if isinstance(self.covariance_types, str) else list(self.covariance_types)
         for covariance_type in types:
             checks.choice(covariance_type, "covariance_types", TYPES)
-        weight = arrays.weights(x, sample_weight)
+        x, weight = arrays.weighted(x, sample_weight)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)  # said below, as scikit-learn's kind
             seed = starts.seed(check_random_state(self.random_state))
@@ -89,11 +89,12 @@ class MixtureSearch(MixtureAnswers):
                 n_init=self.n_init,
                 sample_weight=arrays.padded_weight(x, weight),
             )
-        self._keep(chosen, X, float(np.asarray(weight, np.float64).sum()))
+        some, own, whole = thinned(x, weight)
+        self._keep(chosen, X, whole)
         family, ks = self.best_params_["covariance_type"], sorted(set(self.cv_results_["param_n_components"].tolist()))
         self.stability_ = {
             "n_components": np.array(ks),
-            "adjusted_rand": agreement(seed, x, weight, family, ks, self.n_init),
+            "adjusted_rand": agreement(seed, some, own, family, ks, self.n_init),
         }
         self._warn(chosen.best.status)
         return self

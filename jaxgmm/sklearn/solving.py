@@ -77,7 +77,7 @@ def solve(x, weight, options: Options, rng) -> Solution:
     if options.tol == "limit":
         keeps_order = not isinstance(options.init, str) and not callable(options.init)
         result = outcome.conclude_one(frame, weight, ended, problem.measured.heaviest, keeps_order)
-        best = int(np.argmax(np.asarray(result.restarts) == np.asarray(result.log_likelihood)))
+        best = int(np.nanargmin(np.abs(np.asarray(result.restarts) - np.asarray(result.log_likelihood))))
     else:
         result = outcome.conclude_one(frame, weight, lane(ended, best), problem.measured.heaviest, True)
     last = lane(ended, best)

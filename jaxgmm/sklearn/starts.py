@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import checks, em, starting
+from .. import checks, em, starting, streaming
 from ..building import cast
 from ..drivers.memory import in_block
+from ..drivers.stream import Flow
 from ..frame import enter
 from ..inference import as_key
 from ..records import Mixture
+from ..sources import Stream
 from . import arrays
 
 NAMES = {"kmeans": "kmeans", "k-means++": "k-means++", "random_from_data": "random"}  # ours for scikit-learn's
@@ -23,32 +25,41 @@ def seed(rng: np.random.RandomState) -> int:
 
 
 def begin(problem, family, init, x, weight, k: int, n_init: int, rng) -> em.State:
-    """First states (r,) of rows x (n, d), which the problem holds framed and padded.
+    """First states (r,) of rows x (n, d), which the problem holds framed: padded in memory, or streaming.
 
     r is ``n_init`` where ``init`` draws, and 1 where it is a mixture or responsibilities.
     """
-    prior, dtype = problem.prior, problem.rows.dtype
-    rows = in_block(problem.rows, family.moments, k, n_init, None)
+    prior, dtype, streams = problem.prior, problem.rows.dtype, isinstance(problem.rows, Flow)
+    rows = problem.rows if streams else in_block(problem.rows, family.moments, k, n_init, None)
+    begins = streaming if streams else starting
     active = np.ones((1, k), bool)
     if isinstance(init, Mixture):
-        return _from_mixture(rows, family, init)
+        framed = entered(cast(init, dtype), rows.frame)
+        return starting.begin_from(streaming.head(rows) if streams else rows, family, framed)
     if isinstance(init, str) and init == "random":
         states = [_with(rows, family, prior, x, _random(rng, x.shape[0], k)) for _ in range(n_init)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *states)
     if isinstance(init, str):
-        return starting.begin(rows, family, NAMES[init], k, n_init, as_key(seed(rng)), active, prior)
+        return begins.begin(rows, family, NAMES[init], k, n_init, as_key(seed(rng)), active, prior)
     if callable(init):
         keys = starting.keys_of(as_key(seed(rng)), n_init)
         centres = [np.asarray(init(keys[i], x, weight, k), dtype) for i in range(n_init)]
         wrong = [each.shape for each in centres if each.shape != (k, x.shape[1])]
         if wrong:
             raise ValueError(f"init_params must return centres of shape {(k, x.shape[1])}, got {wrong[0]}")
-        return starting.begin_at(rows, family, np.stack(centres), active[0], prior)
+        return begins.begin_at(rows, family, np.stack(centres), active[0], prior)
     return _with(rows, family, prior, x, init)
 
 
-def check(init, n: int, k: int):
-    """``init_params`` as `begin` takes it."""
+def check(init, x, k: int):
+    """``init_params`` as `begin` takes it, for rows x (n, d)."""
+    n = x.shape[0]
+    drawn = isinstance(init, str) and init != "random"
+    if isinstance(x, Stream) and not (drawn or callable(init) or isinstance(init, Mixture)):
+        raise ValueError(
+            "init_params cannot be responsibilities of all rows where rows stream ('random' are such): pass one of "
+            f"{', '.join(map(repr, NAMES))}, a callable or a Mixture"
+        )
     if isinstance(init, str):
         return checks.choice(init, "init_params", ALLOWED)
     if callable(init) or isinstance(init, Mixture):
@@ -72,10 +83,6 @@ def _random(rng, n, k):
 def _with(rows, family, prior, x, resp):
     _, resp = arrays.padded(x, resp.astype(rows.dtype))
     return starting.begin_with(rows, family, resp, prior)
-
-
-def _from_mixture(rows, family, mixture):
-    return starting.begin_from(rows, family, entered(cast(mixture, rows.dtype), rows.frame))
 
 
 @jax.jit

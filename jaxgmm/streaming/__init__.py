@@ -10,6 +10,6 @@ the moment form leaves out, one for the rows that stand for all, one for the fir
 
 from .begin import begin, begin_at, head
 from .loop import certainties, solve
-from .survey import Census, largest_code, measure, raw
+from .survey import Census, checked, largest_code, measure
 
-__all__ = ["Census", "begin", "begin_at", "certainties", "head", "largest_code", "measure", "raw", "solve"]
+__all__ = ["Census", "begin", "begin_at", "certainties", "checked", "head", "largest_code", "measure", "solve"]

@@ -11,7 +11,8 @@ from ..drivers.stream import Flow
 from ..family import Family
 from ..frame import enter_prior, frame_of, unit_frame
 from ..measuring import LeftOut, Look, Measured, Squares
-from ..sources import Stream
+from ..precision import in_precision_of
+from ..sources import Stream, read_ahead
 
 
 def measure(stream: Stream, models, k: int) -> list:
@@ -33,6 +34,19 @@ def measure(stream: Stream, models, k: int) -> list:
 def raw(stream: Stream) -> Flow:
     """The rows as they are."""
     return Flow(stream, unit_frame(stream.d, str(stream.dtype)), {})
+
+
+def checked(stream: Stream, family: Family):
+    """Blocks x (b, d) and weights (b,) or None of a stream, their values found legal as they are read."""
+    census = Census(stream, (family,))
+    for x, weight, first in read_ahead(stream.blocks(stream.block_size)):
+        _looked_at(x, weight, first, census)
+        yield x, weight
+
+
+@in_precision_of("x")
+def _looked_at(x, weight, first: int, census):
+    census.look(raw(census.stream).block(x, weight, len(x), 1), first)
 
 
 def _framed(raw: Flow, census, whole, mean, variance, family: Family, prior):
