@@ -56,6 +56,28 @@ def gathered(value) -> list:
     return [json.loads(bytes(each).rstrip(b"\0")) for each in np.asarray(everyone)]
 
 
+def alike(asked: list):
+    """Whether all processes ask for the same features, dtype and n_components.
+
+    Raises:
+        ValueError: they do not.
+    """
+    for process, theirs in enumerate(gathered(asked)):
+        if theirs != asked:
+            raise ValueError(
+                "every process must hand over the same features, dtype and n_components; process "
+                f"{process} has {theirs}, process {jax.process_index()} has {asked}"
+            )
+
+
+def everyones(tree, mesh) -> list:
+    """Arrays of every process that shares the mesh, in their order, in NumPy; each has them in the same shapes."""
+    if not spans(mesh):
+        return [jax.tree.map(np.asarray, tree)]
+    stacked = multihost_utils.process_allgather(tree)
+    return [jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], stacked) for i in range(jax.process_count())]
+
+
 def from_first(content: bytes | None) -> bytes | None:
     """What process 0 has."""
     size = gathered(None if content is None else len(content))[0]

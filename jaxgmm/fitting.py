@@ -27,7 +27,7 @@ from .loading import Problem, family_of, load
 from .precision import in_precision_of, on_device
 from .pruning import SEARCHES
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status
-from .sources import Stream, in_memory, opens
+from .sources import Stream, opens
 from .watching import Glance, Watch
 
 ADVICE = {
@@ -171,16 +171,14 @@ def take_up(watch: Watch, kind, problems, families, ks, n_init, init, key, prior
 
 
 def on_mesh(x, sample_weight, mesh):
-    """x as an (n, d) array, weights, and a mesh that is fit to cut rows over; without a mesh, x may be a stream."""
+    """x as an (n, d) array or a stream, weights, and a mesh that is fit to cut rows over."""
     if mesh is None:
         return x if isinstance(x, Stream) else checks.table(x), sample_weight, None
     mesh = checked(mesh)
     if checks.in_trace(x, sample_weight):
         raise ValueError("mesh needs concrete data: call fit outside jit and vmap")
     with agreed(mesh):
-        if isinstance(x, Stream):
-            x, sample_weight = in_memory(x, sample_weight)
-        return checks.table(x), sample_weight, mesh
+        return x if isinstance(x, Stream) else checks.table(x), sample_weight, mesh
 
 
 def at_home(tree):

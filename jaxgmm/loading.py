@@ -7,7 +7,7 @@ import numpy as np
 
 from . import checks, measuring, streaming
 from .accelerate import METHODS, method_of
-from .distributed import agreed, gathered, spans
+from .distributed import agreed, alike, gathered, spans
 from .drivers.memory import block_rows
 from .drivers.mesh import already_there, layout_of, rewrapped
 from .em import NEVER, Limits, Method
@@ -35,7 +35,7 @@ def family_of(family, x, mesh=None) -> Family:
     if family != "categorical":
         return lookup(family)
     if isinstance(x, Stream):
-        return lookup(family, _categories(streaming.largest_code(x)))
+        return lookup(family, _categories(streaming.largest_code(x, mesh)))
     if checks.in_trace(x):
         raise ValueError(
             "family 'categorical' reads the number of codes off the data, which a trace does not have: "
@@ -68,14 +68,10 @@ def spread(x, sample_weight, dtype, k: int, mesh):
     with agreed(mesh):
         weight = _own_weights(x, sample_weight, dtype, layout)
         positive = None if weight is None else checks.legal_weights(weight)
-    own = {"n": x.shape[0], "positive": positive, "asked": [x.shape[1], x.dtype.name, k]}
+    own = {"n": x.shape[0], "positive": positive}
     every = gathered(own) if spans(mesh) else [own]
-    for process, each in enumerate(every):
-        if each["asked"] != own["asked"]:
-            raise ValueError(
-                "every process must hand over the same features, dtype and n_components; process "
-                f"{process} has {each['asked']}, process {jax.process_index()} has {own['asked']}"
-            )
+    if spans(mesh):
+        alike([x.shape[1], x.dtype.name, k])
     checks.enough_rows(sum(each["n"] for each in every), k)
     if positive is not None:
         checks.enough_weight(sum(each["positive"] for each in every), k)
@@ -119,7 +115,9 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size, mes
     limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32), NEVER)
     if isinstance(x, Stream):
         models = [(family, numbers(prior, dtype)) for family, prior in models]
-        surveyed = streaming.measure(x if sample_weight is None else rows(x, sample_weight), models, k)
+        with agreed(mesh):
+            x = x if sample_weight is None else rows(x, sample_weight)
+        surveyed = streaming.measure(x, models, k, mesh)
         methods = [method_of(accelerate, family) for family, _ in models]
         return [Problem(*found, limits, method) for found, method in zip(surveyed, methods, strict=True)]
     if mesh is None:

@@ -190,12 +190,6 @@ def read_ahead(blocks: Iterator) -> Iterator:
             yield block
 
 
-def in_memory(stream: Stream, sample_weight=None):
-    """All rows of a stream (n, d), and their weights or None."""
-    x, weight = zip(*(stream if sample_weight is None else rows(stream, sample_weight)), strict=True)
-    return np.concatenate(x), None if weight[0] is None else np.concatenate(weight)
-
-
 def opens(name: str = "x"):
     """Decorator: paths, memory maps, h5py and zarr arrays given for this argument become streams."""
 

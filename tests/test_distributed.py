@@ -20,8 +20,12 @@ OPTIONS = {
     "full": {"family": "full", "tol": 0, "max_iter": 20},
     "poisson": {"family": "poisson", "tol": 0, "max_iter": 20, "n_init": 4},
     "settled": {"family": "full"},
+    "streaming": {"family": "full", "tol": 0, "max_iter": 20, "n_init": 3, "streams": True},
+    "categorical": {"family": "categorical", "tol": 0, "max_iter": 20, "streams": True},
+    "many": {"family": "diag", "tol": 0, "max_iter": 5, "init": "kmeans", "streams": True},
 }
-DTYPES = {"full": np.float64, "poisson": np.float32, "settled": np.float64}
+DTYPES = {name: np.float32 if name == "poisson" else np.float64 for name in OPTIONS}
+N = {"many": 90_001}  # a sample of them stands for all
 
 
 def free_port():
@@ -32,8 +36,7 @@ def free_port():
 
 def environment(**more):
     paths = [str(PROGRAM.parents[2]), os.environ.get("PYTHONPATH", "")]
-    cut = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    return {**cut, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
 
 
 def started(commands, environments, stderr=subprocess.PIPE):
@@ -63,22 +66,24 @@ def program(what, processes, folder, port=None, environments=None):
 def given():
     data = {}
     for name, how in OPTIONS.items():
-        data[f"{name}_x"] = families.BY_NAME[how["family"]].data(DTYPES[name], 601)
-        data[f"{name}_weight"] = np.arange(601) % 4
+        n = N.get(name, 601)
+        data[f"{name}_x"] = families.BY_NAME[how["family"]].data(DTYPES[name], n)
+        data[f"{name}_weight"] = np.arange(n) % 4
     return data
 
 
 @pytest.fixture(scope="module")
 def in_memory(given):
+    whole = {name: {key: value for key, value in how.items() if key != "streams"} for name, how in OPTIONS.items()}
     return {
         name: jaxgmm.fit(5, given[f"{name}_x"], 3, sample_weight=given[f"{name}_weight"], **how)
-        for name, how in OPTIONS.items()
+        for name, how in whole.items()
     }
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_processes_change_no_answer(processes, given, in_memory, tmp_path):
-    names = list(OPTIONS) if processes == 2 else ["full"]
+    names = list(OPTIONS) if processes == 2 else ["full", "streaming"]
     np.savez(tmp_path / "given.npz", **given)
     (tmp_path / "options.json").write_text(json.dumps({name: OPTIONS[name] for name in names}))
     program("fits", processes, tmp_path)
@@ -105,12 +110,13 @@ def test_what_is_wrong_on_one_process_is_an_error_on_all(tmp_path):
         "support": "row 0, column 0",
         "weight": "row 3 has -1",
         "shape": "x[:, None]",
+        "stream": "row 17, column 1 is nan",
     }
     for name, text in words.items():
         assert text in last[name] and not last[name].startswith("process")
         assert first[name] == f"process 1: {last[name]}"
     for said in (first, last):
-        assert "same features" in said["features"]
+        assert "same features" in said["features"] and "same features" in said["widths"]
         assert "n_components=9 needs at least as many rows, got 2" in said["rows"]
         assert "rows of one process" in said["callable"]
     means = [np.load(tmp_path / f"found-{i}.npz")["means"] for i in range(2)]

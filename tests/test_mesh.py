@@ -15,7 +15,7 @@ PROGRAM = Path(__file__).parent / "programs" / "on_mesh.py"
 def test_a_mesh_changes_no_answer(group):
     environment = {
         **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8",
         "NPROC": "32",  # threads to spare: see `jaxgmm.drivers.mesh`
         "PYTHONPATH": os.pathsep.join([str(PROGRAM.parents[1]), str(PROGRAM.parents[2])]),
         "PYTHONWARNINGS": "error::UserWarning",

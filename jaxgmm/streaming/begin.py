@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import em, starting
 from ..checks import SMALL, few_sizes
+from ..distributed import agreed, everyones
 from ..drivers.memory import LANE_BYTES, Rows, lanes_together
 from ..drivers.stream import Flow
 from ..family import Family, Natural
@@ -44,7 +45,7 @@ def begin(flow: Flow, family: Family, init: str, k: int, r: int, key, active, pr
     """First lanes (m·r,) of r starts, for m numbers of components given by active (m, k)."""
     some = sample(jax.random.fold_in(key, starting.SAMPLE_KEY), flow, k)
     centres = _centres(some, family, init, k, r, key, active)
-    if some.x.shape[0] < flow.stream.n and not bool(_all_distinct(centres)):
+    if some.x.shape[0] < flow.n_everywhere and not bool(_all_distinct(centres)):
         centres = _redrawn(flow, family, some, init, k, r, key, active, centres)
     return _from_centres(flow, family, centres, jnp.repeat(active, r, axis=0), prior, method)
 
@@ -109,8 +110,9 @@ def _all_distinct(centres):
 
 def sample(key, flow: Flow, k: int) -> Rows:
     """The rows that `initializers.sample` takes of the same rows in memory, by one pass; kept for the next model."""
-    stream = flow.stream
-    n = few_sizes(stream.n) if stream.n <= SMALL else stream.n  # as rows in memory are padded
+    n = (
+        few_sizes(flow.n_everywhere) if flow.n_everywhere <= SMALL else flow.n_everywhere
+    )  # as rows in memory are padded
     name = "sample", k.bit_length(), bytes(np.asarray(jax.random.key_data(key)))
     if name not in flow.kept:
         flow.kept[name] = _everything(flow, n) if stretches(n, k)[1] == 1 else _stretched(key, flow, n, k)
@@ -119,19 +121,42 @@ def sample(key, flow: Flow, k: int) -> Rows:
 
 
 def _everything(flow: Flow, n: int):
-    pairs = [(x, np.ones(len(x), x.dtype) if w is None else w) for x, w, _ in flow.stream.blocks(flow.size)]
-    x, weight = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    filled = np.minimum(np.arange(n), len(x) - 1)
-    return x[filled], np.concatenate([weight, np.zeros(n - len(x), weight.dtype)])
+    with agreed(flow.mesh):
+        pairs = [(x, np.ones(len(x), x.dtype) if w is None else w) for x, w, _ in flow.stream.blocks(flow.size)]
+        own = _filled(*(np.concatenate(parts) for parts in zip(*pairs, strict=True)), max(flow.counts))
+    every = zip(everyones(own, flow.mesh), flow.counts, strict=True)
+    pairs = [(x[:count], weight[:count]) for (x, weight), count in every]
+    return _filled(*(np.concatenate(parts) for parts in zip(*pairs, strict=True)), n)
+
+
+def _filled(x, weight, n: int):
+    """Rows and weights filled up to n: with the last row, of weight 0."""
+    return x[np.minimum(np.arange(n), len(x) - 1)], np.concatenate([weight, np.zeros(n - len(x), weight.dtype)])
 
 
 def _stretched(key, flow: Flow, n: int, k: int):
     size, length = stretches(n, k)
+    with agreed(flow.mesh):
+        own = _own_stretches(key, flow, size, length)
+    every = everyones(own, flow.mesh)
+    best, x, weight, _ = map(np.copy, every[0])
+    ends = np.cumsum(flow.counts)
+    for (top, rows, more, _), begin, end in zip(every[1:], ends[:-1], ends[1:], strict=True):
+        begins_here = (np.arange(size) * length >= begin) & (np.arange(size) * length < end)
+        better = (top > best) | ((best == -np.inf) & begins_here)
+        x[better], best, weight = rows[better], np.maximum(best, top), weight + more
+    x[-(-flow.n_everywhere // length) :] = every[-1][3]  # stretches beyond the rows weigh nothing
+    return x, weight
+
+
+def _own_stretches(key, flow: Flow, size: int, length: int):
+    """Of this process's rows: the best noisy logit of every stretch, its row and weight; and the last of all rows."""
     best = np.full(size, -np.inf, np.float32)
     x = np.zeros((size, flow.stream.d), flow.stream.dtype)
     weight = np.zeros(size, flow.stream.dtype)
     for block, first in flow.blocks(flow.stream.d):
         count = min(len(block.x), flow.stream.n - first)  # the rest fills the block up
+        first += flow.first
         noisy = np.asarray(_noisy(key, block.weight, np.uint32(first % 2**32)))[:count]
         stretch = (first + np.arange(count)) // length
         begins = np.flatnonzero(np.diff(stretch, prepend=-1))
@@ -143,8 +168,7 @@ def _stretched(key, flow: Flow, n: int, k: int):
         better = (top > best[here]) | ((best[here] == -np.inf) & (first + begins == here * length))
         x[here[better]], best[here] = block.x[row[better]], np.maximum(best[here], top)
         last = block.x[count - 1]
-    x[-(-flow.stream.n // length) :] = last  # stretches beyond the rows weigh nothing
-    return x, weight
+    return best, x, weight, last
 
 
 @jax.jit
@@ -160,16 +184,29 @@ def _redrawn(flow: Flow, family, some: Rows, init: str, k: int, r: int, key, act
     """
     keys = starting.keys_of(key, r)
     again = jnp.zeros((r, k, centres.shape[2]), centres.dtype)
-    size = flow.size
     for i in range(k):
-        nothing = np.full(r, -np.inf, np.float32), np.zeros((r, centres.shape[2]), flow.dtype)
-        found = nothing, nothing
-        for x, weight, first in flow.stream.blocks(size):
-            block = flow.block(x, weight, size, 1)
-            found = _sought(found, again, keys, block, np.uint32(first % 2**32), np.int32(i), family, init)
-        (value, wanted), (_, anyone) = found
+        with agreed(flow.mesh):
+            found = _found(flow, family, init, again, keys, i)
+        (value, wanted), (_, anyone) = functools.reduce(_higher, everyones(found, flow.mesh))
         again = again.at[:, i].set(jnp.where((value > -jnp.inf)[:, None], wanted, anyone))
     return _merged(some, centres, again, family, init, active)
+
+
+def _found(flow: Flow, family, init: str, again, keys, i: int):
+    """The next centre of every start among this process's rows, as `_sought` has it."""
+    nothing = np.full(len(keys), -np.inf, np.float32), np.zeros((len(keys), again.shape[2]), flow.dtype)
+    found = nothing, nothing
+    for x, weight, first in flow.stream.blocks(flow.size):
+        block = flow.block(x, weight, flow.size, 1)
+        place = np.uint32((flow.first + first) % 2**32)
+        found = _sought(found, again, keys, block, place, np.int32(i), family, init)
+    return found
+
+
+def _higher(found, others):
+    """The better of what two processes found, start by start."""
+    pairs = zip(found, others, strict=True)
+    return [(np.maximum(a, b), np.where((b > a)[:, None], q, p)) for (a, p), (b, q) in pairs]
 
 
 @functools.partial(jax.jit, static_argnames=("family", "init"))

@@ -41,6 +41,8 @@ def solve(flow, family, method, lanes, active, prior, limits, measured, search: 
     volume = np.asarray(measured.weight) * np.log(np.asarray(flow.frame.scale)).sum()
     watch.begins()
 
+    n = flow.n_everywhere
+
     def stage(name, lanes, alive, limits, on_fall):
         form = getattr(family, name)
 
@@ -49,8 +51,8 @@ def solve(flow, family, method, lanes, active, prior, limits, measured, search: 
                 flow, family, name, method, lanes, alive, active, prior, limits, measured, on_fall, queue, rounds
             )
 
-        work = flow.stream.n * form.width(d, k * len(alive))
-        return watch.through(go, lanes, np.int32(0), alive, active.shape[0], volume, work, flow.stream.n)
+        work = n * form.width(d, k * len(alive))
+        return watch.through(go, lanes, np.int32(0), alive, active.shape[0], volume, work, n)
 
     reach = both_forms(family, stage, limits, False)
     return pruning.finish(reach, lanes, measured.weight, limits, active.shape[0], search, False)

@@ -6,6 +6,7 @@ import functools
 import jax
 import numpy as np
 
+from ..distributed import agreed, alike, everyones, spans
 from ..drivers.memory import Rows
 from ..drivers.stream import Flow
 from ..family import Family
@@ -15,16 +16,21 @@ from ..precision import in_precision_of
 from ..sources import Stream, read_ahead
 
 
-def measure(stream: Stream, models, k: int) -> list:
+def measure(stream: Stream, models, k: int, mesh=None) -> list:
     """(flow, facts, prior in the frame) of every model (family, prior); the passes for the frame serve all of them.
 
     Raises:
         ValueError: at the first block with a wrong value; it names the file and the row.
     """
-    d, flow = stream.d, raw(stream)
-    head = flow.kept["head"] = next(stream.blocks(64))[0][:1]
+    if spans(mesh):
+        alike([stream.d, stream.dtype.name, k])
+    d, flow = stream.d, dataclasses.replace(raw(stream), mesh=mesh)
+    with agreed(mesh):
+        head = next(stream.blocks(64))[0][:1]
+    head = flow.kept["head"] = everyones(head, mesh)[0]
     census = Census(stream, tuple(family for family, _ in models))
     [(_, _, whole, sums)] = flow.totals([Look(head[0], models[0][0])], 4 * d, census.look)
+    census = census.everywhere(mesh)
     census.enough(k)
     mean = head[0] + sums / whole
     [squares] = flow.totals([Squares(mean)], 4 * d)
@@ -82,6 +88,15 @@ class Census:
                 outside = ~np.asarray(family.support.contains(x))
                 self._none(outside, f"{family.support.words} for family {family.name!r}", x, first)
 
+    def everywhere(self, mesh) -> "Census":
+        """What the censuses of all processes come to."""
+        heaviest, lightest, positive = zip(
+            *everyones((self.heaviest, self.lightest, np.int64(self.positive)), mesh), strict=True
+        )
+        whole = Census(self.stream, self.families)
+        whole.heaviest, whole.lightest, whole.positive = max(heaviest), min(lightest), sum(positive)
+        return whole
+
     def _none(self, wrong, words: str, x, first: int, advice: str = ""):
         if wrong.any():
             row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
@@ -103,6 +118,8 @@ def _contained(x, family: Family):
     return family.support.contains(x).all()
 
 
-def largest_code(stream: Stream) -> float:
+def largest_code(stream: Stream, mesh) -> float:
     """The largest value, by one pass: how many categories there are."""
-    return max(float(x.max()) for x, _ in stream)
+    with agreed(mesh):
+        largest = max(float(x.max()) for x, _ in stream)
+    return float(max(everyones(np.float64(largest), mesh)))

@@ -33,7 +33,9 @@ def fits(mesh):
     for name, how in options.items():
         x, weight = data[f"{name}_x"], data[f"{name}_weight"]
         mine = rows_of(ME, len(x))
-        result = jaxgmm.fit(5, x[mine], 3, sample_weight=weight[mine], mesh=mesh, **how)
+        streams = how.pop("streams", False)
+        rows = jaxgmm.rows(x[mine], block_size=40) if streams else x[mine]
+        result = jaxgmm.fit(5, rows, 3, sample_weight=weight[mine], mesh=mesh, **how)
         found |= {f"{name}_{field}": np.asarray(value) for field, value in vars(result.mixture.components).items()}
         found |= {f"{name}_weights": np.asarray(result.mixture.weights), f"{name}_value": result.log_likelihood}
         labels = jaxgmm.predict(result.mixture, x[mine])  # the result is this process's own
@@ -55,6 +57,8 @@ def errors(mesh):
         "shape": lambda: jaxgmm.fit(0, x[:, 0] if last else x, 2, mesh=mesh),
         "features": lambda: jaxgmm.fit(0, wide, 2, mesh=mesh),
         "rows": lambda: jaxgmm.fit(0, x[:1], 9, mesh=mesh),
+        "stream": lambda: jaxgmm.fit(0, jaxgmm.rows(bad, block_size=9), 2, mesh=mesh, family="diag"),
+        "widths": lambda: jaxgmm.fit(0, jaxgmm.rows(wide), 2, mesh=mesh),
         "callable": lambda: jaxgmm.fit(0, x, 2, init=lambda key, x, w, k: x[:k], mesh=mesh),
     }
     for name, call in calls.items():

@@ -134,6 +134,25 @@ def addresses(x):
 
 
 @case("data")
+def rows_that_stream():
+    x, weight = points(), np.arange(601) % 4
+    for init in ("k-means++", "kmeans"):
+        given = {**GIVEN, "init": init, "n_init": 2}
+        expected = jaxgmm.fit(3, x, 3, sample_weight=weight, **given)
+        for size in (1, 8):
+            stream = jaxgmm.rows(x, weight, block_size=100)
+            same(jaxgmm.fit(3, stream, 3, mesh=mesh_of(size), **given), expected, fields_of("diag"))
+    start = jaxgmm.fit(1, x, 3, **{**GIVEN, "max_iter": 1}).mixture
+    expected = jaxgmm.fit(3, x, 3, init=start, **GIVEN)
+    same(jaxgmm.fit(3, jaxgmm.rows(x), 3, init=start, mesh=mesh_of(8), **GIVEN), expected, fields_of("diag"))
+    expected = jaxgmm.select(0, x, [1, 3], families=["tied"], n_init=3)
+    found = jaxgmm.select(0, jaxgmm.rows(x, block_size=100), [1, 3], families=["tied"], n_init=3, mesh=mesh_of(8))
+    for mine, theirs in zip(found.table, expected.table, strict=True):
+        for name in ("log_likelihood", "icl"):
+            assert abs(mine[name] - theirs[name]) < 1e-9 * abs(theirs[name])
+
+
+@case("data")
 def a_sweep():
     x = points()
     expected = jaxgmm.select(0, x, [1, 3], families=["diag"], n_init=4)
