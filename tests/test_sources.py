@@ -102,12 +102,12 @@ def test_a_source_gives_its_rows_in_blocks_again_and_again(tmp_path, kind, size)
 
 @pytest.mark.parametrize("kind", [memmap, hdf5, zarr, npy, lambda folder: str(directory(folder))])
 def test_what_is_on_disk_needs_no_mark(tmp_path, kind):
-    assert isinstance(sources._opened(kind(tmp_path)), sources.Stream)
+    assert isinstance(sources.marked(kind(tmp_path)), sources.Stream)
 
 
 @pytest.mark.parametrize("x", [X, X.tolist(), [[1.0, 2.0], [3.0, 4.0]]])
 def test_anything_else_is_an_array_in_memory(x):
-    assert sources._opened(x) is x
+    assert sources.marked(x) is x
 
 
 def test_weights_are_an_array_a_column_or_come_with_the_blocks(tmp_path):
