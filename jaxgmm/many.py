@@ -4,7 +4,6 @@ The answers are those of ``vmap`` of `fit`. Under a plain vmap every data set co
 one; here a fit that stops makes room for the next.
 """
 
-import dataclasses
 import functools
 
 import jax
@@ -22,7 +21,8 @@ from .initializers import INITIALIZERS
 from .loading import family_of
 from .precision import as_array, compute_dtype, in_precision_of, numbers, on_device
 from .pruning import SEARCHES, finish
-from .records import FitResult, GaussianPrior, Status, record
+from .records import FitResult, GaussianPrior, record
+from .restarts import both_forms
 
 TOGETHER = 64  # data sets measured and started at a time
 
@@ -95,15 +95,10 @@ def fit_many(
     if not traced:
         _check_values(x, family, loaded.measured)
 
-    def reach(lanes, alive, pause):
-        common = alive, x, weight, loaded, dataclasses.replace(limits, pause=pause), family, method
-        if family.accurate is family.moments:
-            return _iterate(lanes, *common, "accurate", int(Status.DECREASED))
-        lanes, stand = _iterate(lanes, *common, "moments", em.LOSSY)
-        if traced or (np.asarray(stand.status) == em.LOSSY).any():
-            lanes, stand = _iterate(lanes, *common, "accurate", int(Status.DECREASED))
-        return lanes, stand
+    def stage(form, lanes, alive, limits, on_fall):
+        return _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_fall)
 
+    reach = both_forms(family, stage, limits, traced)
     lanes = finish(reach, lanes, loaded.measured.weight, limits, b, search, traced)
     result = _conclude(loaded, lanes, method)
     return result if traced else jax.block_until_ready(result)  # x may be the caller's own memory

@@ -4,6 +4,7 @@ Many K of a family share one program: a component that was not asked for has log
 """
 
 import dataclasses
+import functools
 import itertools
 import warnings
 from collections.abc import Callable, Iterable
@@ -151,18 +152,26 @@ def _located(family: Family) -> bool:
 def _together(ks: list[int], n: int) -> list[list[int]]:
     """The numbers of components that share a program, the smaller padded to the largest of them.
 
-    Many rows: none is less than half of the largest, so that padding is less than a third of the work. Few rows:
-    compiling costs more than padding, so all are together.
+    Few rows: compiling costs more than padding, so all are together. Many rows: in the fewest groups in which padding
+    is less than a third of the work.
     """
     if n < FEW_ROWS:
         return [ks]
-    groups = []
-    for k in sorted(set(ks), reverse=True):
-        if groups and 2 * k > groups[-1][0]:
-            groups[-1].append(k)
-        else:
-            groups.append([k])
-    return groups
+    ks = sorted(set(ks), reverse=True)
+
+    @functools.cache
+    def least(first: int, groups: int) -> tuple[int, list[list[int]]]:
+        """The work of the numbers from ``first`` on in so many groups, and the groups."""
+        if groups == 1:
+            return (len(ks) - first) * ks[first], [ks[first:]]
+        ways = []
+        for cut in range(first + 1, len(ks) - groups + 2):
+            work, rest = least(cut, groups - 1)
+            ways.append(((cut - first) * ks[first] + work, [ks[first:cut], *rest]))
+        return min(ways)
+
+    partitions = (least(0, groups) for groups in range(1, len(ks) + 1))
+    return next(groups for work, groups in partitions if 2 * work < 3 * sum(ks))
 
 
 def _cells(problem, family, ks, n_init, init, key, block_size, search, watch):
