@@ -16,12 +16,11 @@ import jaxgmm
 from jaxgmm.cli import main
 
 PROGRAM = Path(__file__).parent / "programs" / "in_processes.py"
-OPTIONS = {
-    "full": {"family": "full", "tol": 0, "max_iter": 20},
+OPTIONS = {case.name: {"family": case.name, "tol": 0, "max_iter": 20} for case in families.CASES} | {
     "poisson": {"family": "poisson", "tol": 0, "max_iter": 20, "n_init": 4},
     "settled": {"family": "full"},
     "streaming": {"family": "full", "tol": 0, "max_iter": 20, "n_init": 3, "streams": True},
-    "categorical": {"family": "categorical", "tol": 0, "max_iter": 20, "streams": True},
+    "codes": {"family": "categorical", "tol": 0, "max_iter": 20, "streams": True},
     "many": {"family": "diag", "tol": 0, "max_iter": 5, "init": "kmeans", "streams": True},
 }
 DTYPES = {name: np.float32 if name == "poisson" else np.float64 for name in OPTIONS}
