@@ -249,21 +249,15 @@ def _checked(path: str, x, sample_weight, family):
 def _rows(args: argparse.Namespace, expected: Sequence[str] | None = None):
     """Rows (n, d), the names of their columns or None, and weights or None; a stream, with weights of its own, where
     the data are a directory, parquet, or too large."""
-    from . import sources, tables
+    from . import files, sources, tables
 
     path = Path(args.data)
-    if not (path.is_dir() or path.suffix.lower() in (".parquet", ".pq") or _too_large(path)):
+    large = path.is_file() and files.too_large(path.stat().st_size)
+    if not (path.is_dir() or path.suffix.lower() in (".parquet", ".pq") or large):
         return tables.read(path, columns=args.columns, weights=args.weights, expected=expected)
     columns = tuple(args.columns) if args.columns else None
     stream = sources.of_files([path], tables.Pick(columns, args.weights, tuple(expected or ())))
     return stream, stream.columns, None
-
-
-def _too_large(path: Path) -> bool:
-    try:
-        return path.stat().st_size > os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 4
-    except (AttributeError, OSError, ValueError):  # no such file, which its reader says, or a system that cannot tell
-        return False
 
 
 def _some(x):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what is too large to be read whole."""
 
 from __future__ import annotations
 
@@ -37,3 +37,11 @@ def forget_unfinished(path: str | os.PathLike) -> None:
     for left in target.parent.iterdir():
         if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}", left.name):
             left.unlink(missing_ok=True)
+
+
+def too_large(size: int) -> bool:
+    """Whether so many bytes are more than a quarter of free memory; False on a system that cannot tell."""
+    try:
+        return size > os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 4
+    except (AttributeError, OSError, ValueError):
+        return False

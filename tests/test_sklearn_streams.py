@@ -7,6 +7,7 @@ import pytest
 from families import BY_NAME
 
 import jaxgmm
+from jaxgmm.sources import Stream
 
 pytest.importorskip("sklearn")
 
@@ -18,6 +19,7 @@ from jaxgmm.sklearn import (
     GaussianMixture,
     MixtureSearch,
     PoissonMixture,
+    arrays,
 )
 
 KINDS = {
@@ -108,6 +110,15 @@ def test_any_source_will_do(source, tmp_path):
     np.testing.assert_array_equal(streamed.predict(again), inside.predict(X))
     np.testing.assert_array_equal(streamed.fit_predict(again), inside.predict(X))
     assert streamed.predict(again).dtype == np.int64
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_memory_map_streams_where_it_is_too_large_for_memory(large, tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "too_large", lambda size: large)
+    x = memmap(tmp_path, X)
+    assert isinstance(arrays.source(x), Stream) == large
+    fitted = GaussianMixture(3, random_state=0, max_iter=500).fit(x)
+    assert_alike(fitted, GaussianMixture(3, random_state=0, max_iter=500).fit(X))
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,15 @@ from .. import checks, criteria, inference, streaming
 from ..building import cast
 from ..precision import compute_dtype, in_precision_of
 from ..records import Mixture
-from ..sources import Stream, marked
+from ..sources import Stream
 from . import arrays, starts
 
 
 class MixtureAnswers(DensityMixin, BaseEstimator):
     """The methods that need nothing but a fitted mixture. A subclass has ``mixture_`` and ``random_state``.
 
-    X is an array, a frame, or rows that stream (what `jaxgmm.rows` makes; paths and memory maps are taken for such):
-    those are answered block by block, in NumPy.
+    X is an array, a frame, or rows that stream (what `jaxgmm.rows` makes; paths, and memory maps of more than a quarter
+    of free memory, are taken for such): those are answered block by block, in NumPy.
     """
 
     _dtypes = "numeric"  # what X may be; integers stay as they are
@@ -95,7 +95,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
         return x
 
     def _read(self, X, reset, least):
-        X = marked(X)
+        X = arrays.source(X)
         if isinstance(X, Stream):
             self._know(X, reset)
             return X

@@ -10,11 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
+from ..files import too_large
 from ..precision import compute_dtype, in_precision_of
-from ..sources import Stream, rows
+from ..sources import Stream, marked, rows
 
 LEAST = 128  # rows: below, compiling a program is all that costs
 _SIZES: dict[int, int] = {}  # rows asked for -> rows padded to: a process answers one number always alike
+
+
+def source(X):
+    """X, or the stream that it is. A memory map that memory can hold is an array: joblib hands arrays to its workers as
+    maps, and they should mean the same there."""
+    return np.asarray(X) if isinstance(X, np.memmap) and not too_large(X.nbytes) else marked(X)
 
 
 def on_device(X) -> jax.Array | None:
