@@ -11,6 +11,7 @@ from test_sources import Again
 import jaxgmm
 from jaxgmm import Status, initializers
 from jaxgmm.drivers import stream
+from jaxgmm.streaming import loop
 
 PASSES = 8  # beside one an update: what an issue of the design allows
 OPTIONS = {"n_init": 2, "tol": 0, "max_iter": 20}
@@ -49,6 +50,16 @@ def test_every_start_is_that_of_the_rows_in_memory():
     weight = np.random.default_rng(0).integers(0, 3, len(x))
     streamed = jaxgmm.fit(2, jaxgmm.rows(x, weight, block_size=50), 3, **options)
     np.testing.assert_allclose(streamed.restarts, jaxgmm.fit(2, x, 3, sample_weight=weight, **options).restarts)
+
+
+@pytest.mark.parametrize("worth", [0, np.inf], ids=["fewer lanes", "all lanes"])
+def test_programs_for_fewer_lanes_change_no_answer(worth, monkeypatch):
+    monkeypatch.setattr(loop, "WORTH", worth)
+    x = BY_NAME["spherical"].data(n=500)
+    options = {"family": "spherical", "n_init": 6, "max_iter": 500}
+    streamed, whole = (jaxgmm.fit(2, rows, 3, **options) for rows in (jaxgmm.rows(x, block_size=200), x))
+    np.testing.assert_allclose(streamed.restarts, whole.restarts, rtol=1e-9)
+    assert streamed.n_iter == whole.n_iter and apart(streamed.mixture, whole.mixture) < 1e-8
 
 
 def test_many_rows_start_at_the_same_of_them(monkeypatch):

@@ -18,6 +18,8 @@ from ..records import record, static
 from ..restarts import both_forms
 from .begin import about
 
+WORTH = 2**28  # numbers an E-step passes, from which on fewer lanes are worth programs of their own: two seconds each
+
 
 @record
 class Expected:
@@ -66,12 +68,14 @@ def iterate(flow, family, name, method, lanes, alive, active, prior, limits, mea
     offset = measured.offset * (1 if form is family.moments else 0)
     (count, k), itemsize = method.state_of(lanes).counts.shape, flow.stream.dtype.itemsize
     together = lanes_together(form, flow.stream.d, k, count, itemsize)
+    many = flow.n_everywhere * form.width(flow.stream.d, k * together) >= WORTH
     made = 0
     while made < rounds:
         running = np.flatnonzero(np.asarray(alive) & np.asarray(_going(lanes, limits, method)))
         if not len(running):
             break
-        groups = [_few(running[i : i + together], count) for i in range(0, len(running), together)]
+        parts = [running[i : i + together] for i in range(0, len(running), together)]
+        groups = [_filled(part, 1 << (len(part) - 1).bit_length() if many else together, count) for part in parts]
         expected = [_expected(lanes, group, flow.frame.reference, form, method) for group in groups]
         statistics = flow.totals(expected, form.width(flow.stream.d, k * len(groups[0])))
         for group, seen, sums in zip(groups, expected, statistics, strict=True):
@@ -80,9 +84,8 @@ def iterate(flow, family, name, method, lanes, alive, active, prior, limits, mea
     return lanes, _standing(lanes, active, measured.heaviest, method), queue, made
 
 
-def _few(lanes, count: int):
-    """Indices of lanes, filled up to a power of two with ``count``, which is no lane: few sizes, few programs."""
-    size = 1 << (len(lanes) - 1).bit_length()
+def _filled(lanes, size: int, count: int):
+    """Indices of lanes, filled up to a size with ``count``, which is no lane: few sizes, few programs."""
     return np.concatenate([lanes, np.full(min(size, count) - len(lanes), count)]).astype(np.int32)
 
 
