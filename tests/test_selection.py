@@ -7,6 +7,7 @@ import pytest
 from families import BY_NAME, DTYPES, FAMILIES, WEIGHTS, K, assert_mixtures_close, read
 
 import jaxgmm
+from jaxgmm.selection import FEW_ROWS, _together
 
 FULL = BY_NAME["full"]
 COLUMNS = ["family", "n_components", "log_likelihood", "n_parameters", "bic", "aic", "icl", "status"]
@@ -24,6 +25,22 @@ def test_a_padded_fit_is_the_unpadded_one(case):
     np.testing.assert_allclose(result.restarts, alone.restarts, rtol=1e-6)
     assert np.isfinite(np.asarray(result.mixture.log_weights)).all()
     assert_mixtures_close(result.mixture, alone.mixture, case.params, np.float64, loosen=1e5)
+
+
+GRIDS = [1], [1, 2], [3, 3, 7], range(1, 21), range(1, 101), [2**i for i in range(12)]
+
+
+@pytest.mark.parametrize("ks", GRIDS, ids=str)
+def test_many_rows_share_programs_and_waste_less_than_a_third(ks):
+    groups = _together(list(ks), FEW_ROWS)
+    assert sorted(k for group in groups for k in group) == sorted(set(ks))
+    padded = sum(len(group) * max(group) for group in groups)
+    assert padded - sum(set(ks)) < padded / 3
+    assert len(groups) <= 2 or max(ks) > 100
+
+
+def test_few_rows_share_one_program():
+    assert _together([3, 1, 20], FEW_ROWS - 1) == [[3, 1, 20]]
 
 
 @pytest.fixture(scope="module")

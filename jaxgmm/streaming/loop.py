@@ -68,14 +68,14 @@ def iterate(flow, family, name, method, lanes, alive, active, prior, limits, mea
     offset = measured.offset * (1 if form is family.moments else 0)
     (count, k), itemsize = method.state_of(lanes).counts.shape, flow.stream.dtype.itemsize
     together = lanes_together(form, flow.stream.d, k, count, itemsize)
-    many = flow.n_everywhere * form.width(flow.stream.d, k * together) >= WORTH
+    shrinks = flow.n_everywhere * form.width(flow.stream.d, k * together) >= WORTH
     made = 0
     while made < rounds:
         running = np.flatnonzero(np.asarray(alive) & np.asarray(_going(lanes, limits, method)))
         if not len(running):
             break
         parts = [running[i : i + together] for i in range(0, len(running), together)]
-        groups = [_filled(part, 1 << (len(part) - 1).bit_length() if many else together, count) for part in parts]
+        groups = [_filled(part, 1 << (len(part) - 1).bit_length() if shrinks else together, count) for part in parts]
         expected = [_expected(lanes, group, flow.frame.reference, form, method) for group in groups]
         statistics = flow.totals(expected, form.width(flow.stream.d, k * len(groups[0])))
         for group, seen, sums in zip(groups, expected, statistics, strict=True):
