@@ -5,12 +5,12 @@
 Source: Schwarz (1978); Akaike (1974); Biernacki, Celeux and Govaert (2000), as in mclust.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from . import checks
 from .building import cast
+from .compiling import compiled
 from .drivers.memory import total
 from .inference import Certainty, e_step, n_parameters, rows_for
 from .precision import compute_dtype, in_precision_of
@@ -45,7 +45,7 @@ def certainty(mixture, x, sample_weight=None):
     return certainty_of(rows_for(mixture, *padded, mixture.family.accurate, None), cast(mixture, dtype))
 
 
-@jax.jit
+@compiled()
 def certainty_of(rows, mixture):
     """Σ w log max_k r_k <= 0 of rows in memory."""
     return total(rows, Certainty(mixture))

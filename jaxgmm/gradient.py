@@ -7,7 +7,6 @@ better choice otherwise. The optimisers are optax's own.
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ import numpy as np
 import optax
 
 from . import checks, em, outcome, starting
+from .compiling import compiled
 from .drivers.memory import in_block, total
 from .family import Family
 from .fitting import concrete, traced_status, warn
@@ -99,7 +99,7 @@ def loss(view, x, weight):
     return -jnp.where(weight > 0, weight * log_density, 0).sum()
 
 
-@functools.partial(jax.jit, static_argnames=("optimizer", "steps", "batch_size"))
+@compiled("optimizer", "steps", "batch_size")
 def _climb(rows, start, key, optimizer, steps, batch_size):
     optimizer = optax.with_extra_args_support(optimizer)
     whole_weight = rows.weight.sum()
@@ -125,7 +125,7 @@ def _climb(rows, start, key, optimizer, steps, batch_size):
     return constrain(view), rest
 
 
-@functools.partial(jax.jit, static_argnames=("family",))
+@compiled("family")
 def _judge(rows, family, mixture, rest, states, offset):
     """The climb's end as a state of EM (1,), for the common conclusion."""
     form = family.accurate

@@ -4,14 +4,13 @@ They run under ``jit``, ``vmap`` and ``grad``. Concrete NumPy rows are scored in
 compiles nothing.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from . import checks, em
 from .building import cast
+from .compiling import compiled
 from .drivers.memory import Rows, block_rows, collect, each, total
 from .family import free_parameters
 from .frame import unit_frame
@@ -64,7 +63,7 @@ def e_step(
     return _e_step(rows, cast(mixture, dtype), form)
 
 
-@functools.partial(jax.jit, static_argnames=("form",))
+@compiled("form")
 def _e_step(rows: Rows, mixture: Mixture, form: str) -> Statistics:
     family = mixture.family
     chosen = getattr(family, form)
@@ -114,7 +113,7 @@ def _m_step(mixture, statistics, prior, form):
     return _maximise(cast(mixture, dtype), cast(statistics, dtype), prior, form)
 
 
-@functools.partial(jax.jit, static_argnames=("form",))
+@compiled("form")
 def _maximise(mixture, statistics, prior, form):
     reference = mixture.family.centre(mixture.components, jnp.exp(mixture.log_weights))
     prepared = form.prepare(mixture.components, reference)
@@ -163,7 +162,7 @@ def _predict(mixture, x):
     return jnp.argmax(jnp.where(impossible, mixture.log_weights[:, None], logits), axis=0).astype(jnp.int32)
 
 
-@functools.partial(jax.jit, static_argnames=("function",))
+@compiled("function")
 def _whole(function, mixture, rows):
     return each(rows, lambda x, weight: function(mixture, x))
 
@@ -247,7 +246,7 @@ def _sample(key, mixture, n):
     return _draw(key, mixture, n)
 
 
-@functools.partial(jax.jit, static_argnames=("n",))
+@compiled("n")
 def _draw(key, mixture, n):
     label_key, value_key = jax.random.split(key)
     log_weights = mixture.log_weights.astype(jnp.float32)

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import checks, em, measuring, outcome, starting
 from .accelerate import METHODS, method_of
+from .compiling import compiled
 from .drivers.memory import Rows, block_bytes, block_rows, in_groups, run
 from .em import NEVER, Limits
 from .family import Family
@@ -138,7 +139,7 @@ def _check_values(x, family, measured):
             raise ValueError(f"data set {which}: {error}") from None
 
 
-@functools.partial(jax.jit, static_argnames=("family", "init", "k", "r", "dtype", "method"))
+@compiled("family", "init", "k", "r", "dtype", "method")
 def _begin(x, weight, family, init, k, r, key, prior, dtype, method):
     """What is known of every data set, and first lanes (b·r,)."""
     active = jnp.ones((1, k), bool)
@@ -154,7 +155,7 @@ def _begin(x, weight, family, init, k, r, key, prior, dtype, method):
     return loaded, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), lanes)
 
 
-@functools.partial(jax.jit, static_argnames=("family", "method", "form", "on_fall"))
+@compiled("family", "method", "form", "on_fall")
 def _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_fall):
     if form == "accurate":
         lanes = jax.vmap(functools.partial(em.resume_accurately, method))(lanes)
@@ -177,7 +178,7 @@ def _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_f
     return lanes, stand(lanes, jnp.ones(k, bool), jnp.repeat(loaded.measured.heaviest, r))
 
 
-@functools.partial(jax.jit, static_argnames=("method",))
+@compiled("method")
 def _conclude(loaded, lanes, method):
     def one(data):
         here, lanes = data

@@ -5,12 +5,11 @@ and one that streams take the same.
 """
 
 import dataclasses
-import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
+from .compiling import compiled
 from .drivers.memory import Rows, total
 from .drivers.mesh import per_shard
 from .family import Family
@@ -65,7 +64,7 @@ class LeftOut:
         return jnp.where(weight > 0, weight * self.family.base(x, self.reference), 0).sum()
 
 
-@functools.partial(jax.jit, static_argnames=("family", "dtype", "block", "layout"))
+@compiled("family", "dtype", "block", "layout")
 def measure(
     x, weight, prior, family: Family, dtype: str, block: int, layout=None
 ) -> tuple[Rows, Measured, GaussianPrior | None]:

@@ -4,12 +4,12 @@ Degenerate is a component that prior or floors hold up, or that holds less than 
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 
 from . import em
+from .compiling import compiled
 from .family import parameters
 from .frame import Frame, leave, log_volume
 from .numerics import eps
@@ -19,7 +19,7 @@ from .records import FitResult, Mixture, Status
 TIE = 8  # units of rounding within which the first of two starts wins: on any number of devices the same one
 
 
-@functools.partial(jax.jit, static_argnames=("keep_order", "method"))
+@compiled("keep_order", "method")
 def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, method=em.PLAIN, left=None):
     """Results (m,) of lanes (m·r,): the best start of every m, components by decreasing weight, in the data's units.
 
@@ -51,7 +51,7 @@ def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, me
     return jax.vmap(choose)(states, judged, values, left)
 
 
-@functools.partial(jax.jit, static_argnames=("keep_order", "method"))
+@compiled("keep_order", "method")
 def conclude_one(frame: Frame, weight, lanes, heaviest, keep_order: bool, method=em.PLAIN, left=None):
     """The result of lanes (r,) that are starts of one fit."""
     active = jnp.ones((1, method.state_of(lanes).counts.shape[-1]), bool)

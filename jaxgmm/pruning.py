@@ -12,13 +12,13 @@ Source: successive halving (Jamieson and Talwalkar, 2016) with a bound on regret
 before a long one are the small EM of Biernacki, Celeux and Govaert (2003).
 """
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .compiling import compiled
 from .em import NEVER, RUNNING
 from .records import Status, record
 
@@ -76,7 +76,7 @@ def _finish_traced(reach, lanes, weight, limits, groups: int):
     return jax.lax.scan(stage, (lanes, alive), pauses)[0][0]
 
 
-@functools.partial(jax.jit, static_argnames=("groups",))
+@compiled("groups")
 def survivors(standing: Standing, alive, weight, tol, groups: int):
     """Which lanes (l,) go on: all of them where tol is 0. ``weight`` () or (groups,) is Σ w."""
     total = jnp.broadcast_to(jnp.asarray(weight), (groups,))[:, None]
@@ -94,7 +94,7 @@ def survivors(standing: Standing, alive, weight, tol, groups: int):
     return (alive_ & ((place < kept) | ~behind | (tol == 0))).reshape(-1)
 
 
-@functools.partial(jax.jit, static_argnames=("groups",))
+@compiled("groups")
 def recalled(standing: Standing, alive, groups: int):
     """Lanes (l,) that go on after all: those of fits in which no lane that went on ended well."""
     well = (standing.status == Status.CONVERGED) | (standing.status == Status.MAX_ITER)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import em, pruning
+from .compiling import compiled
 from .drivers.memory import Queue, Rows, fresh_queue, in_block, lanes_together, run
 from .drivers.mesh import per_shard
 from .family import Family
@@ -23,7 +24,7 @@ from .records import Status
 COLUMNS = 512  # of all lanes in flight: enough to make the most of one look at the features
 
 
-@functools.partial(jax.jit, static_argnames=("family", "form", "method", "on_fall", "slots"))
+@compiled("family", "form", "method", "on_fall", "slots")
 @per_shard
 def iterate(
     rows: Rows,

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import checks, outcome, starting, streaming
 from .checkpoints import opened, results_of
+from .compiling import compiled
 from .criteria import certainty_of
 from .distributed import spans
 from .drivers.memory import in_block
@@ -198,7 +199,7 @@ def _cells(problem, family, ks, n_init, init, key, block_size, search, watch):
         yield k, (concrete(_unpadded(result, k)), float(certain))
 
 
-@jax.jit
+@compiled()
 @per_shard
 def _certainties(rows, mixtures):
     """How certain the labels are under each of these mixtures (m,)."""

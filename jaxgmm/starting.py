@@ -5,12 +5,12 @@ component that was not asked for has log weight -inf.
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 
 from . import em
+from .compiling import compiled
 from .drivers.memory import LANE_BYTES, Rows, block_bytes, in_groups, lanes_together, total
 from .drivers.mesh import over_shards, per_shard
 from .family import Family
@@ -21,7 +21,7 @@ DRAW_WIDTH = 8  # numbers in memory per row and start while centres are drawn
 SAMPLE_KEY = 2**32 - 1  # folded into the key for the rows that stand for all: no start has this number
 
 
-@functools.partial(jax.jit, static_argnames=("family", "init", "k", "r", "method"))
+@compiled("family", "init", "k", "r", "method")
 @per_shard
 def begin(rows: Rows, family: Family, init: str, k: int, r: int, key, active, prior, method=em.PLAIN):
     """First lanes (m·r,) of r starts, for m numbers of components given by active (m, k)."""
@@ -76,7 +76,7 @@ def moved(some: Rows, family: Family, centres, active):
     return in_groups(move, (centres, active), together)
 
 
-@functools.partial(jax.jit, static_argnames=("r",))
+@compiled("r")
 def keys_of(key, r: int):
     """One key a start (r,); the first do not depend on how many there are."""
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(r, dtype=jnp.uint32))
@@ -89,7 +89,7 @@ def draw_rows(n: int, d: int, r: int, itemsize: int) -> int:
     return max(min(1 << (wanted.bit_length() - 1), n), 1)
 
 
-@functools.partial(jax.jit, static_argnames=("family", "method"))
+@compiled("family", "method")
 @per_shard
 def begin_at(rows: Rows, family: Family, centres, active, prior, method=em.PLAIN):
     """First lanes (r,) from centres (r, k, d) in the data's own units."""
@@ -106,7 +106,7 @@ def from_centres(rows: Rows, family: Family, centres, active, prior) -> em.State
     return first_state(rows, family, centres, prior, responsibilities)
 
 
-@functools.partial(jax.jit, static_argnames=("family", "method"))
+@compiled("family", "method")
 def begin_with(rows: Rows, family: Family, resp, prior, method=em.PLAIN):
     """First lane (1,) from responsibilities (n, k)."""
     return one_lane(method.start(over_shards(rows, _with_columns, (resp,), family, prior)))
@@ -117,7 +117,7 @@ def _with_columns(rows: Rows, resp, family: Family, prior) -> em.State:
     return first_state(rows, family, start, prior, lambda x, resp: resp.T.astype(x.dtype), resp)
 
 
-@functools.partial(jax.jit, static_argnames=("family", "method"))
+@compiled("family", "method")
 def begin_from(rows: Rows, family: Family, mixture: Mixture, method=em.PLAIN):
     """First lane (1,) that judges exactly this mixture of framed data: nothing was added to it."""
 

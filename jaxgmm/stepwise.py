@@ -19,6 +19,7 @@ import numpy as np
 
 from . import checks, em, outcome, starting, streaming
 from .building import cast
+from .compiling import compiled
 from .drivers.memory import Rows, collect, in_block, total
 from .drivers.stream import Flow
 from .family import Family
@@ -58,7 +59,7 @@ class Blend:
     weight: Any
 
 
-@jax.jit
+@compiled()
 def start(rows: Rows, mixture: Mixture) -> Blend:
     """Nothing seen yet, and the mixture of framed data to begin with."""
     form, zero = mixture.family.moments, jnp.zeros((), rows.dtype)
@@ -72,7 +73,7 @@ def start(rows: Rows, mixture: Mixture) -> Blend:
     return Blend(rows.frame, mixture, nothing[1], nothing[0], jnp.zeros((), jnp.int32), zero)
 
 
-@jax.jit
+@compiled()
 def advance(blend: Blend, rows: Rows, prior) -> tuple[Blend, Any, Any]:
     """The blend after a block of rows, the block's mean log-likelihood before it in the frame, and whether the moment
     form has lost its digits: then the blend is the old one. ``prior`` is in the frame's units."""
@@ -223,7 +224,7 @@ def _judged(flow: Flow, family: Family, blend: Blend, heaviest, keeps_order: boo
     return concrete(dataclasses.replace(result, n_iter=blend.steps))
 
 
-@jax.jit
+@compiled()
 def _seen(mixture: Mixture, reference) -> Expected:
     form = mixture.family.accurate
     prepared = form.prepare(mixture.components, reference)

@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from ..checks import few_sizes
+from ..compiling import compiled
 from ..distributed import agreed, everyones
 from ..frame import Frame
 from ..sources import Stream, read_ahead
@@ -112,7 +113,7 @@ def _nothing(summarise, block: Rows):
     return zeros, zeros
 
 
-@jax.jit
+@compiled()
 def _add(carry, summarise, block: Rows):
     return added(carry, _total(block, summarise))
 
@@ -121,6 +122,6 @@ def _total(block: Rows, summarise):
     return over_shards(block, total, (), summarise)
 
 
-@jax.jit
+@compiled()
 def _whole(carry):
     return jax.tree.map(jax.numpy.add, *carry)

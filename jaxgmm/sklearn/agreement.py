@@ -3,7 +3,6 @@
 Source: Hubert and Arabie (1985), Comparing partitions.
 """
 
-import functools
 import itertools
 
 import jax
@@ -13,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from .. import fitting, loading, starting
 from ..checks import prior_for
+from ..compiling import compiled
 from ..drivers.memory import each, in_block
 from ..family import lookup
 from ..inference import as_key, joint
@@ -59,7 +59,7 @@ def agreement(seed: int, x, weight, family: str, ks: list[int], n_init: int) -> 
     return np.array([[adjusted_rand_score(runs[i], runs[j]) for i, j in pairs] for runs in labels])
 
 
-@functools.partial(jax.jit, static_argnames=("method",))
+@compiled("method")
 def _labels(rows, lanes, method):
     """Most probable components of the framed rows under the mixtures of lanes (l,), (l, n)."""
 

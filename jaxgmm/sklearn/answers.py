@@ -1,6 +1,5 @@
 """What a fitted estimator says of rows: labels, densities, criteria, samples. And how rows are checked."""
 
-import functools
 import numbers
 
 import jax
@@ -12,6 +11,7 @@ from sklearn.utils.validation import check_non_negative, validate_data
 
 from .. import checks, criteria, inference, streaming
 from ..building import cast
+from ..compiling import compiled
 from ..precision import compute_dtype, in_precision_of
 from ..records import Mixture
 from ..sources import Stream
@@ -188,7 +188,7 @@ def _outside(x, family):
     return bool(_any_outside(x, family))
 
 
-@functools.partial(jax.jit, static_argnames=("family",))
+@compiled("family")
 def _any_outside(x, family):
     return (~family.support.contains(x.astype(compute_dtype(x)))).any()
 
@@ -198,6 +198,6 @@ def _draw(key, mixture, labels):
     return _drawn(key, cast(mixture, compute_dtype(mixture.log_weights)), labels)
 
 
-@jax.jit
+@compiled()
 def _drawn(key, mixture, labels):
     return mixture.family.sample(key, mixture.components, labels)

@@ -5,7 +5,6 @@ bound wins; "limit" is the core's, which also ranks degenerate starts last and o
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ import numpy as np
 
 from .. import checks, em, fitting, loading, outcome
 from ..accelerate import METHODS
+from ..compiling import compiled
 from ..family import Family
 from ..precision import in_precision_of
 from ..records import Mixture, Status
@@ -140,12 +140,12 @@ def _ended(problem, options: Options, states, search: str):
     return _finished(fitting.run(problem, options.family, lanes, active, None, search), method)
 
 
-@functools.partial(jax.jit, static_argnames=("method",))
+@compiled("method")
 def _started(states, method):
     return jax.vmap(method.start)(states)
 
 
-@functools.partial(jax.jit, static_argnames=("method",))
+@compiled("method")
 def _finished(lanes, method):
     return jax.vmap(method.finish)(lanes)
 

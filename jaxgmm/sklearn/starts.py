@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import checks, em, starting, streaming
 from ..building import cast
+from ..compiling import compiled
 from ..drivers.memory import in_block
 from ..drivers.stream import Flow
 from ..frame import enter
@@ -85,13 +86,13 @@ def _with(rows, family, prior, x, resp):
     return starting.begin_with(rows, family, resp, prior)
 
 
-@jax.jit
+@compiled()
 def entered(mixture: Mixture, frame) -> Mixture:
     """The mixture of the framed data."""
     return dataclasses.replace(mixture, components=enter(mixture.components, frame))
 
 
-@jax.jit
+@compiled()
 def replaced(states: em.State, frame, weights, given) -> em.State:
     """First states (l,) with the given weights (k,) and parameters (a dict) in place of their own; None keeps them."""
     mixture = states.candidate

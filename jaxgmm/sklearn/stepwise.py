@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from .. import checks
 from ..building import cast
+from ..compiling import compiled
 from ..drivers.memory import Rows, in_block
 from ..frame import enter_prior, leave, log_volume
 from ..precision import in_precision_of, numbers
@@ -34,7 +35,7 @@ def _update(x, weight, options, before, random_state):
     return mixture, float(bound) - float(log_volume(rows.frame)), blend
 
 
-@jax.jit
+@compiled()
 def _outside(blend: Blend) -> Mixture:
     return dataclasses.replace(blend.mixture, components=leave(blend.mixture.components, blend.frame))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import em, starting
 from ..checks import SMALL, few_sizes
+from ..compiling import compiled
 from ..distributed import agreed, everyones
 from ..drivers.memory import LANE_BYTES, Rows, lanes_together
 from ..drivers.stream import Flow
@@ -82,13 +83,13 @@ def _from_centres(flow, family, centres, active, prior, method):
     return _states(params, prepared, statistics, prior, family, method)
 
 
-@functools.partial(jax.jit, static_argnames=("family",))
+@compiled("family")
 def _around(centres, reference, family: Family):
     params = jax.vmap(lambda each: family.around(each, reference.shape[0]))(centres)
     return params, jax.vmap(lambda each: family.moments.prepare(each, reference))(params)
 
 
-@functools.partial(jax.jit, static_argnames=("family", "method"))
+@compiled("family", "method")
 def _states(params, prepared, statistics, prior, family: Family, method):
     def state(*lane):
         return method.start(starting.state_after(family, *lane, prior))
@@ -96,14 +97,14 @@ def _states(params, prepared, statistics, prior, family: Family, method):
     return jax.vmap(state)(params, prepared, statistics)
 
 
-@functools.partial(jax.jit, static_argnames=("family", "init", "k", "r"))
+@compiled("family", "init", "k", "r")
 def _centres(some: Rows, family: Family, init: str, k: int, r: int, key, active):
     n, itemsize = some.x.shape[0], jnp.dtype(some.dtype).itemsize
     together = max(LANE_BYTES // (n * itemsize), 1)
     return starting.centres_among(some, some, family, init, k, r, key, active, together)
 
 
-@jax.jit
+@compiled()
 def _all_distinct(centres):
     return jax.vmap(starting.distinct)(centres).all()
 
@@ -171,7 +172,7 @@ def _own_stretches(key, flow: Flow, size: int, length: int):
     return best, x, weight, last
 
 
-@jax.jit
+@compiled()
 def _noisy(key, weight, first):
     index = first + jnp.arange(len(weight), dtype=jnp.uint32)
     return jnp.log(weight).astype(jnp.float32) + row_noise(key, index)
@@ -209,7 +210,7 @@ def _higher(found, others):
     return [(np.maximum(a, b), np.where((b > a)[:, None], q, p)) for (a, p), (b, q) in pairs]
 
 
-@functools.partial(jax.jit, static_argnames=("family", "init"))
+@compiled("family", "init")
 def _sought(found, centres, keys, block: Rows, first, i, family: Family, init: str):
     """The next centre of every start (r,): the best row so far by weight and distance, and the best by weight alone."""
     p, weight = family.points(block.framed(block.x)), block.weight
@@ -230,7 +231,7 @@ def _sought(found, centres, keys, block: Rows, first, i, family: Family, init: s
     return jax.vmap(one)(found, centres, keys)
 
 
-@functools.partial(jax.jit, static_argnames=("family", "init"))
+@compiled("family", "init")
 def _merged(some: Rows, centres, again, family: Family, init: str, active):
     m, r = active.shape[0], again.shape[0]
     again = jnp.tile(again, (m, 1, 1))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import em, pruning
+from ..compiling import compiled
 from ..drivers.memory import lanes_together
 from ..drivers.stream import Flow
 from ..frame import unit_frame
@@ -89,17 +90,17 @@ def _filled(lanes, size: int, count: int):
     return np.concatenate([lanes, np.full(min(size, count) - len(lanes), count)]).astype(np.int32)
 
 
-@functools.partial(jax.jit, static_argnames=("method",))
+@compiled("method")
 def _resumed(lanes, method):
     return jax.vmap(functools.partial(em.resume_accurately, method))(lanes)
 
 
-@functools.partial(jax.jit, static_argnames=("method",))
+@compiled("method")
 def _going(lanes, limits, method):
     return em.going(jax.vmap(method.state_of)(lanes), limits)
 
 
-@functools.partial(jax.jit, static_argnames=("form", "method"))
+@compiled("form", "method")
 def _expected(lanes, group, reference, form, method):
     some = jax.tree.map(lambda leaf: leaf[jnp.minimum(group, leaf.shape[0] - 1)], lanes)
     candidate = jax.vmap(method.state_of)(some).candidate
@@ -107,7 +108,7 @@ def _expected(lanes, group, reference, form, method):
     return Expected(prepared, candidate.log_weights, reference, form)
 
 
-@functools.partial(jax.jit, static_argnames=("form", "method", "on_fall"))
+@compiled("form", "method", "on_fall")
 def _advance(lanes, group, prepared, statistics, offset, prior, limits, form, method, on_fall):
     def step(lane, prepared, statistics):
         return em.step(form, method, prior, limits, lane, prepared, statistics, offset, on_fall)
@@ -117,7 +118,7 @@ def _advance(lanes, group, prepared, statistics, offset, prior, limits, form, me
     return jax.tree.map(lambda old, new: old.at[group].set(new, mode="drop"), lanes, moved)
 
 
-@functools.partial(jax.jit, static_argnames=("method",))
+@compiled("method")
 def _standing(lanes, active, heaviest, method):
     count = jax.tree.leaves(lanes)[0].shape[0]
     asked_for = jnp.repeat(active, count // active.shape[0], axis=0)

@@ -1,11 +1,10 @@
 """The frame of rows that stream, the facts about them, and whether their values are legal."""
 
 import dataclasses
-import functools
 
-import jax
 import numpy as np
 
+from ..compiling import compiled
 from ..distributed import agreed, alike, everyones, spans
 from ..drivers.memory import Rows
 from ..drivers.stream import Flow
@@ -113,7 +112,7 @@ class Census:
             )
 
 
-@functools.partial(jax.jit, static_argnames=("family",))
+@compiled("family")
 def _contained(x, family: Family):
     return family.support.contains(x).all()
 

@@ -1,0 +1,64 @@
+"""Functions compiled for what they are given: quickly where data are few, polished where they are many.
+
+On CPU, XLA takes longer to write a fit of a few thousand rows than the fit takes. Two of its options halve that and
+cost little speed or none (`benchmarks/profile.md`): they are used where a function is given few numbers, so that a size
+always means the same program. Under a user's trace the function is a part of the user's program, and on other devices
+nothing is asked for.
+"""
+
+import functools
+import os
+
+import jax
+
+FEW = 2**18  # numbers: what takes a second or two to polish runs in less
+QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
+
+
+def compiled(*static: str):
+    """Decorator: ``jax.jit``, with these arguments static."""
+
+    def decorate(function):
+        return Compiled(function, static)
+
+    return decorate
+
+
+class Compiled:
+    """A function and its two programs."""
+
+    def __init__(self, function, static):
+        functools.update_wrapper(self, function)
+        self._jit = functools.partial(jax.jit, function, static_argnames=static)
+        self.polished = self._jit()
+        self.lower = self.polished.lower
+
+    @functools.cached_property
+    def quick(self):
+        return self._jit(compiler_options=quick_options())
+
+    def __call__(self, *args, **named):
+        leaves = jax.tree.leaves((args, named))
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) or jax.default_backend() != "cpu":
+            return self.polished(*args, **named)
+        if sum(getattr(leaf, "size", 1) for leaf in leaves) > FEW:
+            return self.polished(*args, **named)
+        try:
+            return self.quick(*args, **named)
+        except ValueError as error:  # a trace whose data were closed over: nothing here shows it
+            if "top-level" not in str(error):
+                raise
+            return self.polished(*args, **named)
+
+
+@functools.cache
+def quick_options() -> dict:
+    """Those options that this XLA knows (it refuses the others by an error), and that nobody has set."""
+    known = {}
+    for option in ({name: value} for name, value in QUICK.items() if name not in os.environ.get("XLA_FLAGS", "")):
+        try:
+            jax.jit(lambda: 0, compiler_options=option).lower().compile()
+        except jax.errors.JaxRuntimeError:
+            continue
+        known |= option
+    return known

@@ -1,0 +1,74 @@
+"""Which of a function's two programs a call runs, and what each is compiled with."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxgmm
+from jaxgmm import compiling
+
+
+@pytest.fixture
+def twice():
+    """A compiled function that notes what its two programs are asked for."""
+
+    @compiling.compiled("times")
+    def multiply(x, times):
+        """Documented."""
+        return times * x
+
+    ran = []
+    for name in ("quick", "polished"):
+        program = getattr(multiply, name)
+        setattr(multiply, name, lambda *args, p=program, n=name, **named: (ran.append(n), p(*args, **named))[1])
+    multiply.ran = ran
+    return multiply
+
+
+def test_few_numbers_compile_quickly_and_many_are_polished(twice):
+    for size, program in ((10, "quick"), (compiling.FEW // 2, "quick"), (compiling.FEW, "polished")):
+        assert twice(np.ones(size, np.float32), times=3)[-1] == 3
+        assert twice.ran.pop() == program
+    assert twice.__doc__ == "Documented." and twice.__name__ == "multiply"
+
+
+def test_under_a_trace_it_is_part_of_the_users_program(twice):
+    x = jnp.ones((3, 4))
+    np.testing.assert_array_equal(jax.jit(lambda x: twice(x, times=2))(x), 2 * x)
+    np.testing.assert_array_equal(jax.vmap(lambda x: twice(x, times=2))(x), 2 * x)
+    assert twice.ran == ["polished"] * 2
+    # data that are closed over are no tracers: it is JAX that says so
+    np.testing.assert_array_equal(jax.jit(lambda scale: scale * twice(x, times=2))(3.0), 6 * x)
+    assert twice.ran[2:] in (["quick", "polished"], ["polished"])
+
+
+def test_an_error_of_the_function_is_its_own():
+    @compiling.compiled()
+    def refuse(x):
+        raise ValueError("not this")
+
+    with pytest.raises(ValueError, match="not this"):
+        refuse(np.ones(3))
+
+
+def test_options_that_are_unknown_or_set_by_the_user_are_left_out(monkeypatch):
+    monkeypatch.setattr(compiling, "QUICK", {"xla_no_such_option": True, "xla_backend_optimization_level": 1})
+    monkeypatch.setenv("XLA_FLAGS", "")
+    ask = compiling.quick_options.__wrapped__
+    assert ask() == {"xla_backend_optimization_level": 1}
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=3")
+    assert ask() == {}
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "gamma", "poisson", "categorical"])
+def test_both_programs_give_the_same_fit(family, monkeypatch):
+    x = np.random.default_rng(0).integers(1, 6, (200, 2))
+    x = x if family in ("poisson", "categorical") else x + np.random.default_rng(1).random(x.shape)
+    fits = {}
+    for few in (compiling.FEW, 0):
+        monkeypatch.setattr(compiling, "FEW", few)
+        fits[few] = jaxgmm.fit(0, x.astype(np.float64), 2, family=family, init="random", n_init=2)
+    quick, polished = fits.values()
+    assert quick.status == polished.status
+    assert quick.log_likelihood == pytest.approx(polished.log_likelihood, rel=1e-9)
