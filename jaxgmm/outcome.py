@@ -52,9 +52,9 @@ def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, me
 
 
 @compiled("keep_order", "method")
-def conclude_one(frame: Frame, weight, lanes, heaviest, keep_order: bool, method=em.PLAIN, left=None):
-    """The result of lanes (r,) that are starts of one fit."""
-    active = jnp.ones((1, method.state_of(lanes).counts.shape[-1]), bool)
+def conclude_one(frame: Frame, weight, lanes, heaviest, keep_order: bool, method=em.PLAIN, left=None, active=None):
+    """The result of lanes (r,) that are starts of one fit, of all components or those in active (1, k)."""
+    active = jnp.ones((1, method.state_of(lanes).counts.shape[-1]), bool) if active is None else active
     return jax.tree.map(
         lambda leaf: leaf[0], conclude(frame, weight, lanes, active, heaviest, keep_order, method, left)
     )
@@ -92,6 +92,12 @@ def by_weight(mixture: Mixture) -> Mixture:
     """The mixture with its components by decreasing weight; equal ones keep their order."""
     order = jnp.argsort(-mixture.log_weights, stable=True)
     return Mixture(mixture.log_weights[order], take_components(mixture.components, order), mixture.family)
+
+
+def first_components(mixture: Mixture, k: int) -> Mixture:
+    """The first k components: those that only pad have log weight -inf, and come last."""
+    params = take_components(mixture.components, slice(0, k))
+    return Mixture(mixture.log_weights[:k], params, mixture.family)
 
 
 def take_components(params, index):

@@ -29,7 +29,7 @@ from .initializers import INITIALIZERS
 from .loading import family_of, load
 from .precision import in_precision_of
 from .pruning import SEARCHES
-from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Status
+from .records import FitResult, FitWarning, GaussianPrior, Selection, Status
 from .sources import opens
 from .watching import Glance, Watch
 
@@ -196,7 +196,8 @@ def _cells(problem, family, ks, n_init, init, key, block_size, search, watch):
     concluded = jax.tree.map(np.asarray, told)
     for i, k in enumerate(ks):
         result, certain = jax.tree.map(lambda leaf, i=i: leaf[i], concluded)
-        yield k, (concrete(_unpadded(result, k)), float(certain))
+        result = dataclasses.replace(result, mixture=outcome.first_components(result.mixture, k))
+        yield k, (concrete(result), float(certain))
 
 
 @compiled()
@@ -205,13 +206,6 @@ def _certainties(rows, mixtures):
     """How certain the labels are under each of these mixtures (m,)."""
     plain = dataclasses.replace(rows, frame=unit_frame(rows.x.shape[1], rows.dtype))
     return jax.lax.map(lambda mixture: certainty_of(plain, mixture), mixtures)
-
-
-def _unpadded(result: FitResult, k: int) -> FitResult:
-    """The first k components: padded ones have log weight -inf, so they come last."""
-    mixture = result.mixture
-    params = outcome.take_components(mixture.components, slice(0, k))
-    return dataclasses.replace(result, mixture=Mixture(mixture.log_weights[:k], params, mixture.family))
 
 
 def _row(result: FitResult, weight: float, certain: float) -> dict:

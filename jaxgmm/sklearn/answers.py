@@ -15,7 +15,7 @@ from ..compiling import compiled
 from ..precision import compute_dtype, in_precision_of
 from ..records import Mixture
 from ..sources import Stream
-from . import arrays, starts
+from . import arrays, room, starts
 
 
 class MixtureAnswers(DensityMixin, BaseEstimator):
@@ -168,8 +168,11 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
 
 def _of_rows(function, mixture, x):
     """What a function of the core says of rows in memory, in their kind."""
+    k = mixture.n_components
+    mixture = room.with_room(mixture, room.room(k, x))
     answers = function(mixture, arrays.padded(x)[0] if len(x) < inference.SCORED_TOGETHER else x)
-    return np.asarray(answers)[: len(x)] if isinstance(x, np.ndarray) else answers
+    answers = np.asarray(answers)[: len(x)] if isinstance(x, np.ndarray) else answers
+    return answers if answers.ndim == 1 else answers[:, :k]
 
 
 class _Wrong:

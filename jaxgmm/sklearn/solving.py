@@ -16,7 +16,7 @@ from ..compiling import compiled
 from ..family import Family
 from ..precision import in_precision_of
 from ..records import Mixture, Status
-from . import arrays, rule, starts
+from . import arrays, room, rule, starts
 from .narrator import Narrator
 
 LIMIT = 1e-6  # nats per unit weight, as jaxgmm.fit has it
@@ -57,33 +57,37 @@ class Solution:
 def solve(x, weight, options: Options, rng) -> Solution:
     """The fit of rows x (n, d) with weights (n,)."""
     problem, volume = framed(x, weight, options)
-    states = starts.begin(problem, options.family, options.init, x, weight, options.k, options.n_init, rng)
+    active = room.asked_for(options.k, x)
+    states = starts.begin(problem, options.family, options.init, x, weight, active, options.n_init, rng)
     if options.weights is not None or options.given:
+        most, weights = active.shape[1], options.weights
         given = {name: np.asarray(value, problem.rows.dtype) for name, value in options.given.items()}
-        states = starts.replaced(states, problem.rows.frame, options.weights, given)
+        given = room.each(options.family.parameters, given, most)
+        weights = None if weights is None else room.nothing(weights, most)
+        states = starts.replaced(states, problem.rows.frame, weights, given)
     own_rule = problem.method is rule.PLAIN
     if own_rule:
         states = rule.traced(states, options.bound + volume)
     if options.max_iter == 0:
         ended, bounds = states, []
     elif options.verbose:
-        ended, bounds = _aloud(problem, options, states, volume)
+        ended, bounds = _aloud(problem, options, active, states, volume)
     else:
-        ended, bounds = _run(problem, options, states, lambda bounds: None)
+        ended, bounds = _run(problem, options, active, states, lambda bounds: None)
 
-    frame, weight = problem.rows.frame, problem.measured.weight
+    frame, weight, heaviest = problem.rows.frame, problem.measured.weight, problem.measured.heaviest
     values = np.asarray(ended.log_likelihood)
     best = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
     if options.tol == "limit":
         keeps_order = not isinstance(options.init, str) and not callable(options.init)
-        result = outcome.conclude_one(frame, weight, ended, problem.measured.heaviest, keeps_order)
+        result = outcome.conclude_one(frame, weight, ended, heaviest, keeps_order, active=active)
         best = int(np.nanargmin(np.abs(np.asarray(result.restarts) - np.asarray(result.log_likelihood))))
     else:
-        result = outcome.conclude_one(frame, weight, lane(ended, best), problem.measured.heaviest, True)
+        result = outcome.conclude_one(frame, weight, lane(ended, best), heaviest, True, active=active)
     last = lane(ended, best)
     bounds = [clean(bound - volume, problem.rows.dtype) for bound in bounds[best]] if bounds else []
     return Solution(
-        mixture=jax.tree.map(np.asarray, result.mixture),
+        mixture=outcome.first_components(jax.tree.map(np.asarray, result.mixture), options.k),
         converged=bool(np.asarray(last.status)[0] == Status.CONVERGED),
         n_iter=max(int(result.n_iter), 0),
         bounds=bounds,
@@ -111,17 +115,17 @@ def framed(x, weight, options: Options):
     return problem, float(np.log(np.asarray(problem.rows.frame.scale, np.float64)).sum())
 
 
-def _run(problem, options: Options, states, watch):
+def _run(problem, options: Options, active, states, watch):
     """Last states (l,), and the bounds of every one, in the frame. ``watch(bounds)`` after each compiled run."""
     if problem.method is not rule.PLAIN:
-        ended = _ended(problem, options, states, "pruned" if options.tol == "limit" else "exhaustive")
+        ended = _ended(problem, options, active, states, "pruned" if options.tol == "limit" else "exhaustive")
         weight = float(problem.measured.weight)
         return ended, [[value / weight] for value in np.asarray(ended.log_likelihood)]
     bounds = [[] for _ in range(states.status.shape[0])]
     together = min(options.interval, rule.CAPACITY) if options.verbose else rule.CAPACITY
     for stop in range(together, options.max_iter + together, together):
         limits = dataclasses.replace(problem.limits, max_iter=np.asarray(min(stop, options.max_iter), np.int32))
-        states = _ended(dataclasses.replace(problem, limits=limits), options, states, "exhaustive")
+        states = _ended(dataclasses.replace(problem, limits=limits), options, active, states, "exhaustive")
         updates, ring, status = (np.asarray(leaf) for leaf in (states.updates, states.bounds, states.status))
         for seen, some, count in zip(bounds, ring, updates, strict=True):
             seen.extend(some[np.arange(len(seen), count) % rule.CAPACITY].tolist())
@@ -133,9 +137,9 @@ def _run(problem, options: Options, states, watch):
     return states, bounds
 
 
-def _ended(problem, options: Options, states, search: str):
+def _ended(problem, options: Options, active, states, search: str):
     """Last states (l,) of first ones."""
-    method, active = problem.method, np.ones((1, options.k), bool)
+    method = problem.method
     lanes = _started(states, method)
     return _finished(fitting.run(problem, options.family, lanes, active, None, search), method)
 
@@ -150,13 +154,13 @@ def _finished(lanes, method):
     return jax.vmap(method.finish)(lanes)
 
 
-def _aloud(problem, options: Options, states, volume):
+def _aloud(problem, options: Options, active, states, volume):
     """`_run`, start by start, with words in between."""
     ended, bounds = [], []
     for i in range(states.status.shape[0]):
         narrator = Narrator(i, options.verbose, options.interval)
         state, [seen] = _run(
-            problem, options, lane(states, i), lambda bounds, narrator=narrator: narrator.saw(bounds[0])
+            problem, options, active, lane(states, i), lambda bounds, narrator=narrator: narrator.saw(bounds[0])
         )
         narrator.ended(seen[-1] - volume if seen else np.nan, int(np.asarray(state.status)[0]) == Status.CONVERGED)
         ended.append(state)

@@ -16,6 +16,7 @@ from ..inference import as_key
 from ..records import Mixture
 from ..sources import Stream
 from . import arrays
+from .room import nothing, repeated, with_room
 
 NAMES = {"kmeans": "kmeans", "k-means++": "k-means++", "random_from_data": "random"}  # ours for scikit-learn's
 ALLOWED = (*NAMES, "random")
@@ -25,31 +26,32 @@ def seed(rng: np.random.RandomState) -> int:
     return int(rng.randint(np.iinfo(np.int32).max))
 
 
-def begin(problem, family, init, x, weight, k: int, n_init: int, rng) -> em.State:
+def begin(problem, family, init, x, weight, active, n_init: int, rng) -> em.State:
     """First states (r,) of rows x (n, d), which the problem holds framed: padded in memory, or streaming.
 
-    r is ``n_init`` where ``init`` draws, and 1 where it is a mixture or responsibilities.
+    r is ``n_init`` where ``init`` draws, and 1 where it is a mixture or responsibilities. Components asked for are
+    those in active (1, most).
     """
     prior, dtype, streams = problem.prior, problem.rows.dtype, isinstance(problem.rows, Flow)
-    rows = problem.rows if streams else in_block(problem.rows, family.moments, k, n_init, None)
+    k, most = int(active.sum()), active.shape[1]
+    rows = problem.rows if streams else in_block(problem.rows, family.moments, most, n_init, None)
     begins = streaming if streams else starting
-    active = np.ones((1, k), bool)
     if isinstance(init, Mixture):
-        framed = entered(cast(init, dtype), rows.frame)
+        framed = entered(cast(with_room(init, most), dtype), rows.frame)
         return starting.begin_from(streaming.head(rows) if streams else rows, family, framed)
     if isinstance(init, str) and init == "random":
-        states = [_with(rows, family, prior, x, _random(rng, x.shape[0], k)) for _ in range(n_init)]
+        states = [_with(rows, family, prior, x, _random(rng, x.shape[0], k), most) for _ in range(n_init)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *states)
     if isinstance(init, str):
-        return begins.begin(rows, family, NAMES[init], k, n_init, as_key(seed(rng)), active, prior)
+        return begins.begin(rows, family, NAMES[init], most, n_init, as_key(seed(rng)), active, prior)
     if callable(init):
         keys = starting.keys_of(as_key(seed(rng)), n_init)
         centres = [np.asarray(init(keys[i], x, weight, k), dtype) for i in range(n_init)]
         wrong = [each.shape for each in centres if each.shape != (k, x.shape[1])]
         if wrong:
             raise ValueError(f"init_params must return centres of shape {(k, x.shape[1])}, got {wrong[0]}")
-        return begins.begin_at(rows, family, np.stack(centres), active[0], prior)
-    return _with(rows, family, prior, x, init)
+        return begins.begin_at(rows, family, np.stack([repeated(each, most) for each in centres]), active[0], prior)
+    return _with(rows, family, prior, x, init, most)
 
 
 def check(init, x, k: int):
@@ -81,8 +83,8 @@ def _random(rng, n, k):
     return resp / resp.sum(axis=1)[:, None]
 
 
-def _with(rows, family, prior, x, resp):
-    _, resp = arrays.padded(x, resp.astype(rows.dtype))
+def _with(rows, family, prior, x, resp, most):
+    _, resp = arrays.padded(x, nothing(resp, most, axis=1).astype(rows.dtype))
     return starting.begin_with(rows, family, resp, prior)
 
 

@@ -44,7 +44,8 @@ def _first(x, weight, options, random_state):
     """A first mixture drawn from the block, in the block's frame, and the block."""
     problem, _ = solving.framed(x, weight, options)
     rng = check_random_state(random_state)
-    states = starts.begin(problem, options.family, options.init, x, weight, options.k, 1, rng)
+    everyone = np.ones((1, options.k), bool)
+    states = starts.begin(problem, options.family, options.init, x, weight, everyone, 1, rng)
     states = starts.replaced(states, problem.rows.frame, options.weights, options.given)
     return start(problem.rows, jax.tree.map(lambda leaf: leaf[0], states.candidate)), problem.rows
 
