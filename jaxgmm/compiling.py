@@ -45,9 +45,7 @@ class Compiled:
             return self.polished(*args, **named)
         try:
             return self.quick(*args, **named)
-        except ValueError as error:  # a trace whose data were closed over: nothing here shows it
-            if "top-level" not in str(error):
-                raise
+        except ValueError:  # JAX's, in a trace whose data were closed over, which nothing here shows; or the function's
             return self.polished(*args, **named)
 
 

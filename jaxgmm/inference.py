@@ -15,6 +15,7 @@ from .drivers.memory import Rows, block_rows, collect, each, total
 from .family import free_parameters
 from .frame import unit_frame
 from .initializers import threefry
+from .numerics import first_of_largest
 from .precision import compute_dtype, in_precision_of
 from .records import GaussianPrior, Mixture, Statistics, record
 
@@ -159,7 +160,7 @@ def _responsibilities(mixture, x):
 def _predict(mixture, x):
     logits = joint(mixture, x)
     impossible = (logits == -jnp.inf).all(0, keepdims=True)
-    return jnp.argmax(jnp.where(impossible, mixture.log_weights[:, None], logits), axis=0).astype(jnp.int32)
+    return first_of_largest(jnp.where(impossible, mixture.log_weights[:, None], logits))
 
 
 @compiled("function")
@@ -182,7 +183,10 @@ def _by_rows(function, mixture, x):
         part = x[start : start + size]
         filled = part if len(part) == size else part[np.minimum(np.arange(size), len(part) - 1)]
         rows = rows_for(mixture, filled, np.ones(size, compute_dtype(x)), form, None)
-        parts.append(np.asarray(_whole(function, mixture, rows))[: len(part)])
+        answer = _whole(function, mixture, rows)
+        parts.append((answer if checks.in_trace(answer) else np.asarray(answer))[: len(part)])
+    if checks.in_trace(parts):  # of rows and a mixture that were closed over
+        return jnp.concatenate(parts)
     return jnp.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
 

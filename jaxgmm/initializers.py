@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.extend.random import threefry_2x32
 
 from .drivers.memory import Rows, total
-from .numerics import divide, eps, product
+from .numerics import divide, eps, first_of_largest, product
 
 LLOYD_ITERATIONS = 50
 SAMPLED = 2**15  # rows that stand for all: a thousand for each of 32 components
@@ -80,7 +80,7 @@ def lloyd(rows: Rows, points, centres, active):
 def nearest(p, centres, active):
     """One-hot (k, b) of the nearest active centre of every point (p, b); ties go to the lowest index."""
     distance = ((p[None] - centres[:, :, None]) ** 2).sum(1)
-    index = jnp.argmin(jnp.where(active[:, None], distance, jnp.inf), axis=0)
+    index = first_of_largest(jnp.where(active[:, None], -distance, -jnp.inf))
     return (index[None] == jnp.arange(centres.shape[0])[:, None]).astype(p.dtype)
 
 
@@ -172,7 +172,7 @@ def sequence(key, rows: Rows, points, k: int, preference, tried: int = 1):
         best = 0
         if tried > 1:
             left = jnp.where(wanted > -jnp.inf, _left(rows, points, distance, among), jnp.inf)
-            best = jnp.where(i == 0, 0, jnp.argmin(left))
+            best = jnp.where(i == 0, 0, first_of_largest(-left))
         centre = jnp.where(wanted[0] > -jnp.inf, among[best], anyone[0])  # or no distinct row is left
         return centres.at[i].set(centre), distance
 

@@ -93,6 +93,7 @@ def fit_many(
     limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32), NEVER)
     x, weight, method = on_device(x), on_device(weight), method_of(accelerate, family)
     loaded, lanes = _begin(x, weight, family, init, k, r, as_key(key), numbers(prior, dtype), str(dtype), method)
+    traced = checks.in_trace(loaded)  # also where x was closed over
     if not traced:
         _check_values(x, family, loaded.measured)
 

@@ -34,6 +34,25 @@ def divide(total, count):
     return jnp.where(count > 0, total, 0) / jnp.where(count > 0, count, 1)
 
 
+def first_of_largest(values, axis: int = 0):
+    """Index (int32) of the largest value along an axis, NaN before all, the first of equal ones.
+
+    As ``argmax``, which JAX cannot compile in float64 inside a jit of a program without its x64 flag.
+    """
+    values = jax.lax.stop_gradient(values)
+    index = jax.lax.broadcasted_iota(np.int32, values.shape, axis)
+
+    def larger(one, other):
+        (value, i), (rival, j) = one, other
+        first = i < j
+        holds = (value > rival) | ((value == rival) & first)
+        holds = jnp.where(jnp.isnan(rival), jnp.isnan(value) & first, holds | jnp.isnan(value))
+        return jnp.where(holds, value, rival), jnp.where(holds, i, j)
+
+    nothing = np.asarray(-np.inf, values.dtype), np.asarray(np.iinfo(np.int32).max, np.int32)
+    return jax.lax.reduce((values, index), nothing, larger, (axis,))[1]
+
+
 def keep_empty(counts, new, old):
     """new where a component has rows, old where it has none: empty components stay where they were."""
     return jnp.where(counts.reshape(counts.shape + (1,) * (new.ndim - counts.ndim)) > 0, new, old)

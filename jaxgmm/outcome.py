@@ -12,7 +12,7 @@ from . import em
 from .compiling import compiled
 from .family import parameters
 from .frame import Frame, leave, log_volume
-from .numerics import eps
+from .numerics import eps, first_of_largest
 from .pruning import Standing
 from .records import FitResult, Mixture, Status
 
@@ -39,7 +39,8 @@ def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, me
         rank = jnp.array([0, 0, 2, 1, 4, 4, 0, 3], jnp.int32)[status]  # in the order of Status; then RUNNING, as -1
         contends = (rank == rank.min()) & ~jnp.isnan(values)
         top = jnp.where(contends, values, -jnp.inf).max()
-        best = jnp.argmax(contends & (values >= top - TIE * eps(values) * jnp.abs(top)))
+        level = contends & (values >= top - TIE * eps(values) * jnp.abs(top))
+        best = first_of_largest(level.astype(values.dtype))
         state = jax.tree.map(lambda leaf: leaf[best], states)
         mixture = state.mixture if keep_order else by_weight(state.mixture)
         mixture = dataclasses.replace(mixture, components=leave(mixture.components, frame))

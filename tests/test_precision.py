@@ -8,6 +8,7 @@ import pytest
 from families import BY_NAME, FAMILIES, WEIGHTS, K, precision
 
 import jaxgmm
+from jaxgmm import numerics
 
 CASE = BY_NAME["full"]
 X = CASE.data()
@@ -104,3 +105,41 @@ def test_public_functions_return_float64_jax_arrays():
         assert isinstance(out, jax.Array) and out.dtype == np.float64
     statistics = jaxgmm.e_step(mixture, X)
     assert {leaf.dtype for leaf in jax.tree.leaves(statistics + statistics)} == {np.dtype(np.float64)}
+
+
+@FAMILIES
+def test_float64_rows_that_a_float32_jit_closes_over(case):
+    """A mixture and rows that are no arguments: the answers of calls outside, in a trace that runs in float32."""
+    x, mixture = case.data(), case.mixture()
+    calls = {
+        "fit": lambda: jaxgmm.fit(0, x, K, family=mixture.family, max_iter=3, tol=0).log_likelihood,
+        "predict": lambda: jaxgmm.predict(mixture, x),
+        "log_prob": lambda: jaxgmm.log_prob(mixture, x),
+        "responsibilities": lambda: jaxgmm.responsibilities(mixture, x),
+        "e_step": lambda: jaxgmm.e_step(mixture, x).counts,
+    }
+    for name, call in calls.items():
+        inside = jax.jit(lambda scale, call=call: scale * call().astype(jnp.float32))(np.float32(1))
+        np.testing.assert_allclose(inside, np.asarray(call(), np.float32), rtol=1e-5, atol=1e-30, err_msg=name)
+    labels = jax.jit(lambda mixture: jaxgmm.predict(mixture, x))(mixture)
+    np.testing.assert_array_equal(labels, jaxgmm.predict(mixture, x))
+
+
+def test_many_data_sets_that_a_jit_closes_over():
+    stack = np.stack([X, X[::-1]]).astype(np.float32)
+
+    def call():
+        return jaxgmm.fit_many(0, stack, K, max_iter=3, tol=0).log_likelihood
+
+    np.testing.assert_allclose(jax.jit(lambda scale: scale * call())(1.0), call(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("odd", [0.0, -np.inf, np.inf, np.nan])
+def test_the_first_of_the_largest_is_argmax(axis, odd):
+    rng = np.random.default_rng(0)
+    for values in (rng.integers(0, 3, (7, 50)) * 1.0, np.full((7, 50), odd)):
+        values[rng.random(values.shape) < 0.3] = odd
+        with precision(np.float64):
+            found = jax.jit(lambda v: numerics.first_of_largest(v, axis))(values)
+        np.testing.assert_array_equal(found, np.argmax(values, axis))

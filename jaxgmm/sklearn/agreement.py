@@ -6,7 +6,6 @@ Source: Hubert and Arabie (1985), Comparing partitions.
 import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
@@ -16,6 +15,7 @@ from ..compiling import compiled
 from ..drivers.memory import each, in_block
 from ..family import lookup
 from ..inference import as_key, joint
+from ..numerics import first_of_largest
 from ..precision import in_precision_of
 from ..sources import Stream
 from . import arrays
@@ -65,6 +65,6 @@ def _labels(rows, lanes, method):
 
     def label(lane):
         mixture = method.finish(lane).mixture
-        return each(rows, lambda x, weight: jnp.argmax(joint(mixture, x), axis=0).astype(jnp.int32))
+        return each(rows, lambda x, weight: first_of_largest(joint(mixture, x)))
 
     return jax.lax.map(label, lanes)
