@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .family import Constraint, parameters
 from .numerics import diagonal, product, with_diagonal
@@ -48,14 +49,14 @@ def constrain(unconstrained: Unconstrained) -> Mixture:
 
 def _pack_factor(matrix):
     lower = jnp.linalg.cholesky(matrix)
-    i, j = jnp.tril_indices(matrix.shape[-1])
+    i, j = np.tril_indices(matrix.shape[-1])
     logged = jnp.where(jnp.eye(matrix.shape[-1], dtype=bool), with_diagonal(jnp.log(diagonal(lower))), lower)
     return logged[..., i, j]
 
 
 def _unpack_factor(packed):
     d = (int((8 * packed.shape[-1] + 1) ** 0.5) - 1) // 2
-    i, j = jnp.tril_indices(d)
+    i, j = np.tril_indices(d)
     logged = jnp.zeros((*packed.shape[:-1], d, d), packed.dtype).at[..., i, j].set(packed)
     strict = jnp.tril(logged, -1)
     lower = strict + with_diagonal(jnp.exp(diagonal(logged)))

@@ -38,9 +38,9 @@ def test_under_a_trace_it_is_part_of_the_users_program(twice):
     np.testing.assert_array_equal(jax.jit(lambda x: twice(x, times=2))(x), 2 * x)
     np.testing.assert_array_equal(jax.vmap(lambda x: twice(x, times=2))(x), 2 * x)
     assert twice.ran == ["polished"] * 2
-    # data that are closed over are no tracers: it is JAX that says so
+    # data that are closed over are no tracers: it is for JAX to say so
     np.testing.assert_array_equal(jax.jit(lambda scale: scale * twice(x, times=2))(3.0), 6 * x)
-    assert twice.ran[2:] in (["quick", "polished"], ["polished"])
+    assert twice.ran[2:] in (["quick", "polished"], ["quick"])  # an error up to 0.10, then its options are ignored
 
 
 def test_an_error_of_the_function_is_its_own():
