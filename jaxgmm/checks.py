@@ -92,7 +92,8 @@ def legal_weights(sample_weight) -> int:
 
 def sound_weights(measured):
     """Check the values of weights that no host has looked at."""
-    if not (measured.lightest >= 0 and np.isfinite(measured.weight) and measured.weight > 0):
+    lightest, weight = np.asarray(measured.lightest), np.asarray(measured.weight)
+    if not (lightest >= 0 and np.isfinite(weight) and weight > 0):
         raise ValueError("sample_weight must be finite and >= 0, and not all zero")
 
 

@@ -52,11 +52,15 @@ class Compiled:
 @functools.cache
 def quick_options() -> dict:
     """Those options that this XLA knows (it refuses the others by an error), and that nobody has set."""
-    known = {}
-    for option in ({name: value} for name, value in QUICK.items() if name not in os.environ.get("XLA_FLAGS", "")):
-        try:
-            jax.jit(lambda: 0, compiler_options=option).lower().compile()
-        except jax.errors.JaxRuntimeError:
-            continue
-        known |= option
-    return known
+    free = {name: value for name, value in QUICK.items() if name not in os.environ.get("XLA_FLAGS", "")}
+    if not free or _known(free):
+        return free
+    return {name: value for name, value in free.items() if _known({name: value})}
+
+
+def _known(options: dict) -> bool:
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
