@@ -25,7 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .numerics import LOG_ZERO, product
+from .numerics import LOG_ZERO, over_rows, product
 from .records import record
 
 
@@ -198,7 +198,7 @@ class ExponentialForm:
         return jnp.where(logits < LOG_ZERO / 2, -jnp.inf, logits)
 
     def statistics(self, prepared, phi, resp):
-        sums, several = product(resp, phi.T), len(dataclasses.fields(self.sums)) > 1  # (k, f)
+        sums, several = over_rows(resp, phi), len(dataclasses.fields(self.sums)) > 1  # (k, f)
         return self.sums(*jnp.split(sums, [prepared.reference.shape[0]] if several else [], axis=1))
 
     def loss(self, prepared):

@@ -28,6 +28,36 @@ def contract(subscripts: str, *operands):
     return jnp.einsum(subscripts, *operands, precision="highest")
 
 
+def over_rows(a, b):
+    """a @ bᵀ, sums over the rows of a block. (m, n), (k, n) -> (m, k).
+
+    XLA's products on CPU repack their right operand, so the narrower one stands there. Lanes of a ``vmap`` over a alone
+    are rows of one wider a, where XLA would transpose them first.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def single(a, b):
+        if a.shape[0] > b.shape[0]:
+            return product(a, b.T)
+        return jax.lax.optimization_barrier(product(b, a.T)).T  # or XLA would make it the other product
+
+    @single.def_vmap
+    def lanes(axis_size, in_batched, a, b):
+        if in_batched == [True, False]:
+            return single(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[0]), True
+        axes = [0 if batched else None for batched in in_batched]
+        return jax.vmap(lambda a, b: product(a, b.T), axes)(a, b), True
+
+    sums = jax.custom_jvp(single)
+
+    @sums.defjvp
+    def moved(primals, tangents):
+        (a, b), (da, db) = primals, tangents
+        return sums(a, b), product(da, b.T) + product(a, db.T)
+
+    return sums(a, b)
+
+
 def divide(total, count):
     """total / count, and 0 where count is 0. Shapes: count is total's leading axes."""
     count = count.reshape(count.shape + (1,) * (total.ndim - count.ndim))

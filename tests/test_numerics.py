@@ -8,12 +8,14 @@ import subprocess
 import sys
 
 import jax
+import jax.test_util
 import numpy as np
 import oracles
 import pytest
 from families import BY_NAME, FAMILIES, WEIGHTS, K, N, read
 
 import jaxgmm
+from jaxgmm.numerics import over_rows
 
 MAXIMUM_LIKELIHOOD = jaxgmm.GaussianPrior()
 CLOSE = 1e-3  # in mean log-likelihood, as the design has it
@@ -196,3 +198,20 @@ def test_wide_data_do_not_hang_with_one_blas_thread(d, family):
     """jax 0.10.2 on CPU can deadlock in two batched triangular solves of one program: not in every run."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", WIDE, str(d), family], env=environment, check=True, timeout=90)
+
+
+@pytest.mark.parametrize("dtype", [F32, F64], ids=["float32", "float64"])
+@pytest.mark.parametrize("wide", [2, 7])
+@pytest.mark.parametrize("lanes", [(None, None), (0, None), (None, 0), (0, 0)])
+def test_sums_over_rows_in_any_lanes(lanes, wide, dtype):
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(3,) * (lanes[0] == 0) + (wide, 40)).astype(dtype)
+    b = rng.normal(size=(3,) * (lanes[1] == 0) + (4, 40)).astype(dtype)
+    wanted = np.einsum("...mn,...kn->...mk", a.astype(F64), b.astype(F64))
+    call = over_rows if lanes == (None, None) else jax.vmap(over_rows, lanes)
+
+    with jax.enable_x64(dtype == F64):
+        np.testing.assert_allclose(
+            jax.jit(call)(a, b), wanted, rtol=20 * np.finfo(dtype).eps, atol=40 * np.finfo(dtype).eps
+        )
+        jax.test_util.check_grads(call, (a, b), order=1, atol=1e-2, rtol=1e-2)
