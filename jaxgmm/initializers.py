@@ -202,7 +202,7 @@ def _left(rows: Rows, points, distance, among):
 
     def left(x, weight, distance):
         there = ((points(x)[None] - among[:, :, None]) ** 2).sum(1)
-        return (weight[None] * jnp.minimum(distance[None], there)).sum(1)
+        return product(jnp.minimum(distance[None], there), weight)
 
     return total(rows, left, distance)
 

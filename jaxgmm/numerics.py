@@ -35,18 +35,18 @@ def over_rows(a, b):
     are rows of one wider a, where XLA would transpose them first.
     """
 
-    @jax.custom_batching.custom_vmap
-    def single(a, b):
+    def narrow(a, b):
         if a.shape[0] > b.shape[0]:
             return product(a, b.T)
         return jax.lax.optimization_barrier(product(b, a.T)).T  # or XLA would make it the other product
+
+    single = jax.custom_batching.custom_vmap(narrow)
 
     @single.def_vmap
     def lanes(axis_size, in_batched, a, b):
         if in_batched == [True, False]:
             return single(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[0]), True
-        axes = [0 if batched else None for batched in in_batched]
-        return jax.vmap(lambda a, b: product(a, b.T), axes)(a, b), True
+        return jax.vmap(narrow, [0 if batched else None for batched in in_batched])(a, b), True
 
     sums = jax.custom_jvp(single)
 
