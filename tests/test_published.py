@@ -3,9 +3,11 @@
 import csv
 from pathlib import Path
 
+import jax
 import numpy as np
 import oracles
 import pytest
+from test_stopping import compilations
 
 import jaxgmm
 
@@ -125,3 +127,16 @@ def test_hasselblad_stops_where_the_rule_says(tol):
     assert expected == {1e-6: 486, 1e-7: 749}[tol]
     assert abs(result.n_iter - expected) <= 1  # one update's rounding may move the third hit
     assert 0.9 * tol < (HASSELBLAD - result.log_likelihood) / DAYS.sum() < tol
+
+
+def test_the_sweep_of_old_faithful_is_24_programs_at_most(faithful):
+    def sweep(key, rows, **options):
+        families = ("full", "tied", "diag", "spherical")
+        return lambda: jaxgmm.select(key, rows, range(1, 10), families=families, n_init=20, **options)
+
+    jax.clear_caches()
+    assert 0 < compilations([sweep(0, faithful)]) <= 24
+    assert compilations([sweep(0, faithful, tol=1e-5), sweep(0, faithful, max_iter=900)]) == 0
+    others = [sweep(1, faithful), sweep(2, faithful), sweep(0, faithful[:270])]
+    assert compilations(others) <= 4  # where a start needs the accurate form, once a family: here tied and full
+    assert compilations(others) == 0
