@@ -164,7 +164,8 @@ def _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_f
     (count, k), dtype = counts.shape, counts.dtype
     chosen, r = getattr(family, form), count // b
     width = chosen.width(d, k)
-    slots = int(np.clip(block_bytes()[0] // (2 * n * width * dtype.itemsize), 8, 1024))
+    most = block_bytes()[0] // 2  # where every slot has rows of its own, half is faster: benchmarks/profile.md
+    slots = int(np.clip(most // (n * width * dtype.itemsize), 8, 1024))
     block = block_rows(n, width, dtype.itemsize)
 
     def problem(lane):

@@ -28,34 +28,37 @@ def contract(subscripts: str, *operands):
     return jnp.einsum(subscripts, *operands, precision="highest")
 
 
+def _narrow(a, b):
+    if a.shape[0] > b.shape[0]:
+        return product(a, b.T)
+    return jax.lax.optimization_barrier(product(b, a.T)).T  # or XLA would make it the other product
+
+
+_in_lanes = jax.custom_batching.custom_vmap(_narrow)
+
+
+@_in_lanes.def_vmap
+def _lanes(axis_size, in_batched, a, b):
+    of_a, of_b = in_batched
+    if of_a and not of_b:
+        return _in_lanes(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[0]), True
+    return jax.vmap(_narrow, (0 if of_a else None, 0))(a, b), True
+
+
+@jax.custom_jvp
 def over_rows(a, b):
     """a @ bᵀ, sums over the rows of a block. (m, n), (k, n) -> (m, k).
 
     XLA's products on CPU repack their right operand, so the narrower one stands there. Lanes of a ``vmap`` over a alone
     are rows of one wider a, where XLA would transpose them first.
     """
+    return _in_lanes(a, b)
 
-    def narrow(a, b):
-        if a.shape[0] > b.shape[0]:
-            return product(a, b.T)
-        return jax.lax.optimization_barrier(product(b, a.T)).T  # or XLA would make it the other product
 
-    single = jax.custom_batching.custom_vmap(narrow)
-
-    @single.def_vmap
-    def lanes(axis_size, in_batched, a, b):
-        if in_batched == [True, False]:
-            return single(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[0]), True
-        return jax.vmap(narrow, [0 if batched else None for batched in in_batched])(a, b), True
-
-    sums = jax.custom_jvp(single)
-
-    @sums.defjvp
-    def moved(primals, tangents):
-        (a, b), (da, db) = primals, tangents
-        return sums(a, b), product(da, b.T) + product(a, db.T)
-
-    return sums(a, b)
+@over_rows.defjvp
+def _moved(primals, tangents):
+    (a, b), (da, db) = primals, tangents
+    return over_rows(a, b), product(da, b.T) + product(a, db.T)
 
 
 def divide(total, count):

@@ -4,6 +4,7 @@ The oracle is the same EM as a float64 NumPy loop, from the same start, on the s
 """
 
 import os
+import re
 import subprocess
 import sys
 
@@ -215,3 +216,12 @@ def test_sums_over_rows_in_any_lanes(lanes, wide, dtype):
             jax.jit(call)(a, b), wanted, rtol=20 * np.finfo(dtype).eps, atol=40 * np.finfo(dtype).eps
         )
         jax.test_util.check_grads(call, (a, b), order=1, atol=1e-2, rtol=1e-2)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="what is asked of XLA here is for CPUs")
+@pytest.mark.parametrize(("lanes", "product"), [(1, r"f32\[7,2\]\S* dot\("), (5, r"f32\[10,7\]\S* dot\(")])
+def test_sums_over_rows_repack_the_narrower_operand(lanes, product):
+    a, b = np.ones((lanes, 2, 40), F32), np.ones((7, 40), F32)
+    compiled = jax.jit(jax.vmap(over_rows, (0, None))).lower(a, b).compile().as_text()
+    assert re.search(product, compiled)
+    assert not re.search(r"\[[\d,]*40[\d,]*\]\S* (copy|transpose)\(", compiled)  # of the rows
