@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .numerics import divide, eps
+from .namespace import xp
+from .numerics import constant, divide, eps
 from .records import Mixture, Statistics, Status, record
 
 RUNNING = -1  # statuses of a loop that no result carries
@@ -31,33 +32,34 @@ def normalise(logits, log_weights):
 
     A row that is impossible under every component has log density -inf and responsibilities equal to the weights.
     """
-    top = jax.lax.stop_gradient(logits.max(axis=0, keepdims=True))
-    impossible = top == -jnp.inf
-    top = jnp.where(impossible, 0, top)
-    scaled = jnp.exp(jnp.where(impossible, log_weights[:, None], logits - top))
+    top = constant(logits.max(axis=0, keepdims=True))
+    impossible = top == -np.inf
+    top = xp.where(impossible, 0, top)
+    scaled = xp.exp(xp.where(impossible, log_weights[:, None], logits - top))
     total = scaled.sum(axis=0, keepdims=True)
-    log_density = jnp.where(impossible, -jnp.inf, top + jnp.log(total))
+    log_density = xp.where(impossible, -np.inf, top + xp.log(total))
     return log_density[0], scaled / total
 
 
-def expect(form, prepared, log_weights, inside, x, weight) -> Statistics:
-    """E-step of a block of rows x (d, b) with weight (b,); ``inside`` is the support, or None where it is known."""
-    seen = form.view(prepared, x)
+def expect(form, prepared, log_weights, inside, x, weight, seen=None) -> Statistics:
+    """E-step of a block of rows x (d, b) with weight (b,); ``inside`` is the support, or None where it is known, and
+    ``seen`` the form's view of the rows where that is known."""
+    seen = form.view(prepared, x) if seen is None else seen
     logits = form.log_prob(prepared, seen) + log_weights[:, None]  # (k, b)
     if inside is not None:
         logits = supported(logits, inside, x)
     log_density, resp = normalise(logits, log_weights)
-    terms = jnp.where(weight > 0, weight * log_density, 0 * weight)
+    terms = xp.where(weight > 0, weight * log_density, 0 * weight)
     weighted = resp * weight[None]
     sums = form.statistics(prepared, seen, weighted)
-    rounding = jnp.abs(terms).sum() + x.shape[0] * weight.sum()
+    rounding = xp.abs(terms).sum() + x.shape[0] * weight.sum()
     return Statistics(terms.sum(), rounding, weight.sum(), weighted.sum(1), sums)
 
 
 def supported(logits, inside, x):
     """The logits (k, b), -inf for rows outside the support, NaN for rows with NaN."""
-    logits = jnp.where(inside(x).all(0, keepdims=True), logits, -jnp.inf)
-    return jnp.where(jnp.isnan(x).any(0, keepdims=True), jnp.nan, logits)
+    logits = xp.where(inside(x).all(0, keepdims=True), logits, -np.inf)
+    return xp.where(xp.isnan(x).any(0, keepdims=True), np.nan, logits)
 
 
 def shifted(statistics: Statistics, offset) -> Statistics:
@@ -69,7 +71,7 @@ def maximise(form, mixture: Mixture, prepared, statistics: Statistics, prior) ->
     """M-step: the mixture that maximises Q, and what prior and floors added to its parameters."""
     counts = statistics.counts
     share = divide(counts, counts.sum())
-    log_weights = jnp.where(share > 0, jnp.log(jnp.where(share > 0, share, 1)), -jnp.inf)
+    log_weights = xp.where(share > 0, xp.log(xp.where(share > 0, share, 1)), -np.inf)
     params, added = form.maximize(mixture.components, prepared, statistics.components, counts, prior)
     return Mixture(log_weights, params, mixture.family), added
 

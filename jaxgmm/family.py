@@ -24,7 +24,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from .namespace import xp
 from .numerics import LOG_ZERO, over_rows, product
 from .records import record
 
@@ -195,11 +197,11 @@ class ExponentialForm:
 
     def log_prob(self, prepared, phi):
         logits = product(prepared.theta, phi) + prepared.bias[:, None]
-        return jnp.where(logits < LOG_ZERO / 2, -jnp.inf, logits)
+        return xp.where(logits < LOG_ZERO / 2, -np.inf, logits)
 
     def statistics(self, prepared, phi, resp):
         sums, several = over_rows(resp, phi), len(dataclasses.fields(self.sums)) > 1  # (k, f)
-        return self.sums(*jnp.split(sums, [prepared.reference.shape[0]] if several else [], axis=1))
+        return self.sums(*xp.split(sums, [prepared.reference.shape[0]] if several else [], axis=1))
 
     def loss(self, prepared):
         return prepared.loss

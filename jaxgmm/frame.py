@@ -9,9 +9,8 @@ declaration: whether it is located, and its power of the data's units.
 import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
-
 from .family import parameters
+from .namespace import xp
 from .numerics import eps
 from .records import GaussianPrior, record
 
@@ -29,7 +28,7 @@ class Frame:
 
 def unit_frame(d, dtype) -> Frame:
     """The frame that changes nothing."""
-    zeros, ones = jnp.zeros(d, dtype), jnp.ones(d, dtype)
+    zeros, ones = xp.zeros(d, dtype), xp.ones(d, dtype)
     return Frame(zeros, ones, ones, zeros)
 
 
@@ -39,16 +38,16 @@ def frame_of(scaling: str | None, mean, variance) -> Frame:
     "feature": every feature by its own deviation. "common": one scale for all. "ratio": no shift, scale by the mean.
     None: nothing. A feature without variance, V ≤ (8·eps·|mean|)², counts as variance 1 and is 0 in the frame.
     """
-    zeros, ones = jnp.zeros_like(mean), jnp.ones_like(mean)
-    varies = variance > (8 * eps(mean) * jnp.abs(mean)) ** 2
+    zeros, ones = xp.zeros_like(mean), xp.ones_like(mean)
+    varies = variance > (8 * eps(mean) * xp.abs(mean)) ** 2
     if scaling == "feature":
-        scale = jnp.sqrt(jnp.where(varies, variance, 1))
+        scale = xp.sqrt(xp.where(varies, variance, 1))
         return Frame(mean, scale, varies / scale, zeros)
     if scaling == "common":
-        scale = jnp.sqrt(jnp.where(varies.any(), variance.mean(), 1)) * ones
+        scale = xp.sqrt(xp.where(varies.any(), variance.mean(), 1)) * ones
         return Frame(mean, scale, varies / scale, zeros)
     if scaling == "ratio":
-        scale = jnp.where(mean > 0, mean, 1)
+        scale = xp.where(mean > 0, mean, 1)
         return Frame(zeros, scale, 1 / scale, mean / scale)
     return Frame(zeros, ones, ones, mean)
 
@@ -70,7 +69,7 @@ def enter_prior(prior: GaussianPrior | None, frame: Frame):
 
 def log_volume(frame: Frame):
     """Σ log scale: what the frame adds to every log density."""
-    return jnp.log(frame.scale).sum()
+    return xp.log(frame.scale).sum()
 
 
 def _map(params, shift, scale, inwards):
@@ -89,4 +88,4 @@ def _map(params, shift, scale, inwards):
 
 def _along(number, value):
     """number with as many axes as value, at its end; plain numbers as they are."""
-    return number if jnp.ndim(number) == 0 else jnp.expand_dims(number, tuple(range(value.ndim - jnp.ndim(number))))
+    return number if xp.ndim(number) == 0 else xp.expand_dims(number, tuple(range(value.ndim - xp.ndim(number))))

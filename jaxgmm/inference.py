@@ -15,6 +15,7 @@ from .drivers.memory import Rows, block_rows, collect, each, total
 from .family import free_parameters
 from .frame import unit_frame
 from .initializers import threefry
+from .namespace import xp
 from .numerics import first_of_largest
 from .precision import compute_dtype, in_precision_of
 from .records import GaussianPrior, Mixture, Statistics, record
@@ -125,7 +126,7 @@ def joint(mixture: Mixture, x):
     """log π_k + log p_k(x) of a block of rows, -inf outside the support. (d, b) -> (k, b)."""
     family = mixture.family
     form = family.accurate
-    reference = family.centre(mixture.components, jnp.exp(mixture.log_weights))
+    reference = family.centre(mixture.components, xp.exp(mixture.log_weights))
     prepared = form.prepare(mixture.components, reference)
     logits = form.log_prob(prepared, form.view(prepared, x)) + mixture.log_weights[:, None]
     return em.supported(logits, family.support.contains, x)
@@ -149,18 +150,21 @@ def _joint(mixture, x):
     return joint(mixture, x).T
 
 
-def _log_prob(mixture, x):
+def log_prob_of(mixture: Mixture, x):
+    """Log density of a block of rows, (d, b) -> (b,)."""
     return em.normalise(joint(mixture, x), mixture.log_weights)[0]
 
 
-def _responsibilities(mixture, x):
+def responsibilities_of(mixture: Mixture, x):
+    """Posterior probabilities of a block of rows, (d, b) -> (b, k)."""
     return em.normalise(joint(mixture, x), mixture.log_weights)[1].T
 
 
-def _predict(mixture, x):
+def labels_of(mixture: Mixture, x):
+    """Most probable component of a block of rows, (d, b) -> (b,)."""
     logits = joint(mixture, x)
-    impossible = (logits == -jnp.inf).all(0, keepdims=True)
-    return first_of_largest(jnp.where(impossible, mixture.log_weights[:, None], logits))
+    impossible = (logits == -np.inf).all(0, keepdims=True)
+    return first_of_largest(xp.where(impossible, mixture.log_weights[:, None], logits))
 
 
 @compiled("function")
@@ -197,7 +201,7 @@ def log_prob(mixture: Mixture, x) -> jax.Array:
     Raises:
         ValueError: x is not (n, d) with the mixture's d.
     """
-    return _by_rows(_log_prob, mixture, x)
+    return _by_rows(log_prob_of, mixture, x)
 
 
 @in_precision_of("x")
@@ -219,7 +223,7 @@ def responsibilities(mixture: Mixture, x) -> jax.Array:
     Raises:
         ValueError: x is not (n, d) with the mixture's d.
     """
-    return _by_rows(_responsibilities, mixture, x)
+    return _by_rows(responsibilities_of, mixture, x)
 
 
 @in_precision_of("x")
@@ -229,7 +233,7 @@ def predict(mixture: Mixture, x) -> jax.Array:
     Raises:
         ValueError: x is not (n, d) with the mixture's d.
     """
-    return _by_rows(_predict, mixture, x)
+    return _by_rows(labels_of, mixture, x)
 
 
 def sample(key, mixture: Mixture, n: int) -> tuple[jax.Array, jax.Array]:

@@ -3,10 +3,14 @@
 Everything here is a pure function of arrays, written for float32 as much as for float64.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import digamma, gammaln, polygamma
+
+from .namespace import is_jax, xp
 
 LOG_ZERO = -1e28  # stands for log 0 inside products, where -inf * 0 would be NaN; far below any log density
 GAP_TERMS = 13  # of the series of a gap up to 0.05: the next would be below the rounding of float64
@@ -15,17 +19,19 @@ LOG_2PI = float(np.log(2 * np.pi))
 
 def eps(x) -> float:
     """Rounding unit of x's dtype."""
-    return float(jnp.finfo(x.dtype).eps)
+    return float(np.finfo(x.dtype).eps)
 
 
 def product(a, b):
     """Matrix product at float32-grade precision (JAX's default on recent GPUs is TF32)."""
-    return jnp.matmul(a, b, precision="highest")
+    return jnp.matmul(a, b, precision="highest") if is_jax(a, b) else np.matmul(a, b)
 
 
 def contract(subscripts: str, *operands):
     """``einsum`` at float32-grade precision."""
-    return jnp.einsum(subscripts, *operands, precision="highest")
+    if is_jax(*operands):
+        return jnp.einsum(subscripts, *operands, precision="highest")
+    return np.einsum(subscripts, *operands, optimize=True)
 
 
 def _narrow(a, b):
@@ -45,26 +51,33 @@ def _lanes(axis_size, in_batched, a, b):
     return jax.vmap(_narrow, (0 if of_a else None, 0))(a, b), True
 
 
-@jax.custom_jvp
 def over_rows(a, b):
     """a @ bᵀ, sums over the rows of a block. (m, n), (k, n) -> (m, k).
 
     XLA's products on CPU repack their right operand, so the narrower one stands there. Lanes of a ``vmap`` over a alone
     are rows of one wider a, where XLA would transpose them first.
     """
-    return _in_lanes(a, b)
+    return _over_rows(a, b) if is_jax(a, b) else a @ b.T
 
 
-@over_rows.defjvp
+_over_rows = jax.custom_jvp(_in_lanes)
+
+
+@_over_rows.defjvp
 def _moved(primals, tangents):
     (a, b), (da, db) = primals, tangents
-    return over_rows(a, b), product(da, b.T) + product(a, db.T)
+    return _over_rows(a, b), product(da, b.T) + product(a, db.T)
+
+
+def constant(x):
+    """x, to which no gradient flows."""
+    return jax.lax.stop_gradient(x) if is_jax(x) else x
 
 
 def divide(total, count):
     """total / count, and 0 where count is 0. Shapes: count is total's leading axes."""
     count = count.reshape(count.shape + (1,) * (total.ndim - count.ndim))
-    return jnp.where(count > 0, total, 0) / jnp.where(count > 0, count, 1)
+    return xp.where(count > 0, total, 0) / xp.where(count > 0, count, 1)
 
 
 def first_of_largest(values, axis: int = 0):
@@ -72,6 +85,8 @@ def first_of_largest(values, axis: int = 0):
 
     As ``argmax``, which JAX cannot compile in float64 inside a jit of a program without its x64 flag.
     """
+    if not is_jax(values):
+        return np.argmax(values, axis).astype(np.int32)
     values = jax.lax.stop_gradient(values)
     index = jax.lax.broadcasted_iota(np.int32, values.shape, axis)
 
@@ -88,7 +103,7 @@ def first_of_largest(values, axis: int = 0):
 
 def keep_empty(counts, new, old):
     """new where a component has rows, old where it has none: empty components stay where they were."""
-    return jnp.where(counts.reshape(counts.shape + (1,) * (new.ndim - counts.ndim)) > 0, new, old)
+    return xp.where(counts.reshape(counts.shape + (1,) * (new.ndim - counts.ndim)) > 0, new, old)
 
 
 # -- symmetric matrices -------------------------------------------------------------------------------------------
@@ -100,6 +115,9 @@ def monomials(x, i, j):
     One multiplication of two gathers, which on CPU costs half of what joining slices does. Of many data sets under
     ``vmap`` it is slices: XLA makes a batched gather twice, element by element.
     """
+    if not is_jax(x):
+        x = np.concatenate([np.ones_like(x[:1]), x])
+        return x[i] * x[j]
     breaks = 1 + np.flatnonzero((np.diff(j) != 1) | (np.diff(np.diff(i), prepend=np.diff(i)[:1]) != 0))
     runs = list(zip(np.split(i, breaks), np.split(j, breaks), strict=True))
     i, j = i.astype(np.int32), j.astype(np.int32)  # under x64 a gather by int64 takes longer
@@ -135,30 +153,35 @@ def _run(x, i, j):
     return left * x[j[0] : j[-1] + 1]
 
 
+@functools.cache
+def upper(d: int):
+    """Rows and columns of an upper triangle (f,), and where its numbers lie in the whole matrix (d, d)."""
+    i, j = (index.astype(np.int32) for index in np.triu_indices(d))  # int64 would trace as what x64 was at first
+    position = np.zeros((d, d), np.int32)
+    position[i, j] = position[j, i] = np.arange(len(i))
+    return i, j, position
+
+
 def pack(matrix):
     """Upper triangle of a symmetric matrix. (..., d, d) -> (..., d(d+1)/2)."""
-    i, j = np.triu_indices(matrix.shape[-1])
+    i, j, _ = upper(matrix.shape[-1])
     return matrix[..., i, j]
 
 
 def unpack(packed):
     """Symmetric matrix of a packed triangle. (..., d(d+1)/2) -> (..., d, d)."""
     d = (int(np.sqrt(8 * packed.shape[-1] + 1)) - 1) // 2
-    i, j = np.triu_indices(d)
-    position = np.zeros((d, d), int)
-    position[i, j] = position[j, i] = np.arange(len(i))
-    return packed[..., position]
+    return packed[..., upper(d)[2]]
 
 
 def diagonal(matrix):
     """Diagonals of matrices. (..., d, d) -> (..., d)."""
-    return jnp.diagonal(matrix, axis1=-2, axis2=-1)
+    return xp.diagonal(matrix, axis1=-2, axis2=-1)
 
 
 def with_diagonal(values):
     """Diagonal matrices. (..., d) -> (..., d, d)."""
-    square = (*values.shape, values.shape[-1])
-    return values[..., None] * jnp.broadcast_to(jnp.eye(values.shape[-1], dtype=values.dtype), square)
+    return values[..., None] * np.eye(values.shape[-1], dtype=values.dtype)[(None,) * (values.ndim - 1)]
 
 
 def whitening(covariances):
@@ -167,10 +190,32 @@ def whitening(covariances):
     Factor once and pass the results on: on CPU jax 0.10.2 deadlocks where two factorisations or solves that do not
     depend on each other meet in one program (each waits in ParallelBatchMap for a thread that the other holds).
     """
-    lower = jnp.linalg.cholesky(covariances)
-    identity = jnp.broadcast_to(jnp.eye(lower.shape[-1], dtype=lower.dtype), lower.shape)
-    inverse = jax.lax.linalg.triangular_solve(lower, identity, left_side=True, lower=True)
-    return lower, inverse, jnp.log(diagonal(lower)).sum(-1)
+    lower = cholesky(covariances)
+    return lower, triangular_inverse(lower), xp.log(diagonal(lower)).sum(-1)
+
+
+def triangular_inverse(lower):
+    """Inverses of lower triangular matrices. (k, d, d) -> (k, d, d)."""
+    identity = np.broadcast_to(np.eye(lower.shape[-1], dtype=lower.dtype), lower.shape)
+    if is_jax(lower):
+        return jax.lax.linalg.triangular_solve(lower, identity, left_side=True, lower=True)
+    inverse = np.zeros_like(lower)
+    for i in range(lower.shape[-1]):  # forward substitution, all matrices at once
+        above = product(lower[:, i, None, :i], inverse[:, :i])[:, 0]
+        inverse[:, i] = (identity[:, i] - above) / lower[:, i, i, None]
+    return inverse
+
+
+def cholesky(matrices):
+    """Lower factors of symmetric matrices, NaN where a matrix has none. (..., d, d) -> same."""
+    if is_jax(matrices):
+        return jnp.linalg.cholesky(matrices)
+    try:
+        return np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:  # NumPy's answer to one of them
+        if matrices.ndim == 2:
+            return np.full_like(matrices, np.nan)
+        return np.stack([cholesky(matrix) for matrix in matrices])
 
 
 def positive_definite(covariances, floor):
@@ -182,18 +227,18 @@ def positive_definite(covariances, floor):
     d = covariances.shape[-1]
     ridge = 10 * d * eps(covariances)
     variances = diagonal(covariances)
-    held = jnp.maximum(variances, floor)
-    scale = jnp.sqrt(held)
+    held = xp.maximum(variances, floor)
+    scale = xp.sqrt(held)
     correlations = covariances / (scale[..., :, None] * scale[..., None, :])
     off_diagonal = correlations - with_diagonal(diagonal(correlations))
-    ones = jnp.ones_like(variances)
-    pivots = diagonal(jnp.linalg.cholesky(off_diagonal + with_diagonal(ones))) ** 2
-    lift = jnp.where(jnp.min(pivots, axis=-1) >= ridge, 0, ridge)  # NaN compares False: (k,)
-    lifted = jnp.linalg.cholesky(off_diagonal + with_diagonal(ones + lift[..., None]))
-    exists = jnp.isfinite(lifted).all((-2, -1))
-    new = jnp.where(exists[..., None], held * (1 + lift[..., None]), held)
-    kept = jnp.where(exists[..., None, None], off_diagonal, 0) * (scale[..., :, None] * scale[..., None, :])
-    added = jnp.where(exists[..., None], new - variances, new)
+    ones = xp.ones_like(variances)
+    pivots = diagonal(cholesky(off_diagonal + with_diagonal(ones))) ** 2
+    lift = xp.where(xp.min(pivots, axis=-1) >= ridge, 0, ridge)  # NaN compares False: (k,)
+    lifted = cholesky(off_diagonal + with_diagonal(ones + lift[..., None]))
+    exists = xp.isfinite(lifted).all((-2, -1))
+    new = xp.where(exists[..., None], held * (1 + lift[..., None]), held)
+    kept = xp.where(exists[..., None, None], off_diagonal, 0) * (scale[..., :, None] * scale[..., None, :])
+    added = xp.where(exists[..., None], new - variances, new)
     return kept + with_diagonal(new), added
 
 

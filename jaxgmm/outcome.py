@@ -12,6 +12,7 @@ from . import em
 from .compiling import compiled
 from .family import parameters
 from .frame import Frame, leave, log_volume
+from .namespace import xp
 from .numerics import eps, first_of_largest
 from .pruning import Standing
 from .records import FitResult, Mixture, Status
@@ -70,20 +71,20 @@ def template(family) -> FitResult:
 def standing(method, lane, active, heaviest) -> Standing:
     """How a lane stands, at a pause or at its end."""
     state = method.finish(lane)
-    degenerate = _degenerate(state, active, heaviest)
+    degenerate = is_degenerate(state.mixture, state.added, state.counts, active, heaviest)
     failed = (state.status > Status.MAX_ITER) | ~jnp.isfinite(state.log_likelihood)
     return Standing(state.log_likelihood, state.gain, state.n_iter, state.status, ~degenerate & ~failed)
 
 
-def _degenerate(state: em.State, active, heaviest):
-    mixture, several = state.mixture, active.sum() > 1
-    held_up = mixture.family.degenerate(mixture.components, jnp.exp(mixture.log_weights), state.added)
-    least = jnp.minimum(1, heaviest) * (1 - 1e-6)  # a component that is one whole row stands
-    return several & (active & (held_up | (state.counts < least))).any()
+def is_degenerate(mixture: Mixture, added, counts, active, heaviest):
+    """Whether one of several components is held up by prior or floors, or holds less than a row, ()."""
+    held_up = mixture.family.degenerate(mixture.components, xp.exp(mixture.log_weights), added)
+    least = xp.minimum(1, heaviest) * (1 - 1e-6)  # a component that is one whole row stands
+    return (active.sum() > 1) & (active & (held_up | (counts < least))).any()
 
 
 def _final_status(state: em.State, active, heaviest, left):
-    degenerate = _degenerate(state, active, heaviest)
+    degenerate = is_degenerate(state.mixture, state.added, state.counts, active, heaviest)
     status = jnp.where(left, int(Status.STOPPED), state.status)
     ended_well = (status == Status.CONVERGED) | (status == Status.MAX_ITER) | (status == Status.STOPPED)
     return jnp.where(ended_well & degenerate, int(Status.DEGENERATE), status)

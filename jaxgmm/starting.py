@@ -15,6 +15,7 @@ from .drivers.memory import LANE_BYTES, Rows, block_bytes, in_groups, lanes_toge
 from .drivers.mesh import over_shards, per_shard
 from .family import Family
 from .initializers import INITIALIZERS, PREFERENCES, distinct, lloyd, nearest, sample, sequence
+from .namespace import xp
 from .records import GaussianPrior, Mixture, Statistics
 
 DRAW_WIDTH = 8  # numbers in memory per row and start while centres are drawn
@@ -142,22 +143,26 @@ def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *c
     prepared = family.moments.prepare(params, rows.frame.reference)
 
     def summarise(x, weight, *columns):
-        return first_statistics(family, prepared, x, weight, responsibilities(x, *columns))
+        return first_statistics(family.moments, prepared, x, weight, responsibilities(x, *columns))
 
     return state_after(family, params, prepared, total(rows, summarise, *columns), prior)
 
 
-def first_statistics(family: Family, prepared, x, weight, resp) -> Statistics:
+def first_statistics(form, prepared, x, weight, resp) -> Statistics:
     """Statistics of a block of rows (d, b) with these responsibilities (k, b)."""
-    form, resp, zero = family.moments, resp * weight[None], jnp.zeros((), x.dtype)
+    resp, zero = resp * weight[None], xp.zeros((), x.dtype)
     sums = form.statistics(prepared, form.view(prepared, x), resp)
     return Statistics(zero, zero, weight.sum(), resp.sum(1), sums)
 
 
 def state_after(family: Family, params, prepared, statistics: Statistics, prior) -> em.State:
-    """First state from first statistics; boundaries that EM cannot leave are loosened."""
-    anything = Mixture(jnp.zeros_like(statistics.counts), params, family)
-    mixture, added = em.maximise(family.moments, anything, prepared, statistics, prior)
-    weights = jnp.exp(mixture.log_weights)
-    free = family.loosen(mixture.components, weights, statistics.counts, added)
-    return em.initial_state(dataclasses.replace(mixture, components=free), added)
+    """First state from first statistics."""
+    return em.initial_state(*first_mixture(family.moments, family, params, prepared, statistics, prior))
+
+
+def first_mixture(form, family: Family, params, prepared, statistics: Statistics, prior):
+    """The mixture of first statistics, freed from boundaries that EM cannot leave, and what prior and floors added."""
+    anything = Mixture(xp.zeros_like(statistics.counts), params, family)
+    mixture, added = em.maximise(form, anything, prepared, statistics, prior)
+    free = family.loosen(mixture.components, xp.exp(mixture.log_weights), statistics.counts, added)
+    return dataclasses.replace(mixture, components=free), added

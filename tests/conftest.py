@@ -31,6 +31,15 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", "error")
 
 
+@pytest.fixture(params=["numpy", "compiled"])
+def engine(request, monkeypatch):
+    """What runs a `jaxgmm.sklearn.GaussianMixture` of few rows; "compiled" is for many."""
+    if request.param == "compiled":
+        from jaxgmm.sklearn import few
+
+        monkeypatch.setattr(few, "MOST", 0)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs():
     """Thousands of programs in one process exhaust the memory maps that Linux grants it, and the compiler crashes."""

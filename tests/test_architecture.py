@@ -12,6 +12,7 @@ ROOT = Path(jaxgmm.__file__).parent
 
 # From the ground up. A module imports from floors below its own, never from its own floor or above.
 FLOORS = [
+    {"namespace"},
     {"numerics", "precision", "compiling", "files", "terminal", "options", "tables", "distributed"},
     {"records", "writing", "processes"},
     {"family", "parts"},
@@ -27,10 +28,10 @@ FLOORS = [
     {"sklearn", "pictures"},
     {"cli", "anndata"},
 ]
-MATHS = {"numerics", "records", "family", "families", "unconstrained"}
+MATHS = {"namespace", "numerics", "records", "family", "families", "unconstrained"}
 LOOPS = {"em", "drivers", "initializers", "accelerate", "pruning", "outcome", "watching", "starting", "restarts"}
 LOOPS |= {"measuring", "streaming"}
-FAMILY_FILE = {"family", "numerics", "records", "families"}  # all that one family needs
+FAMILY_FILE = {"family", "namespace", "numerics", "records", "families"}  # all that one family needs
 PICTURES = {"records", "inference"}  # a picture shows what is public: any mixture, and what it says of rows
 
 

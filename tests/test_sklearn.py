@@ -23,6 +23,7 @@ from test_stopping import compilations
 import jaxgmm
 from jaxgmm.sklearn import DegenerateWarning, GaussianMixture
 
+pytestmark = pytest.mark.usefixtures("engine")
 TYPES = ("full", "tied", "diag", "spherical")
 EACH_TYPE = pytest.mark.parametrize("covariance_type", TYPES)
 IRIS = load_iris().data

@@ -35,6 +35,8 @@ KINDS = {
 }
 OTHERS = pytest.mark.parametrize("case", [case for case in CASES if case.name in KINDS], ids=str)
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 # -- weights ------------------------------------------------------------------------------------------------------
 

@@ -18,11 +18,12 @@ from jaxgmm.sklearn import (
     PoissonMixture,
 )
 
-pytestmark = pytest.mark.filterwarnings(
+quiet = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
     "ignore::sklearn.exceptions.SkipTestWarning",
     "ignore:SCIPY_ARRAY_API",
 )
+pytestmark = [quiet, pytest.mark.usefixtures("engine")]
 
 
 class Binary(BernoulliMixture):

@@ -8,11 +8,16 @@ from sklearn.model_selection import GridSearchCV
 from test_stopping import compilations
 
 import jaxgmm
-from jaxgmm.sklearn import BernoulliMixture, GammaMixture, GaussianMixture, PoissonMixture, room
+from jaxgmm.sklearn import BernoulliMixture, GammaMixture, GaussianMixture, PoissonMixture, few, room
 
 IRIS = load_iris().data
 TYPES = ("full", "tied", "diag", "spherical")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(autouse=True)
+def all_compiled(monkeypatch):
+    monkeypatch.setattr(few, "MOST", 0)
 
 
 def middle(key, x, weight, k):
@@ -26,8 +31,8 @@ def resp(k):
 
 def padded_and_not(model, x, monkeypatch, **told):
     fits = []
-    for few in (room.FEW, 0):
-        monkeypatch.setattr(room, "FEW", few)
+    for most in (room.FEW, 0):
+        monkeypatch.setattr(room, "FEW", most)
         fits.append(clone(model).fit(x, **told))
     return fits
 

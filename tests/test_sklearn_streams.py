@@ -22,6 +22,7 @@ from jaxgmm.sklearn import (
     arrays,
 )
 
+pytestmark = pytest.mark.usefixtures("engine")
 KINDS = {
     "full": GaussianMixture,
     "bernoulli": BernoulliMixture,

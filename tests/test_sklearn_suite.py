@@ -24,7 +24,8 @@ EXCLUDED = {
 OF_ARRAYS = "test_gaussian_mixture_array_api_compliance"  # parametrised by a generator, which pytest deprecates
 TESTS = {name: test for name, test in vars(theirs).items() if name.startswith("test_")}
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [quiet, pytest.mark.usefixtures("engine")]
 globals().update({name: test for name, test in TESTS.items() if name not in {*EXCLUDED, OF_ARRAYS}})
 
 

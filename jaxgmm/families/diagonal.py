@@ -8,10 +8,10 @@ Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2.
 import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
+from ..namespace import xp
 from ..numerics import LOG_2PI, divide, keep_empty, monomials, product
 from ..records import record
 from . import gaussian
@@ -42,8 +42,8 @@ def natural(params, reference):
     means, precisions = params.means - reference[None], 1 / params.covariances
     linear = means * precisions
     return Natural(
-        theta=jnp.concatenate([linear, -0.5 * precisions], axis=1),
-        bias=-0.5 * (linear * means + jnp.log(params.covariances) + LOG_2PI).sum(-1),
+        theta=xp.concatenate([linear, -0.5 * precisions], axis=1),
+        bias=-0.5 * (linear * means + xp.log(params.covariances) + LOG_2PI).sum(-1),
         reference=reference,
         loss=(1 + means**2 * precisions).max(),
         precisions=precisions,
@@ -56,8 +56,8 @@ def maximize_moments(params, prepared, sums, counts, prior):
 
 
 def prepare(params, reference):
-    half_log_dets = 0.5 * jnp.log(params.covariances).sum(-1)
-    deviations = jnp.sqrt(params.covariances)
+    half_log_dets = 0.5 * xp.log(params.covariances).sum(-1)
+    deviations = xp.sqrt(params.covariances)
     return gaussian.Whitened(params.means, deviations, 1 / deviations, half_log_dets, 1 / params.covariances)
 
 
@@ -75,13 +75,13 @@ def maximize_residuals(params, prepared, sums, counts, prior):
 def finish(params, means, variances, counts, prior):
     """Prior, floors and empty components."""
     variance = gaussian.spread(means, variances, counts)  # (d,)
-    new = jnp.maximum(variances + gaussian.lift(variance, prior)[None], gaussian.floor(variance)[None])
+    new = xp.maximum(variances + gaussian.lift(variance, prior)[None], gaussian.floor(variance)[None])
     kept = Diagonal(keep_empty(counts, means, params.means), keep_empty(counts, new, params.covariances))
     return kept, keep_empty(counts, new - variances, 0 * new)
 
 
 def around(centres, d):
-    return Diagonal(centres, jnp.ones_like(centres))
+    return Diagonal(centres, xp.ones_like(centres))
 
 
 def loosen(params, weights, counts, added):
@@ -89,12 +89,12 @@ def loosen(params, weights, counts, added):
     middle = product(weights, params.means)
     whole = product(weights, params.covariances + (params.means - middle[None]) ** 2) / weights.shape[0]
     collapsed = degenerate(params, weights, added) & (counts > 0)
-    return dataclasses.replace(params, covariances=jnp.where(collapsed[:, None], whole[None], params.covariances))
+    return dataclasses.replace(params, covariances=xp.where(collapsed[:, None], whole[None], params.covariances))
 
 
 def sample(key, params, labels):
     noise = gaussian.draw(key, labels, params.means.shape[-1], params.means.dtype)
-    return params.means[labels] + jnp.sqrt(params.covariances)[labels] * noise
+    return params.means[labels] + xp.sqrt(params.covariances)[labels] * noise
 
 
 def degenerate(params, weights, added):

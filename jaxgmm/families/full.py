@@ -10,13 +10,12 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
+from ..namespace import xp
 from ..numerics import (
     LOG_2PI,
-    contract,
+    cholesky,
     diagonal,
     divide,
     keep_empty,
@@ -25,6 +24,7 @@ from ..numerics import (
     positive_definite,
     product,
     unpack,
+    upper,
     whitening,
     with_diagonal,
 )
@@ -49,20 +49,20 @@ class FullMoments:
 
 
 def features(x, reference):
-    i, j = np.triu_indices(x.shape[0] + 1)  # all but the first, which is 1 · 1
+    i, j, _ = upper(x.shape[0] + 1)  # all but the first, which is 1 · 1
     return monomials(x - reference[:, None], i[1:], j[1:])
 
 
 def natural(params, reference):
     means = params.means - reference[None]
     _, inverses, half_log_dets = whitening(params.covariances)
-    precision = contract("kli,klj->kij", inverses, inverses)
-    linear = contract("kij,kj->ki", precision, means)  # (k, d)
+    precision = product(xp.swapaxes(inverses, 1, 2), inverses)
+    linear = product(precision, means[:, :, None])[:, :, 0]  # (k, d)
     d = means.shape[-1]
-    halves = pack(0.5 * jnp.eye(d, dtype=means.dtype) - 1)  # off-diagonal products stand for two
+    halves = pack(0.5 * xp.eye(d, dtype=means.dtype) - 1)  # off-diagonal products stand for two
     precisions = diagonal(precision)
     return Natural(
-        theta=jnp.concatenate([linear, pack(precision) * halves[None]], axis=1),
+        theta=xp.concatenate([linear, pack(precision) * halves[None]], axis=1),
         bias=-0.5 * (linear * means).sum(-1) - half_log_dets - d / 2 * LOG_2PI,
         reference=reference,
         loss=((diagonal(params.covariances) + means**2) * precisions).max(),
@@ -83,50 +83,50 @@ def prepare(params, reference):
 
 def statistics(prepared, y, resp):
     weighted = resp[:, None, :] * y  # (k, d, b)
-    return gaussian.Residuals(weighted.sum(-1), product(weighted, jnp.swapaxes(y, 1, 2)))
+    return gaussian.Residuals(weighted.sum(-1), product(weighted, xp.swapaxes(y, 1, 2)))
 
 
 def maximize_residuals(params, prepared, sums, counts, prior):
     lowers = prepared.lowers
     first, second = divide(sums.first, counts), divide(sums.second, counts)
     inner = second - first[:, :, None] * first[:, None, :]
-    means = params.means + contract("kij,kj->ki", lowers, first)
-    covariances = contract("kij,kjl,kml->kim", lowers, inner, lowers)
+    means = params.means + product(lowers, first[:, :, None])[:, :, 0]
+    covariances = product(product(lowers, inner), xp.swapaxes(lowers, 1, 2))
     return finish(params, means, covariances, counts, prior)
 
 
 def finish(params, means, covariances, counts, prior):
     """Prior, floors and empty components."""
     variance = gaussian.spread(means, diagonal(covariances), counts)  # (d,)
-    lift = jnp.broadcast_to(gaussian.lift(variance, prior)[None], means.shape)
+    lift = xp.broadcast_to(gaussian.lift(variance, prior)[None], means.shape)
     covariances, held = positive_definite(covariances + with_diagonal(lift), gaussian.floor(variance)[None])
-    new = Full(means, covariances)
-    return jax.tree.map(lambda n, o: keep_empty(counts, n, o), new, params), keep_empty(counts, lift + held, 0 * lift)
+    kept = Full(keep_empty(counts, means, params.means), keep_empty(counts, covariances, params.covariances))
+    return kept, keep_empty(counts, lift + held, 0 * lift)
 
 
 def around(centres, d):
-    identity = jnp.eye(centres.shape[-1], dtype=centres.dtype)
-    return Full(centres, jnp.broadcast_to(identity[None], (centres.shape[0], *identity.shape)))
+    identity = xp.eye(centres.shape[-1], dtype=centres.dtype)
+    return Full(centres, xp.broadcast_to(identity[None], (centres.shape[0], *identity.shape)))
 
 
 def loosen(params, weights, counts, added):
     """Collapsed components start with a share of the whole covariance instead of their own."""
     whole = gaussian.total_covariance(params.means, params.covariances, weights) / weights.shape[0]
     collapsed = degenerate(params, weights, added) & (counts > 0)
-    covariances = jnp.where(collapsed[:, None, None], gaussian.ridged(whole)[None], params.covariances)
+    covariances = xp.where(collapsed[:, None, None], gaussian.ridged(whole)[None], params.covariances)
     return dataclasses.replace(params, covariances=covariances)
 
 
 def sample(key, params, labels):
-    lower = jnp.linalg.cholesky(params.covariances)
+    lower = cholesky(params.covariances)
     noise = gaussian.draw(key, labels, params.means.shape[-1], params.means.dtype)
 
     def place(x, component):  # one component at a time: no (n, d, d) array
         index, mean, factor = component
-        return jnp.where((labels == index)[:, None], mean[None] + product(noise, factor.T), x), None
+        return xp.where((labels == index)[:, None], mean[None] + product(noise, factor.T), x), None
 
     k = params.means.shape[0]
-    return jax.lax.scan(place, noise, (jnp.arange(k), params.means, lower))[0]
+    return jax.lax.scan(place, noise, (xp.arange(k), params.means, lower))[0]
 
 
 def degenerate(params, weights, added):

@@ -13,13 +13,14 @@ which has no squared condition number.
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from ..family import Support
+from ..namespace import linalg, xp
 from ..numerics import LOG_2PI, contract, divide, eps, product, with_diagonal
 from ..records import GaussianPrior, record
 
-REAL_LINE = Support(lambda x: jnp.abs(x) != jnp.inf, "finite real numbers")
+REAL_LINE = Support(lambda x: xp.abs(x) != np.inf, "finite real numbers")
 
 
 @record
@@ -57,7 +58,7 @@ def spread(means, variances, counts):
 def mean_spread(means, variances, counts):
     """The mean of `spread` over features, (): what ``spherical`` measures its prior by."""
     variance, middle = _whole(means, variances, divide(counts, counts.sum()))
-    return or_one(variance.mean(), jnp.sqrt((middle**2).mean()))
+    return or_one(variance.mean(), xp.sqrt((middle**2).mean()))
 
 
 def _whole(means, variances, weights):
@@ -67,7 +68,7 @@ def _whole(means, variances, weights):
 
 def or_one(variance, mean):
     """The variance, or 1 where it is rounding of the mean: V ≤ (8·eps·|mean|)²."""
-    return jnp.where(variance <= (8 * eps(variance) * jnp.abs(mean)) ** 2, 1, variance)
+    return xp.where(variance <= (8 * eps(variance) * xp.abs(mean)) ** 2, 1, variance)
 
 
 def lift(variance, prior: GaussianPrior):
@@ -86,8 +87,8 @@ def slack(prepared, added, counts):
     The update misses the maximum of Q by Σ_k n_k/2 Σ_i (-log(1 - u_i) - u_i), u the eigenvalues of Σ⁻¹ diag(added); the
     sum is at most its value for one eigenvalue τ = tr(Σ⁻¹ diag(added)).
     """
-    tau = jnp.clip((prepared.precisions * added).sum(-1), 0, 1)  # (k,)
-    return (counts / 2 * jnp.where(counts > 0, -jnp.log1p(-tau) - tau, 0)).sum()
+    tau = xp.clip((prepared.precisions * added).sum(-1), 0, 1)  # (k,)
+    return (counts / 2 * xp.where(counts > 0, -xp.log1p(-tau) - tau, 0)).sum()
 
 
 def degenerate_matrices(means, covariances, weights, added):
@@ -99,22 +100,22 @@ def degenerate_matrices(means, covariances, weights, added):
     raw = covariances - with_diagonal(added)
     middle = product(weights, means)
     total = total_covariance(means, raw, weights)
-    variances = jnp.diagonal(total)
-    varies = variances > (8 * eps(means) * jnp.abs(middle)) ** 2
-    scale = jnp.where(varies, jnp.sqrt(jnp.where(varies, variances, 1)), 1)
+    variances = xp.diagonal(total)
+    varies = variances > (8 * eps(means) * xp.abs(middle)) ** 2
+    scale = xp.where(varies, xp.sqrt(xp.where(varies, variances, 1)), 1)
     scale = scale[:, None] * scale[None]
-    values, vectors = jnp.linalg.eigh(jnp.where(varies[:, None] & varies[None], total / scale, 0))
+    values, vectors = linalg(total).eigh(xp.where(varies[:, None] & varies[None], total / scale, 0))
     alive = values > 20 * d * eps(means)  # (d,)
     excess = product(product(vectors.T[None], (raw - with_diagonal(added)) / scale[None]), vectors[None])
-    excess = jnp.where((alive[:, None] & alive[None])[None], excess, jnp.eye(d, dtype=means.dtype)[None])
-    return jnp.linalg.eigvalsh(excess)[..., 0] < 0
+    excess = xp.where((alive[:, None] & alive[None])[None], excess, xp.eye(d, dtype=means.dtype)[None])
+    return linalg(excess).eigvalsh(excess)[..., 0] < 0
 
 
 def degenerate_variances(means, variances, weights, added):
     """The same for independent features: variances and added (k, d) -> (k,) bool."""
     raw = variances - added
     total, middle = _whole(means, raw, weights)
-    varies = total > (8 * eps(means) * jnp.abs(middle)) ** 2
+    varies = total > (8 * eps(means) * xp.abs(middle)) ** 2
     return ((raw < added) & varies[None]).any(-1)
 
 
@@ -127,7 +128,7 @@ def total_covariance(means, covariances, weights):
 def ridged(covariance):
     """A covariance (d, d) that may be singular, with a ridge that rounding does not undo."""
     d = covariance.shape[0]
-    return covariance * (1 + 10 * d * eps(covariance) * jnp.eye(d, dtype=covariance.dtype))
+    return covariance * (1 + 10 * d * eps(covariance) * xp.eye(d, dtype=covariance.dtype))
 
 
 def residuals(prepared, x):
@@ -147,4 +148,4 @@ def log_prob(prepared, y):
 
 def draw(key, labels, d, dtype):
     """Standard normal draws (n, d), made in float32 whatever the dtype."""
-    return jax.random.normal(key, (labels.shape[0], d), jnp.float32).astype(dtype)
+    return jax.random.normal(key, (labels.shape[0], d), np.float32).astype(dtype)

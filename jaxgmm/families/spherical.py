@@ -8,9 +8,8 @@ Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2.
 import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
-
 from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
+from ..namespace import xp
 from ..numerics import LOG_2PI, divide, keep_empty, product
 from ..records import record
 from . import gaussian
@@ -34,7 +33,7 @@ class SphericalMoments:
 
 def features(x, reference):
     z = x - reference[:, None]
-    return jnp.concatenate([z, (z * z).sum(0, keepdims=True)])
+    return xp.concatenate([z, (z * z).sum(0, keepdims=True)])
 
 
 def natural(params, reference):
@@ -42,8 +41,8 @@ def natural(params, reference):
     d = means.shape[-1]
     linear = means * precisions
     return Natural(
-        theta=jnp.concatenate([linear, -0.5 * precisions], axis=1),
-        bias=-0.5 * (linear * means).sum(-1) - d / 2 * (jnp.log(params.covariances) + LOG_2PI),
+        theta=xp.concatenate([linear, -0.5 * precisions], axis=1),
+        bias=-0.5 * (linear * means).sum(-1) - d / 2 * (xp.log(params.covariances) + LOG_2PI),
         reference=reference,
         loss=(1 + (linear * means).mean(-1)).max(),
         precisions=d * precisions,
@@ -58,8 +57,8 @@ def maximize_moments(params, prepared, sums, counts, prior):
 
 def prepare(params, reference):
     d = params.means.shape[-1]
-    half_log_dets = d / 2 * jnp.log(params.covariances)
-    deviations = jnp.sqrt(params.covariances)[:, None]
+    half_log_dets = d / 2 * xp.log(params.covariances)
+    deviations = xp.sqrt(params.covariances)[:, None]
     return gaussian.Whitened(params.means, deviations, 1 / deviations, half_log_dets, d / params.covariances[:, None])
 
 
@@ -78,13 +77,13 @@ def maximize_residuals(params, prepared, sums, counts, prior):
 def finish(params, means, variances, counts, prior):
     """Prior, floors and empty components."""
     variance = gaussian.mean_spread(means, variances[:, None], counts)  # ()
-    new = jnp.maximum(variances + jnp.mean(gaussian.lift(variance, prior)), gaussian.floor(variance))
+    new = xp.maximum(variances + xp.mean(gaussian.lift(variance, prior)), gaussian.floor(variance))
     kept = Spherical(keep_empty(counts, means, params.means), keep_empty(counts, new, params.covariances))
     return kept, keep_empty(counts, new - variances, 0 * new)[:, None]
 
 
 def around(centres, d):
-    return Spherical(centres, jnp.ones_like(centres[:, 0]))
+    return Spherical(centres, xp.ones_like(centres[:, 0]))
 
 
 def loosen(params, weights, counts, added):
@@ -92,17 +91,17 @@ def loosen(params, weights, counts, added):
     middle = product(weights, params.means)
     whole = product(weights, params.covariances + ((params.means - middle[None]) ** 2).mean(-1)) / weights.shape[0]
     collapsed = degenerate(params, weights, added) & (counts > 0)
-    return dataclasses.replace(params, covariances=jnp.where(collapsed, whole, params.covariances))
+    return dataclasses.replace(params, covariances=xp.where(collapsed, whole, params.covariances))
 
 
 def sample(key, params, labels):
     noise = gaussian.draw(key, labels, params.means.shape[-1], params.means.dtype)
-    return params.means[labels] + jnp.sqrt(params.covariances)[labels][:, None] * noise
+    return params.means[labels] + xp.sqrt(params.covariances)[labels][:, None] * noise
 
 
 def degenerate(params, weights, added):
     middle = product(weights, params.means)
-    about = jnp.sqrt(((params.means - middle[None]) ** 2).mean(-1, keepdims=True))
+    about = xp.sqrt(((params.means - middle[None]) ** 2).mean(-1, keepdims=True))
     return gaussian.degenerate_variances(about, params.covariances[:, None], weights, added)
 
 

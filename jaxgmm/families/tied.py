@@ -11,11 +11,11 @@ Source: McLachlan and Peel, Finite Mixture Models (2000), section 3.8.1 (homosce
 import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
-
 from ..family import Constraint, Family, Natural, ResidualForm, parameter
+from ..namespace import xp
 from ..numerics import (
     LOG_2PI,
+    cholesky,
     contract,
     diagonal,
     divide,
@@ -94,7 +94,7 @@ def maximize_moments(params, prepared, sums, counts, prior):
 
 def prepare(params, reference):
     lower, inverse, half_log_det = shared_whitening(params)
-    half_log_dets = jnp.broadcast_to(half_log_det, params.means.shape[:1])
+    half_log_dets = xp.broadcast_to(half_log_det, params.means.shape[:1])
     return gaussian.Whitened(params.means, lower, inverse[None], half_log_dets, (inverse**2).sum(-2))
 
 
@@ -115,30 +115,30 @@ def finish(params, means, covariance, counts, prior):
     """Prior, floors and empty components."""
     means = keep_empty(counts, means, params.means)
     variance = gaussian.spread(means, diagonal(covariance)[None], counts)  # (d,)
-    lift = jnp.broadcast_to(gaussian.lift(variance, prior), variance.shape)
+    lift = xp.broadcast_to(gaussian.lift(variance, prior), variance.shape)
     covariances, held = positive_definite((covariance + with_diagonal(lift))[None], gaussian.floor(variance)[None])
     return Tied(means, covariances[0]), lift + held[0]
 
 
 def around(centres, d):
-    return Tied(centres, jnp.eye(centres.shape[-1], dtype=centres.dtype))
+    return Tied(centres, xp.eye(centres.shape[-1], dtype=centres.dtype))
 
 
 def each(params, added):
     """The covariance and what was added, once a component: (k, d, d), (k, d)."""
     k, d = params.means.shape
-    return jnp.broadcast_to(params.covariances[None], (k, d, d)), jnp.broadcast_to(added[None], (k, d))
+    return xp.broadcast_to(params.covariances[None], (k, d, d)), xp.broadcast_to(added[None], (k, d))
 
 
 def loosen(params, weights, counts, added):
     """A collapsed covariance starts as a share of the whole one instead."""
     whole = gaussian.total_covariance(params.means, each(params, added)[0], weights) / weights.shape[0]
     collapsed = degenerate(params, weights, added).any()
-    return dataclasses.replace(params, covariances=jnp.where(collapsed, gaussian.ridged(whole), params.covariances))
+    return dataclasses.replace(params, covariances=xp.where(collapsed, gaussian.ridged(whole), params.covariances))
 
 
 def sample(key, params, labels):
-    lower = jnp.linalg.cholesky(params.covariances)
+    lower = cholesky(params.covariances)
     noise = gaussian.draw(key, labels, params.means.shape[-1], params.means.dtype)
     return params.means[labels] + product(noise, lower.T)
 

@@ -15,7 +15,7 @@ from ..compiling import compiled
 from ..precision import compute_dtype, in_precision_of
 from ..records import Mixture
 from ..sources import Stream
-from . import arrays, room, starts
+from . import arrays, few, room, starts
 
 
 class MixtureAnswers(DensityMixin, BaseEstimator):
@@ -26,6 +26,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
     """
 
     _dtypes = "numeric"  # what X may be; integers stay as they are
+    _in_numpy = False  # whether the family can: few rows are then not for compiled programs
 
     @property
     def mixture_(self) -> Mixture:
@@ -148,16 +149,16 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
 
     def _answer(self, function, X):
         mixture = self.mixture_
-        answers = [_of_rows(function, mixture, x) for x, _ in self._pieces(X)]
+        answers = [self._of_rows(function, mixture, x) for x, _ in self._pieces(X)]
         if isinstance(answers[0], np.ndarray):
-            return answers[0] if len(answers) == 1 else np.concatenate(answers)
+            return arrays.maker(X)(answers[0] if len(answers) == 1 else np.concatenate(answers))
         return answers[0] if isinstance(X, jax.Array) else arrays.maker(X)(answers[0])
 
     def _log_likelihood(self, X, sample_weight):
         """Σ w log p(x) and Σ w, in float64."""
         mixture, total, whole = self.mixture_, 0.0, 0.0
         for x, weight in self._pieces(X, sample_weight):
-            values = np.asarray(_of_rows(inference.log_prob, mixture, x), np.float64)
+            values = np.asarray(self._of_rows(inference.log_prob, mixture, x), np.float64)
             weight = np.ones_like(values) if weight is None else np.asarray(weight, np.float64)
             total += float(np.where(weight > 0, weight * values, 0).sum())
             whole += float(weight.sum())
@@ -165,14 +166,15 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
             raise ValueError("sample_weight must not be all zero")
         return total, whole
 
-
-def _of_rows(function, mixture, x):
-    """What a function of the core says of rows in memory, in their kind."""
-    k = mixture.n_components
-    mixture = room.with_room(mixture, room.room(k, x))
-    answers = function(mixture, arrays.padded(x)[0] if len(x) < inference.SCORED_TOGETHER else x)
-    answers = np.asarray(answers)[: len(x)] if isinstance(x, np.ndarray) else answers
-    return answers if answers.ndim == 1 else answers[:, :k]
+    def _of_rows(self, function, mixture, x):
+        """What a function of the core says of rows in memory, in their kind."""
+        k = mixture.n_components
+        if self._in_numpy and few.few(x, k):
+            return few.answer(function, mixture, x)
+        mixture = room.with_room(mixture, room.room(k, x))
+        answers = function(mixture, arrays.padded(x)[0] if len(x) < inference.SCORED_TOGETHER else x)
+        answers = np.asarray(answers)[: len(x)] if isinstance(x, np.ndarray) else answers
+        return answers if answers.ndim == 1 else answers[:, :k]
 
 
 class _Wrong:

@@ -9,11 +9,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import checks, streaming
+from ..accelerate import METHODS
 from ..family import Family, parameters
 from ..precision import compute_dtype
 from ..records import FitResult, FitWarning, Mixture
 from ..sources import Stream
-from . import arrays, solving, starts, stepwise
+from . import arrays, few, solving, starts, stepwise
 from .answers import MixtureAnswers
 
 
@@ -64,7 +65,10 @@ class MixtureEstimator(MixtureAnswers):
         goes_on = bool(self.warm_start) and hasattr(self, "converged_")
         options = self._options(x, goes_on)
         x, weight = arrays.weighted(x, sample_weight)
-        solution = solving.solve(x, weight, options, check_random_state(self.random_state))
+        if self._in_numpy:
+            x, weight = few.held(x, weight, options.family, options.k, options.n_init)
+        solve = few.solve if self._in_numpy and few.serves(x, options) else solving.solve
+        solution = solve(x, weight, options, check_random_state(self.random_state))
         if self._collapsed(solution):
             raise ValueError(
                 "Fitting the mixture model failed because some components have ill-defined empirical covariance (for "
@@ -155,7 +159,7 @@ class MixtureEstimator(MixtureAnswers):
             tol=tol,
             max_iter=max_iter,
             n_init=n_init,
-            accelerate=self.accelerate,
+            accelerate=checks.choice(self.accelerate, "accelerate", METHODS),
             init=init,
             weights=weights,
             given=given,

@@ -2,11 +2,11 @@
 
 import numpy as np
 import sklearn.mixture
-from scipy import linalg
 from sklearn.utils import check_array
 
 from .. import checks
 from ..family import lookup
+from ..numerics import triangular_inverse
 from ..records import GaussianPrior, Mixture
 from . import arrays
 from .base import MixtureEstimator
@@ -46,6 +46,7 @@ class GaussianMixture(MixtureEstimator):
     """
 
     _dtypes = (np.float64, np.float32)
+    _in_numpy = True
 
     def __init__(
         self,
@@ -156,10 +157,9 @@ def cholesky_of_precisions(covariances, covariance_type):
     """U with precision = U Uᵀ, U = L⁻ᵀ of covariance = L Lᵀ; 1 / σ where features are independent."""
     if not _matrices(covariance_type):
         return 1 / np.sqrt(covariances)
-    lowers = np.linalg.cholesky(covariances)
-    identity = np.eye(lowers.shape[-1], dtype=lowers.dtype)
-    inverses = [linalg.solve_triangular(lower, identity, lower=True) for lower in np.atleast_3d(lowers.T).T]
-    return np.swapaxes(np.stack(inverses), -1, -2).reshape(covariances.shape)
+    matrices = np.atleast_3d(covariances.T).T  # (k, d, d), or (1, d, d)
+    inverses = triangular_inverse(np.linalg.cholesky(matrices))
+    return np.swapaxes(inverses, -1, -2).reshape(covariances.shape)
 
 
 def covariances_of(factors, covariance_type):

@@ -41,6 +41,7 @@ class MixtureSearch(MixtureAnswers):
     """
 
     _dtypes = (np.float64, np.float32)
+    _in_numpy = True
 
     def __init__(
         self,

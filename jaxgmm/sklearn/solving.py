@@ -10,8 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .. import checks, em, fitting, loading, outcome
-from ..accelerate import METHODS
+from .. import em, fitting, loading, outcome
 from ..compiling import compiled
 from ..family import Family
 from ..precision import in_precision_of
@@ -104,7 +103,6 @@ def clean(bound: float, dtype) -> float:
 
 def framed(x, weight, options: Options):
     """The checked rows in their frame, with the method that is to run; and what the frame adds to a mean bound."""
-    checks.choice(options.accelerate, "accelerate", METHODS)
     tol = LIMIT if options.tol == "limit" else options.tol
     padded, held = arrays.padded(x)[0], arrays.padded_weight(x, weight)
     models = [(options.family, options.prior)]

@@ -40,16 +40,12 @@ def begin(problem, family, init, x, weight, active, n_init: int, rng) -> em.Stat
         framed = entered(cast(with_room(init, most), dtype), rows.frame)
         return starting.begin_from(streaming.head(rows) if streams else rows, family, framed)
     if isinstance(init, str) and init == "random":
-        states = [_with(rows, family, prior, x, _random(rng, x.shape[0], k), most) for _ in range(n_init)]
+        states = [_with(rows, family, prior, x, random(rng, x.shape[0], k), most) for _ in range(n_init)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *states)
     if isinstance(init, str):
         return begins.begin(rows, family, NAMES[init], most, n_init, as_key(seed(rng)), active, prior)
     if callable(init):
-        keys = starting.keys_of(as_key(seed(rng)), n_init)
-        centres = [np.asarray(init(keys[i], x, weight, k), dtype) for i in range(n_init)]
-        wrong = [each.shape for each in centres if each.shape != (k, x.shape[1])]
-        if wrong:
-            raise ValueError(f"init_params must return centres of shape {(k, x.shape[1])}, got {wrong[0]}")
+        centres = [each.astype(dtype) for each in called(init, x, weight, k, n_init, rng)]
         return begins.begin_at(rows, family, np.stack([repeated(each, most) for each in centres]), active[0], prior)
     return _with(rows, family, prior, x, init, most)
 
@@ -78,7 +74,18 @@ def check(init, x, k: int):
     return values
 
 
-def _random(rng, n, k):
+def called(init, x, weight, k: int, n_init: int, rng) -> list:
+    """The centres (k, d) that a user's function gives, one array a start."""
+    keys = starting.keys_of(as_key(seed(rng)), n_init)
+    centres = [np.asarray(init(keys[i], x, weight, k)) for i in range(n_init)]
+    wrong = [each.shape for each in centres if each.shape != (k, x.shape[1])]
+    if wrong:
+        raise ValueError(f"init_params must return centres of shape {(k, x.shape[1])}, got {wrong[0]}")
+    return centres
+
+
+def random(rng, n: int, k: int):
+    """Responsibilities (n, k) as scikit-learn draws them."""
     resp = rng.uniform(size=(n, k))
     return resp / resp.sum(axis=1)[:, None]
 

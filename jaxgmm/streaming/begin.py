@@ -32,7 +32,7 @@ class Nearest:
     def __call__(self, x, weight):
         def lane(centres, active, prepared):
             resp = nearest(self.family.points(x), centres, active)
-            return starting.first_statistics(self.family, about(prepared, self.reference), x, weight, resp)
+            return starting.first_statistics(self.family.moments, about(prepared, self.reference), x, weight, resp)
 
         return jax.vmap(lane)(self.centres, self.active, self.prepared)
 

@@ -1,0 +1,45 @@
+"""`xp`: NumPy's functions of NumPy's arrays, JAX's functions where any argument is JAX's.
+
+What is written with it once is compiled by JAX for many rows, and run by NumPy as it stands for few, in less time than
+compiling takes. Only names that both libraries have; a function that they write differently is in `numerics`.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class _Either:
+    def __getattr__(self, name):
+        of_numpy, of_jax = getattr(np, name), getattr(jnp, name)
+
+        @functools.wraps(of_jax)
+        def either(*args, **named):
+            for value in args:
+                if type(value) is not np.ndarray and is_jax(value):
+                    return of_jax(*args, **named)
+            return of_numpy(*args, **named)
+
+        setattr(self, name, either)
+        return either
+
+
+def is_jax(*values) -> bool:
+    """Whether any of these values, or of those in a list of them, is JAX's: an array or a tracer."""
+    for value in values:
+        kind = type(value)
+        if kind is np.ndarray or kind is float or kind is int:
+            continue
+        if isinstance(value, jax.Array) or (kind in (list, tuple) and is_jax(*value)):
+            return True
+    return False
+
+
+def linalg(matrix):
+    """The linear algebra of the library that a matrix belongs to."""
+    return jnp.linalg if is_jax(matrix) else np.linalg
+
+
+xp = _Either()
