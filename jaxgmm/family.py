@@ -23,7 +23,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .namespace import xp
@@ -114,10 +113,10 @@ class Family:
     loosen: Callable
     sample: Callable
     degenerate: Callable
-    base: Callable = lambda x, reference: jnp.zeros(x.shape[1], x.dtype)
+    base: Callable = lambda x, reference: np.zeros(x.shape[1], x.dtype)
     points: Callable = lambda x: x
     scaling: str | None = None
-    slack: Callable = lambda prepared, added, counts: jnp.zeros((), counts.dtype)
+    slack: Callable = lambda prepared, added, counts: np.zeros((), counts.dtype)
     n_categories: int | None = None
 
     def __repr__(self):
@@ -150,7 +149,7 @@ class ResidualForm:
     maximize: Callable
 
     def loss(self, prepared):
-        return jnp.zeros((), jax.tree.leaves(prepared)[0].dtype)
+        return np.zeros((), jax.tree.leaves(prepared)[0].dtype)
 
     def width(self, d, k):
         """Numbers in memory per row of a block."""
@@ -208,7 +207,7 @@ class ExponentialForm:
 
     def width(self, d, k):
         """Numbers in memory per row of a block."""
-        row = jax.ShapeDtypeStruct((d, 1), jnp.float32), jax.ShapeDtypeStruct((d,), jnp.float32)
+        row = jax.ShapeDtypeStruct((d, 1), np.float32), jax.ShapeDtypeStruct((d,), np.float32)
         return jax.eval_shape(self.features, *row).shape[0] + 2 * k
 
 
@@ -252,7 +251,7 @@ def exponential_family(
 
 def never_degenerate(params, weights, added):
     """(k,) False: families whose likelihood is bounded."""
-    return jnp.zeros(weights.shape, bool)
+    return np.zeros(weights.shape, bool)
 
 
 def as_it_is(params, weights, counts, added):

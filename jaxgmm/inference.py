@@ -141,9 +141,9 @@ class Certainty:
     def __call__(self, x, weight):
         logits = joint(self.mixture, x)
         log_density, resp = em.normalise(logits, self.mixture.log_weights)
-        possible = log_density > -jnp.inf
-        log_best = jnp.where(possible, logits.max(0) - jnp.where(possible, log_density, 0), jnp.log(resp.max(0)))
-        return (jnp.where(weight > 0, weight, 0) * log_best).sum()
+        possible = log_density > -np.inf
+        log_best = xp.where(possible, logits.max(0) - xp.where(possible, log_density, 0), xp.log(resp.max(0)))
+        return (xp.where(weight > 0, weight, 0) * log_best).sum()
 
 
 def _joint(mixture, x):

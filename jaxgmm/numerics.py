@@ -1,4 +1,4 @@
-"""Products, symmetric matrices, triangular factors and small special functions that keep their digits.
+"""Products, symmetric matrices, triangular factors and sums that keep their digits.
 
 Everything here is a pure function of arrays, written for float32 as much as for float64.
 """
@@ -8,12 +8,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import digamma, gammaln, polygamma
 
 from .namespace import is_jax, xp
 
 LOG_ZERO = -1e28  # stands for log 0 inside products, where -inf * 0 would be NaN; far below any log density
-GAP_TERMS = 13  # of the series of a gap up to 0.05: the next would be below the rounding of float64
 LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -242,48 +240,9 @@ def positive_definite(covariances, floor):
     return kept + with_diagonal(new), added
 
 
-# -- special functions --------------------------------------------------------------------------------------------
-
-
-def gap(t, u):
-    """t - 1 - log t >= 0 for u = t - 1, to full relative precision near t = 1 and near t = 0."""
-    small = jnp.abs(u) < 0.05
-    v = jnp.where(small, u, 0)
-    series = 1 / GAP_TERMS
-    for order in range(GAP_TERMS - 1, 1, -1):
-        series = 1 / order - v * series
-    near_zero = u < -0.5  # elsewhere t has lost digits that u has
-    log_t = jnp.where(near_zero, jnp.log(jnp.where(near_zero, t, 1)), jnp.log1p(jnp.where(near_zero, 0, u)))
-    return jnp.where(small, v * v * series, u - log_t)
-
-
-def stirling(a):
-    """log Γ(a) - ((a - ½) log a - a + ½ log 2π), a > 0: about 1 / 12a."""
-    large = jnp.where(a < 16, 16, a)
-    series = (1 / 12 - (1 / 360 - 1 / (1260 * large**2)) / large**2) / large
-    small = jnp.where(a < 16, a, 1)
-    return jnp.where(a < 16, gammaln(small) - ((small - 0.5) * jnp.log(small) - small + LOG_2PI / 2), series)
-
-
-def log_minus_digamma(a):
-    """log a - ψ(a), a > 0: about 1 / 2a."""
-    large = jnp.where(a < 16, 16, a)
-    series = (1 / 2 + (1 / 12 - (1 / 120 - 1 / (252 * large**2)) / large**2) / large) / large
-    small = jnp.where(a < 16, a, 1)
-    return jnp.where(a < 16, jnp.log(small) - digamma(small), series)
-
-
-def log_minus_digamma_slope(a):
-    """Derivative of log a - ψ(a): 1/a - ψ'(a), about -1 / 2a²."""
-    large = jnp.where(a < 16, 16, a)
-    series = -(1 / 2 + (1 / 6 - (1 / 30 - 1 / (42 * large**2)) / large**2) / large) / large**2
-    small = jnp.where(a < 16, a, 1)
-    return jnp.where(a < 16, 1 / small - polygamma(1, small), series)
-
-
 def safe_log(p):
     """log p, and LOG_ZERO where p is 0: fit for a matrix product."""
-    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), LOG_ZERO)
+    return xp.where(p > 0, xp.log(xp.where(p > 0, p, 1)), LOG_ZERO)
 
 
 def two_sum(total, lost, term):
@@ -291,4 +250,4 @@ def two_sum(total, lost, term):
     new = total + term
     virtual = new - total
     error = (total - (new - virtual)) + (term - virtual)
-    return new, lost + jnp.where(jnp.isfinite(new), error, 0)
+    return new, lost + xp.where(xp.isfinite(new), error, 0)

@@ -14,7 +14,7 @@ ROOT = Path(jaxgmm.__file__).parent
 FLOORS = [
     {"namespace"},
     {"numerics", "precision", "compiling", "files", "terminal", "options", "tables", "distributed"},
-    {"records", "writing", "processes"},
+    {"records", "writing", "processes", "special"},
     {"family", "parts"},
     {"families", "unconstrained", "frame", "checks", "em", "sources"},
     {"building", "drivers"},
@@ -28,10 +28,10 @@ FLOORS = [
     {"sklearn", "pictures"},
     {"cli", "anndata"},
 ]
-MATHS = {"namespace", "numerics", "records", "family", "families", "unconstrained"}
+MATHS = {"namespace", "numerics", "special", "records", "family", "families", "unconstrained"}
 LOOPS = {"em", "drivers", "initializers", "accelerate", "pruning", "outcome", "watching", "starting", "restarts"}
 LOOPS |= {"measuring", "streaming"}
-FAMILY_FILE = {"family", "namespace", "numerics", "records", "families"}  # all that one family needs
+FAMILY_FILE = {"family", "namespace", "numerics", "special", "records", "families"}  # all that one family needs
 PICTURES = {"records", "inference"}  # a picture shows what is public: any mixture, and what it says of rows
 
 

@@ -10,9 +10,10 @@ Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.3.3.
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from ..family import Constraint, Natural, Support, exponential_family, parameter
+from ..namespace import xp
 from ..numerics import keep_empty, product, safe_log
 from ..records import record
 
@@ -33,23 +34,23 @@ class BernoulliCounts:
 
 
 def features(x, reference):
-    return jnp.concatenate([x, 1 - x])
+    return xp.concatenate([x, 1 - x])
 
 
 def natural(params, reference):
-    theta = jnp.concatenate([safe_log(params.probs), safe_log(1 - params.probs)], axis=1)
+    theta = xp.concatenate([safe_log(params.probs), safe_log(1 - params.probs)], axis=1)
     k = params.probs.shape[0]
-    return Natural(theta, jnp.zeros(k, theta.dtype), reference, loss=jnp.zeros((), theta.dtype))
+    return Natural(theta, xp.zeros(k, theta.dtype), reference, loss=xp.zeros((), theta.dtype))
 
 
 def maximize(params, prepared, sums, counts, prior):
     both = sums.ones + sums.zeros
-    probs = sums.ones / jnp.where(both > 0, both, 1)
-    return Bernoulli(keep_empty(counts, probs, params.probs)), jnp.zeros_like(probs)
+    probs = sums.ones / xp.where(both > 0, both, 1)
+    return Bernoulli(keep_empty(counts, probs, params.probs)), xp.zeros_like(probs)
 
 
 def around(centres, d):
-    return Bernoulli(jnp.full_like(centres, 0.5))
+    return Bernoulli(xp.full_like(centres, 0.5))
 
 
 def centre(params, weights):
@@ -60,18 +61,18 @@ def loosen(params, weights, counts, added):
     """Probabilities of exactly 0 or 1 would stay so for ever: they start with one row of the whole data added."""
     count = counts[:, None]
     free = (count * params.probs + centre(params, weights)[None]) / (count + 1)
-    return Bernoulli(jnp.where((params.probs == 0) | (params.probs == 1), free, params.probs))
+    return Bernoulli(xp.where((params.probs == 0) | (params.probs == 1), free, params.probs))
 
 
 def sample(key, params, labels):
-    uniform = jax.random.uniform(key, (labels.shape[0], params.probs.shape[1]), jnp.float32)
+    uniform = jax.random.uniform(key, (labels.shape[0], params.probs.shape[1]), np.float32)
     return (uniform < params.probs[labels]).astype(params.probs.dtype)
 
 
 BERNOULLI = exponential_family(
     "bernoulli",
     Bernoulli,
-    support=Support(lambda x: (x == 0) | (x == 1) | jnp.isnan(x), "0 or 1"),
+    support=Support(lambda x: (x == 0) | (x == 1) | xp.isnan(x), "0 or 1"),
     features=features,
     natural=natural,
     sums=BernoulliCounts,

@@ -9,9 +9,10 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from ..family import Constraint, Family, Natural, Support, exponential_family, parameter
+from ..namespace import xp
 from ..numerics import contract, keep_empty, safe_log
 from ..records import record
 
@@ -32,30 +33,30 @@ class CategoricalCounts:
 
 def one_hot(x, n_categories):
     """(d, b) -> (d·c, b); codes outside the support are all zeros."""
-    codes = x[:, None, :] == jnp.arange(n_categories, dtype=x.dtype)[None, :, None]
+    codes = x[:, None, :] == xp.arange(n_categories, dtype=x.dtype)[None, :, None]
     return codes.astype(x.dtype).reshape(-1, x.shape[1])
 
 
 def natural(params, reference):
     theta = safe_log(params.probs).reshape(params.probs.shape[0], -1)
-    return Natural(theta, jnp.zeros_like(theta[:, 0]), reference, loss=jnp.zeros((), theta.dtype))
+    return Natural(theta, xp.zeros_like(theta[:, 0]), reference, loss=xp.zeros((), theta.dtype))
 
 
 def maximize(params, prepared, sums, counts, prior):
     codes = sums.codes.reshape(params.probs.shape)
     total = codes.sum(-1, keepdims=True)
-    probs = codes / jnp.where(total > 0, total, 1)
-    return Categorical(keep_empty(counts, probs, params.probs)), jnp.zeros_like(probs)
+    probs = codes / xp.where(total > 0, total, 1)
+    return Categorical(keep_empty(counts, probs, params.probs)), xp.zeros_like(probs)
 
 
 def around(centres, d):
     probs = centres.reshape(centres.shape[0], d, -1)
-    return Categorical(jnp.full_like(probs, 1 / probs.shape[-1]))
+    return Categorical(xp.full_like(probs, 1 / probs.shape[-1]))
 
 
 def centre(params, weights):
     """Mean code (d,)."""
-    return contract("k,kdc,c->d", weights, params.probs, jnp.arange(params.probs.shape[-1], dtype=weights.dtype))
+    return contract("k,kdc,c->d", weights, params.probs, xp.arange(params.probs.shape[-1], dtype=weights.dtype))
 
 
 def loosen(params, weights, counts, added):
@@ -63,13 +64,13 @@ def loosen(params, weights, counts, added):
     count = counts[:, None, None]
     whole = contract("k,kdc->dc", weights, params.probs)
     free = (count * params.probs + whole[None]) / (count + 1)
-    return Categorical(jnp.where((params.probs == 0).any(-1, keepdims=True), free, params.probs))
+    return Categorical(xp.where((params.probs == 0).any(-1, keepdims=True), free, params.probs))
 
 
 def sample(key, params, labels):
-    log_probs = jnp.log(params.probs.astype(jnp.float32))[labels]  # (n, d, c)
-    noise = jax.random.gumbel(key, log_probs.shape, jnp.float32, mode="high")
-    return jnp.argmax(log_probs + noise, axis=-1).astype(params.probs.dtype)
+    log_probs = xp.log(params.probs.astype(np.float32))[labels]  # (n, d, c)
+    noise = jax.random.gumbel(key, log_probs.shape, np.float32, mode="high")
+    return xp.argmax(log_probs + noise, axis=-1).astype(params.probs.dtype)
 
 
 @functools.cache
@@ -89,7 +90,7 @@ def categorical(n_categories: int) -> Family:
         "categorical",
         Categorical,
         support=Support(
-            lambda x: ((x >= 0) & (x <= last) & (x == jnp.floor(x))) | jnp.isnan(x),
+            lambda x: ((x >= 0) & (x <= last) & (x == xp.floor(x))) | xp.isnan(x),
             f"integer codes from 0 to {last}",
         ),
         features=lambda x, reference: one_hot(x, n_categories),

@@ -6,9 +6,10 @@ log p(x) = log β - β x, x >= 0
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from ..family import Constraint, Natural, Support, exponential_family, parameter
+from ..namespace import xp
 from ..numerics import divide, keep_empty, product
 from ..records import record
 
@@ -35,18 +36,18 @@ def features(x, reference):
 
 def natural(params, reference):
     rates = params.rates
-    return Natural(-rates, jnp.log(rates).sum(-1), reference, loss=jnp.zeros((), rates.dtype))
+    return Natural(-rates, xp.log(rates).sum(-1), reference, loss=xp.zeros((), rates.dtype))
 
 
 def maximize(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
     whole = divide(sums.x.sum(0), counts.sum())  # (d,)
-    held = jnp.maximum(means, FLOOR * jnp.where(whole > 0, whole, 1)[None])
+    held = xp.maximum(means, FLOOR * xp.where(whole > 0, whole, 1)[None])
     return Exponential(keep_empty(counts, 1 / held, params.rates)), keep_empty(counts, held - means, 0 * means)
 
 
 def around(centres, d):
-    return Exponential(jnp.ones_like(centres))
+    return Exponential(xp.ones_like(centres))
 
 
 def centre(params, weights):
@@ -56,12 +57,12 @@ def centre(params, weights):
 def loosen(params, weights, counts, added):
     """Components of zeros alone start with the mean of the whole data."""
     floored = (added > 0) & (counts[:, None] > 0)
-    return Exponential(jnp.where(floored, 1 / centre(params, weights)[None], params.rates))
+    return Exponential(xp.where(floored, 1 / centre(params, weights)[None], params.rates))
 
 
 def sample(key, params, labels):
     rates = params.rates[labels]
-    return jax.random.exponential(key, rates.shape, jnp.float32).astype(rates.dtype) / rates
+    return jax.random.exponential(key, rates.shape, np.float32).astype(rates.dtype) / rates
 
 
 def degenerate(params, weights, added):
@@ -72,7 +73,7 @@ def degenerate(params, weights, added):
 EXPONENTIAL = exponential_family(
     "exponential",
     Exponential,
-    support=Support(lambda x: ((x >= 0) & (x < jnp.inf)) | jnp.isnan(x), "numbers >= 0"),
+    support=Support(lambda x: ((x >= 0) & (x < np.inf)) | xp.isnan(x), "numbers >= 0"),
     features=features,
     natural=natural,
     sums=ExponentialSums,

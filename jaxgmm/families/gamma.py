@@ -12,20 +12,13 @@ Source: Minka, Estimating a Gamma distribution (2002), equations 9 and 10.
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, Support, parameter
-from ..numerics import (
-    LOG_2PI,
-    divide,
-    gap,
-    keep_empty,
-    log_minus_digamma,
-    log_minus_digamma_slope,
-    product,
-    stirling,
-)
+from ..namespace import xp
+from ..numerics import LOG_2PI, divide, keep_empty, product
 from ..records import record
+from ..special import gap, log_minus_digamma, log_minus_digamma_slope, stirling
 
 NEWTON_STEPS = 5  # the closed-form start is within 2 %, and Newton on 1/a squares the error
 
@@ -71,35 +64,35 @@ class Prepared:
 
 
 def positive(reference):
-    return jnp.where(reference > 0, reference, 1)
+    return xp.where(reference > 0, reference, 1)
 
 
 def log_norm(concentrations):
     """½ log a - ½ log 2π - δ(a), elementwise."""
-    return 0.5 * (jnp.log(concentrations) - LOG_2PI) - stirling(concentrations)
+    return 0.5 * (xp.log(concentrations) - LOG_2PI) - stirling(concentrations)
 
 
 def features(x, reference):
     z = x / positive(reference)[:, None]
-    return jnp.concatenate([z, jnp.log(z)])
+    return xp.concatenate([z, xp.log(z)])
 
 
 def natural(params, reference):
     a = params.concentrations
     means = a / (params.rates * positive(reference)[None])
-    bias = (a * (1 - jnp.log(means)) + log_norm(a)).sum(-1)
-    loss = (a * (1 + jnp.abs(jnp.log(means)))).max()
-    return Natural(jnp.concatenate([-a / means, a], axis=1), bias, reference, loss)
+    bias = (a * (1 - xp.log(means)) + log_norm(a)).sum(-1)
+    loss = (a * (1 + xp.abs(xp.log(means)))).max()
+    return Natural(xp.concatenate([-a / means, a], axis=1), bias, reference, loss)
 
 
 def base(x, reference):
     """What the moment form leaves out, (b,)."""
-    return -jnp.log(x).sum(0)
+    return -xp.log(x).sum(0)
 
 
 def maximize_moments(params, prepared, sums, counts, prior):
     means, log_means = divide(sums.x, counts), divide(sums.log_x, counts)
-    gaps = jnp.log(jnp.where(means > 0, means, 1)) - log_means
+    gaps = xp.log(xp.where(means > 0, means, 1)) - log_means
     return finish(params, means * positive(prepared.reference)[None], gaps, counts)
 
 
@@ -111,7 +104,7 @@ def prepare(params, reference):
 def view(prepared, x):
     means = prepared.means[:, :, None]
     excess = (x[None] - means) / means
-    return Ratios(excess, gap(x[None] / means, excess), jnp.log(x).sum(0))
+    return Ratios(excess, gap(x[None] / means, excess), xp.log(x).sum(0))
 
 
 def log_prob(prepared, ratios):
@@ -131,10 +124,10 @@ def maximize_residuals(params, prepared, sums, counts, prior):
 
 def finish(params, means, gaps, counts):
     """Floor on s, Newton steps on 1/a, empty components."""
-    floor = 1e-9 if means.dtype == jnp.float64 else 1e-7
+    floor = 1e-9 if means.dtype == np.float64 else 1e-7
     floored = ~(gaps > floor)
-    s = jnp.where(floored, floor, gaps)
-    a = (3 - s + jnp.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
+    s = xp.where(floored, floor, gaps)
+    a = (3 - s + xp.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
     for _ in range(NEWTON_STEPS):
         a = 1 / (1 / a + (log_minus_digamma(a) - s) / (a * a * log_minus_digamma_slope(a)))
     new = Gamma(keep_empty(counts, a, params.concentrations), keep_empty(counts, a / means, params.rates))
@@ -142,7 +135,7 @@ def finish(params, means, gaps, counts):
 
 
 def around(centres, d):
-    return Gamma(jnp.ones_like(centres), jnp.exp(-centres))
+    return Gamma(xp.ones_like(centres), xp.exp(-centres))
 
 
 def centre(params, weights):
@@ -152,21 +145,21 @@ def centre(params, weights):
 def loosen(params, weights, counts, added):
     """Collapsed components start with the concentration of an exponential."""
     floored = (added > 0) & (counts[:, None] > 0)
-    a = jnp.where(floored, 1, params.concentrations)
-    return Gamma(a, jnp.where(floored, params.rates / params.concentrations, params.rates))
+    a = xp.where(floored, 1, params.concentrations)
+    return Gamma(a, xp.where(floored, params.rates / params.concentrations, params.rates))
 
 
 def sample(key, params, labels):
     a, rates = params.concentrations[labels], params.rates[labels]
-    draws = jnp.exp(jax.random.loggamma(key, a.astype(jnp.float32), dtype=jnp.float32))
-    tiny = jnp.finfo(jnp.float32).tiny  # a draw that underflows would leave the support
-    return jnp.maximum(draws, tiny).astype(a.dtype) / rates
+    draws = xp.exp(jax.random.loggamma(key, a.astype(np.float32), dtype=np.float32))
+    tiny = np.finfo(np.float32).tiny  # a draw that underflows would leave the support
+    return xp.maximum(draws, tiny).astype(a.dtype) / rates
 
 
 def degenerate(params, weights, added):
     """Components whose s is on its floor, in features where the data as a whole vary."""
     means = params.concentrations / params.rates
-    same = (jnp.abs(means - means[:1]) <= 1e-6 * means[:1]).all(0)
+    same = (xp.abs(means - means[:1]) <= 1e-6 * means[:1]).all(0)
     constant = same & (added > 0).all(0)  # (d,)
     return ((added > 0) & ~constant[None]).any(-1)
 
@@ -174,7 +167,7 @@ def degenerate(params, weights, added):
 GAMMA = Family(
     name="gamma",
     parameters=Gamma,
-    support=Support(lambda x: ((x > 0) & (x < jnp.inf)) | jnp.isnan(x), "numbers > 0"),
+    support=Support(lambda x: ((x > 0) & (x < np.inf)) | xp.isnan(x), "numbers > 0"),
     accurate=ResidualForm(prepare, view, log_prob, statistics, GammaResiduals, maximize_residuals),
     moments=ExponentialForm(features, natural, GammaMoments, maximize_moments),
     base=base,
@@ -183,6 +176,6 @@ GAMMA = Family(
     loosen=loosen,
     sample=sample,
     degenerate=degenerate,
-    points=jnp.log,
+    points=xp.log,
     scaling="ratio",
 )

@@ -11,11 +11,13 @@ Source: Loader, Fast and Accurate Computation of Binomial Probabilities (2000).
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, Support, never_degenerate, parameter
-from ..numerics import LOG_2PI, LOG_ZERO, divide, gap, keep_empty, product, stirling
+from ..namespace import xp
+from ..numerics import LOG_2PI, LOG_ZERO, divide, keep_empty, product
 from ..records import record
+from ..special import gap, stirling
 
 
 @record
@@ -37,29 +39,29 @@ def features(x, reference):
 
 
 def natural(params, reference):
-    mean = jnp.where(reference > 0, reference, 1)[None]
+    mean = xp.where(reference > 0, reference, 1)[None]
     excess = (params.rates - mean) / mean  # log1p: a ratio near 1 must not lose its distance from 1
-    theta = jnp.where(params.rates > 0, jnp.log1p(excess), LOG_ZERO)
-    sizes = jnp.abs(params.rates - mean) + mean * jnp.abs(jnp.where(params.rates > 0, theta, 0))
+    theta = xp.where(params.rates > 0, xp.log1p(excess), LOG_ZERO)
+    sizes = xp.abs(params.rates - mean) + mean * xp.abs(xp.where(params.rates > 0, theta, 0))
     return Natural(theta, (mean - params.rates).sum(-1), reference, loss=sizes.max())
 
 
 def deviance(x, rates):
     """D(x, λ), elementwise: λ where x is 0."""
-    positive = jnp.where(x > 0, x, 1)
-    return jnp.where(x > 0, positive * gap(rates / positive, (rates - positive) / positive), rates)
+    positive = xp.where(x > 0, x, 1)
+    return xp.where(x > 0, positive * gap(rates / positive, (rates - positive) / positive), rates)
 
 
 def base(x, reference):
     """log p(x) at the reference rates: what the moment form leaves out. (d, b), (d,) -> (b,)."""
-    mean = jnp.where(reference > 0, reference, 1)
+    mean = xp.where(reference > 0, reference, 1)
     return (own(x) - deviance(x, mean[:, None])).sum(0)
 
 
 def own(x):
     """log p(x) where the rate is x itself, elementwise."""
-    positive = jnp.where(x > 0, x, 1)
-    return jnp.where(x > 0, -0.5 * (jnp.log(positive) + LOG_2PI) - stirling(positive), 0)
+    positive = xp.where(x > 0, x, 1)
+    return xp.where(x > 0, -0.5 * (xp.log(positive) + LOG_2PI) - stirling(positive), 0)
 
 
 def prepare(params, reference):
@@ -80,11 +82,11 @@ def statistics(prepared, x, resp):
 
 def maximize(params, prepared, sums, counts, prior):
     rates = divide(sums.x, counts)
-    return Poisson(keep_empty(counts, rates, params.rates)), jnp.zeros_like(rates)
+    return Poisson(keep_empty(counts, rates, params.rates)), xp.zeros_like(rates)
 
 
 def around(centres, d):
-    return Poisson(jnp.ones_like(centres))
+    return Poisson(xp.ones_like(centres))
 
 
 def centre(params, weights):
@@ -94,17 +96,17 @@ def centre(params, weights):
 def loosen(params, weights, counts, added):
     """A rate of 0 would stay so for ever: it starts with one row of the whole data added."""
     free = centre(params, weights)[None] / (counts[:, None] + 1)
-    return Poisson(jnp.where(params.rates == 0, free, params.rates))
+    return Poisson(xp.where(params.rates == 0, free, params.rates))
 
 
 def sample(key, params, labels):
-    return jax.random.poisson(key, params.rates[labels].astype(jnp.float32)).astype(params.rates.dtype)
+    return jax.random.poisson(key, params.rates[labels].astype(np.float32)).astype(params.rates.dtype)
 
 
 POISSON = Family(
     name="poisson",
     parameters=Poisson,
-    support=Support(lambda x: ((x >= 0) & (x == jnp.floor(x)) & (x < jnp.inf)) | jnp.isnan(x), "counts 0, 1, 2, ..."),
+    support=Support(lambda x: ((x >= 0) & (x == xp.floor(x)) & (x < np.inf)) | xp.isnan(x), "counts 0, 1, 2, ..."),
     accurate=ResidualForm(prepare, view, log_prob, statistics, PoissonSums, maximize),
     moments=ExponentialForm(features, natural, PoissonSums, maximize),
     base=base,

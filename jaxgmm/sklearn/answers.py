@@ -26,7 +26,6 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
     """
 
     _dtypes = "numeric"  # what X may be; integers stay as they are
-    _in_numpy = False  # whether the family can: few rows are then not for compiled programs
 
     @property
     def mixture_(self) -> Mixture:
@@ -63,7 +62,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
     def icl(self, X, sample_weight=None):
         """Integrated completed likelihood, a float; lower is better."""
         mixture = self.mixture_
-        certainty = sum(float(criteria.certainty(mixture, *part)) for part in self._pieces(X, sample_weight))
+        certainty = sum(float(_certainty(mixture, *part)) for part in self._pieces(X, sample_weight))
         return self.bic(X, sample_weight) - 2 * certainty
 
     def sample(self, n_samples=1):
@@ -74,9 +73,12 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
         weights = np.exp(mixture.log_weights.astype(np.float64))
         counts = rng.multinomial(n_samples, weights / weights.sum())
         labels = np.repeat(np.arange(mixture.n_components), counts)
+        return self._make(self._drawn(rng, mixture, labels)), self._make(labels)
+
+    def _drawn(self, rng, mixture: Mixture, labels):
+        """Rows (n, d) of components (n,)."""
         some = np.pad(labels.astype(np.int32), (0, arrays.roomy(len(labels)) - len(labels)))
-        rows = np.asarray(_draw(inference.as_key(starts.seed(rng)), mixture, some))[: len(labels)]
-        return self._make(rows), self._make(labels)
+        return np.asarray(_draw(inference.as_key(starts.seed(rng)), mixture, some))[: len(labels)]
 
     def _make(self, values):
         """An array of the kind that the estimator was fitted to."""
@@ -91,8 +93,10 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
         x = self._read(X, reset, max(least, 2) if reset else least)
         if not reset and not isinstance(x, Stream):
             family = self.mixture_.family
-            if family.scaling not in ("feature", "common") and _outside(arrays.padded(x)[0], family):
-                checks.row_values(x, family, _Wrong)
+            if few.few(x, 1):
+                few.check_support(x, family)
+            elif family.scaling not in ("feature", "common") and _outside(arrays.padded(x)[0], family):
+                checks.row_values(x, family, few.Wrong)
         return x
 
     def _read(self, X, reset, least):
@@ -169,7 +173,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
     def _of_rows(self, function, mixture, x):
         """What a function of the core says of rows in memory, in their kind."""
         k = mixture.n_components
-        if self._in_numpy and few.few(x, k):
+        if few.few(x, k):
             return few.answer(function, mixture, x)
         mixture = room.with_room(mixture, room.room(k, x))
         answers = function(mixture, arrays.padded(x)[0] if len(x) < inference.SCORED_TOGETHER else x)
@@ -177,10 +181,9 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
         return answers if answers.ndim == 1 else answers[:, :k]
 
 
-class _Wrong:
-    """What `checks.row_values` reads of data with a value outside the support."""
-
-    not_finite, outside = 0, 1
+def _certainty(mixture, x, weight):
+    """Σ w log max_k r_k of rows in memory."""
+    return (few if few.few(x, mixture.n_components) else criteria).certainty(mixture, x, weight)
 
 
 @in_precision_of("x")

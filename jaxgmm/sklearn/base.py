@@ -65,9 +65,8 @@ class MixtureEstimator(MixtureAnswers):
         goes_on = bool(self.warm_start) and hasattr(self, "converged_")
         options = self._options(x, goes_on)
         x, weight = arrays.weighted(x, sample_weight)
-        if self._in_numpy:
-            x, weight = few.held(x, weight, options.family, options.k, options.n_init)
-        solve = few.solve if self._in_numpy and few.serves(x, options) else solving.solve
+        x, weight = few.held(x, weight, options.family, options.k, options.n_init)
+        solve = few.solve if few.serves(x, options) else solving.solve
         solution = solve(x, weight, options, check_random_state(self.random_state))
         if self._collapsed(solution):
             raise ValueError(

@@ -36,13 +36,29 @@ IN_BLOCK = {
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Rows x (n, d) and weights (n,) in float64, the dtype they came in, their frame, and the block in it, (d, n)."""
+    """Rows x (n, d) and weights (n,) in float64, the dtype they came in, their frame, and the block in it, (d, n).
+
+    ``points`` (p, n) are where distance is measured; ``offset`` is what the moment form leaves out of a log-likelihood.
+    """
 
     x: np.ndarray
     weight: np.ndarray
     frame: Frame
     block: np.ndarray
+    points: np.ndarray
+    offset: float
     dtype: np.dtype
+    family: Family
+
+    @property
+    def seen(self):
+        """Points (n, p) as scikit-learn looks for centres among them: of locations, in the data's own units."""
+        return self.x if self.family.scaling in ("feature", "common") else self.points.T
+
+    @property
+    def uneven(self):
+        """The weights, or None where they are all alike."""
+        return None if (self.weight == self.weight[0]).all() else self.weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +108,7 @@ def solve(x, weight, options: Options, rng) -> Solution:
     x, weight = np.asarray(x), np.asarray(weight)
     checks.enough_rows(x.shape[0], options.k)
     checks.weight_values(weight, options.k)
+    check_support(x, options.family)
     with np.errstate(all="ignore"):  # what is not finite has a status
         data = framed(x, weight, options.family)
         prior, volume = enter_prior(options.prior, data.frame), float(np.log(data.frame.scale).sum())
@@ -112,7 +129,10 @@ def framed(x, weight, family: Family) -> Data:
     pilot, whole = x[0], weight.sum()
     mean = pilot + weight @ (x - pilot) / whole
     frame = frame_of(family.scaling, mean, weight @ (x - mean) ** 2 / whole)
-    return Data(x, weight, frame, np.ascontiguousarray(((x - frame.shift) * frame.inverse).T), dtype)
+    block = np.ascontiguousarray(((x - frame.shift) * frame.inverse).T)
+    left_out = np.where(weight > 0, weight * family.base(block, frame.reference), 0).sum()
+    offset = 0.0 if family.moments is family.accurate else float(left_out)
+    return Data(x, weight, frame, block, family.points(block), offset, dtype, family)
 
 
 def run(data: Data, prior, options: Options, mixture: Mixture, added, bound: float, narrator) -> Ended:
@@ -129,7 +149,8 @@ def run(data: Data, prior, options: Options, mixture: Mixture, added, bound: flo
         statistics = em.expect(
             form, prepared, mixture.log_weights, None, data.block, data.weight, seen if form is family.moments else None
         )
-        value = float(statistics.log_likelihood / statistics.weight)
+        left_out = data.offset if form is family.moments else 0.0
+        value = float((statistics.log_likelihood + left_out) / statistics.weight)
         if np.isnan(value) or value == np.inf:
             status = Status.NON_FINITE
             break
@@ -172,7 +193,7 @@ def begin(data: Data, prior, options: Options, rng):
             mixture = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), init)
             mixture, added = dataclasses.replace(mixture, components=enter(mixture.components, data.frame)), np.zeros(1)
         else:
-            form, params = family.accurate, family.around(np.zeros((options.k, d)), d)
+            form, params = family.accurate, family.around(np.zeros((options.k, len(data.points))), d)
             prepared = form.prepare(params, data.frame.reference)
             statistics = starting.first_statistics(form, prepared, data.block, data.weight, resp)
             mixture, added = starting.first_mixture(form, family, params, prepared, statistics, prior)
@@ -200,31 +221,32 @@ def responsibilities(data: Data, options: Options, rng) -> list:
         return [starts.random(rng, n, k).T for _ in range(options.n_init)]
     if init == "kmeans":
         return [clusters(data, k, rng) for _ in range(options.n_init)]
-    if init == "k-means++":
-        every = [
-            kmeans_plusplus(data.x, k, sample_weight=data.weight, random_state=rng)[0] for _ in range(options.n_init)
-        ]
-    elif init == "random_from_data":
-        every = [data.x[drawn(data, k, rng)] for _ in range(options.n_init)]
+    if init in DRAWN:
+        centres = [data.points[:, DRAWN[init](data, k, rng)] for _ in range(options.n_init)]
     else:
-        every = starts.called(init, data.x, data.weight, k, options.n_init, rng)
-    return [nearest(data.block, (centres - data.frame.shift) * data.frame.inverse) for centres in every]
+        called = starts.called(init, data.x, data.weight, k, options.n_init, rng)
+        frame, points = data.frame, options.family.points
+        centres = [points(((each - frame.shift) * frame.inverse).T) for each in called]
+    return [nearest(data.points, each) for each in centres]
 
 
 def clusters(data: Data, k: int, rng):
     """Whose cluster of K-means a row is in, (k, n)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than k: the fit says what comes of it
-        uniform = (data.weight == data.weight[0]).all()
-        found = KMeans(k, n_init=1, random_state=rng).fit(data.x, sample_weight=None if uniform else data.weight)
+        found = KMeans(k, n_init=1, random_state=rng).fit(data.seen, sample_weight=data.uneven)
     return (found.labels_ == np.arange(k)[:, None]).astype(np.float64)
+
+
+def spread_out(data: Data, k: int, rng):
+    """Numbers of k rows drawn by k-means++."""
+    return kmeans_plusplus(data.seen, k, sample_weight=data.uneven, random_state=rng)[1]
 
 
 def drawn(data: Data, k: int, rng):
     """Numbers of k rows drawn by weight, distinct in value while there are k such."""
-    n = len(data.x)
-    uniform = (data.weight == data.weight[0]).all()
-    index = rng.choice(n, k, replace=False, p=None if uniform else data.weight / data.weight.sum())
+    n, share = len(data.x), None if data.uneven is None else data.weight / data.weight.sum()
+    index = rng.choice(n, k, replace=False, p=share)
     if len(np.unique(data.x[index], axis=0)) == k:
         return index
     rows = np.flatnonzero(data.weight > 0)
@@ -233,9 +255,12 @@ def drawn(data: Data, k: int, rng):
     return np.concatenate([some, index[: k - len(some)]])
 
 
-def nearest(block, centres):
-    """Responsibilities (k, n) of the nearest of centres (k, d); equal ones share a row."""
-    distances = ((block[None] - centres[:, :, None]) ** 2).sum(1)
+DRAWN = {"k-means++": spread_out, "random_from_data": drawn}
+
+
+def nearest(points, centres):
+    """Responsibilities (k, n) of the nearest of centres (p, k) to points (p, n); equal ones share a point."""
+    distances = ((points[None] - centres.T[:, :, None]) ** 2).sum(1)
     closest = distances == distances.min(0, keepdims=True)
     return closest / closest.sum(0, keepdims=True)
 
@@ -243,10 +268,32 @@ def nearest(block, centres):
 # -- answers ------------------------------------------------------------------------------------------------------
 
 
+class Wrong:
+    """What `checks.row_values` reads of data with a value outside the support."""
+
+    not_finite, outside = 0, 1
+
+
+def check_support(x, family: Family):
+    """As `checks.row_values`, for finite rows."""
+    if not family.support.contains(np.asarray(x, np.float64)).all():
+        checks.row_values(x, family, Wrong)
+
+
 def answer(function, mixture: Mixture, x):
     """What `predict`, `responsibilities` or `log_prob` of the core says of rows x (n, d), in NumPy."""
-    x, dtype = np.asarray(x), compute_dtype(x)
     with np.errstate(all="ignore"):
-        mixture = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture)
-        said = IN_BLOCK[function](mixture, np.ascontiguousarray(x.T, np.float64))
-    return said.astype(dtype) if said.dtype == np.float64 else said
+        said = IN_BLOCK[function](*_in_float64(mixture, x))
+    return said.astype(compute_dtype(x)) if said.dtype == np.float64 else said
+
+
+def certainty(mixture: Mixture, x, weight) -> float:
+    """As `criteria.certainty`."""
+    mixture, block = _in_float64(mixture, x)
+    with np.errstate(all="ignore"):
+        return inference.Certainty(mixture)(block, np.ones(len(x)) if weight is None else weight)
+
+
+def _in_float64(mixture: Mixture, x):
+    """The mixture, and rows (n, d) as a block (d, n)."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (mixture, np.ascontiguousarray(np.asarray(x).T)))

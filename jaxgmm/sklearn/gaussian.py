@@ -46,7 +46,6 @@ class GaussianMixture(MixtureEstimator):
     """
 
     _dtypes = (np.float64, np.float32)
-    _in_numpy = True
 
     def __init__(
         self,
@@ -138,6 +137,18 @@ class GaussianMixture(MixtureEstimator):
         factors = cholesky_of_precisions(mixture.components.covariances, name)
         self.precisions_cholesky_ = make(factors)
         self.precisions_ = make(factors @ np.swapaxes(factors, -1, -2) if _matrices(name) else factors**2)
+
+    def _drawn(self, rng, mixture, labels):
+        """As scikit-learn draws them."""
+        means, counts = mixture.components.means, np.bincount(labels, minlength=mixture.n_components)
+        covariances = mixture.components.covariances.astype(np.float64)
+        if not _matrices(mixture.family.name):
+            deviations = np.broadcast_to(np.sqrt(covariances).reshape(len(means), -1), means.shape)
+            noise = rng.standard_normal((len(labels), means.shape[1]))
+            return (means[labels] + noise * deviations[labels]).astype(means.dtype)
+        each = np.broadcast_to(covariances, (len(means), *covariances.shape[-2:]))
+        rows = [rng.multivariate_normal(*own, count) for *own, count in zip(means, each, counts, strict=True)]
+        return np.concatenate(rows).astype(means.dtype)
 
     def _collapsed(self, solution):
         return self.reg_covar == 0 and self.tol != "limit" and solution.held_up and solution.converged

@@ -41,7 +41,6 @@ class MixtureSearch(MixtureAnswers):
     """
 
     _dtypes = (np.float64, np.float32)
-    _in_numpy = True
 
     def __init__(
         self,
@@ -112,6 +111,9 @@ class MixtureSearch(MixtureAnswers):
 
     def _make(self, values):
         return self.best_estimator_._make(values)
+
+    def _drawn(self, rng, mixture, labels):
+        return self.best_estimator_._drawn(rng, mixture, labels)
 
     def _keep(self, chosen: Selection, X, weight: float):
         table = chosen.table

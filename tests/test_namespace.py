@@ -1,0 +1,117 @@
+"""What is written with `xp` says the same in NumPy as compiled by JAX, for every family, and stays NumPy on its way."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from families import FAMILIES, precision
+
+from jaxgmm import em, inference
+from jaxgmm.frame import enter, frame_of, leave
+from jaxgmm.namespace import is_jax, xp
+from jaxgmm.numerics import cholesky, first_of_largest, positive_definite
+from jaxgmm.records import GaussianPrior
+from jaxgmm.starting import first_mixture, first_statistics
+
+FORMS = pytest.mark.parametrize("form", ["accurate", "moments"])
+PRIOR = GaussianPrior(0.01, 1e-3)
+
+
+def an_update(mixture, x, weight, form):
+    """Everything that a fit does with a block of rows (d, b), once."""
+    family = mixture.family
+    form, params, weights = getattr(family, form), mixture.components, xp.exp(mixture.log_weights)
+    reference = family.centre(params, weights)
+    prepared = form.prepare(params, reference)
+    statistics = em.expect(form, prepared, mixture.log_weights, family.support.contains, x, weight)
+    new, added = em.maximise(form, mixture, prepared, statistics, PRIOR)
+    resp = inference.responsibilities_of(mixture, x).T
+    first = first_mixture(form, family, params, prepared, first_statistics(form, prepared, x, weight, resp), PRIOR)
+    frame = frame_of(family.scaling, x.mean(1), x.var(1))
+    return {
+        "loss": form.loss(prepared),
+        "statistics": statistics,
+        "base": family.base(x, reference),
+        "points": family.points(x),
+        "new": new,
+        "added": added,
+        "slack": family.slack(prepared, added, statistics.counts),
+        "degenerate": family.degenerate(new.components, weights, added),
+        "first": first,
+        "around": family.around(family.points(x)[:, :3].T, x.shape[0]),
+        "there and back": leave(enter(params, frame), frame),
+        "answers": (inference.labels_of(mixture, x), inference.log_prob_of(mixture, x), resp),
+        "certainty": inference.Certainty(mixture)(x, weight),
+    }
+
+
+def in_numpy(mixture):
+    return jax.tree.map(np.asarray, mixture)
+
+
+@FAMILIES
+@FORMS
+def test_numpy_says_what_jax_says(case, form):
+    weight = np.random.default_rng(1).integers(0, 3, 120).astype(np.float64)
+    weight[:2] = 0.0
+    x, mixture = case.data().T, in_numpy(case.mixture())
+    ours = an_update(mixture, x, weight, form)
+    with precision(np.float64):
+        theirs = jax.jit(an_update, static_argnames="form")(mixture, x, weight, form)
+    for name, said in ours.items():
+        for mine, wanted in zip(jax.tree.leaves(said), jax.tree.leaves(theirs[name]), strict=True):
+            assert not is_jax(mine) and mine.dtype == wanted.dtype and np.shape(mine) == wanted.shape, name
+            scale = np.abs(np.asarray(wanted)[np.isfinite(wanted)]).max(initial=0)
+            np.testing.assert_allclose(mine, wanted, rtol=1e-11, atol=1e-11 * scale, err_msg=name)
+
+
+@FAMILIES
+@FORMS
+def test_empty_and_impossible_stay_finite_in_numpy(case, form):
+    mixture = in_numpy(case.mixture(weights=np.array([0.5, 0.5, 0.0])))
+    with np.errstate(divide="ignore"):
+        new = an_update(mixture, case.data().T, np.ones(120), form)["new"]
+    assert new.log_weights[2] == -np.inf and np.isfinite(new.log_weights[:2]).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(new.components))
+
+
+def test_one_value_of_jax_makes_the_answer_jax():
+    here, there = np.ones(3), jnp.ones(3)
+    assert type(xp.where(here > 0, here, 0)) is np.ndarray
+    assert type(xp.concatenate([here, here])) is np.ndarray
+    for answer in (xp.where(here > 0, there, here), xp.concatenate([here, there]), xp.exp(there)):
+        assert isinstance(answer, jax.Array)
+    assert jax.make_jaxpr(lambda x: xp.concatenate([here, x]))(there).eqns
+    assert jax.eval_shape(xp.exp, there).shape == (3,)
+
+
+def test_a_matrix_without_a_factor_is_nan_alone():
+    matrices = np.stack([np.eye(2), np.array([[1.0, 2.0], [2.0, 1.0]]), 4 * np.eye(2)])
+    lower = cholesky(matrices)
+    assert np.isnan(lower[1]).all()
+    np.testing.assert_array_equal(lower[[0, 2]], np.linalg.cholesky(matrices[[0, 2]]))
+    new, added = positive_definite(matrices, np.zeros((3, 2)))
+    assert np.isfinite(np.linalg.cholesky(new)).all() and (added[1] > 0).any() and not added[[0, 2]].any()
+    with precision(np.float64):
+        theirs = jax.jit(positive_definite)(matrices, np.zeros((3, 2)))
+    for ours, wanted in zip((new, added), theirs, strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_the_first_of_the_largest_in_numpy():
+    values = np.array([[1.0, np.nan, -np.inf], [2.0, 5.0, -np.inf], [2.0, np.nan, -np.inf]])
+    ours = first_of_largest(values)
+    assert ours.dtype == np.int32
+    np.testing.assert_array_equal(ours, first_of_largest(jnp.asarray(values)))
+
+
+@FAMILIES
+def test_a_lossy_form_says_so_in_numpy(case):
+    mixture = in_numpy(case.mixture())
+    if not case.gaussian:
+        pytest.skip("the loss of the others is in the table above")
+    narrow = dataclasses.replace(mixture.components, covariances=1e-14 * mixture.components.covariances)
+    form = mixture.family.moments
+    assert form.loss(form.prepare(narrow, np.zeros(3))) > 1e12

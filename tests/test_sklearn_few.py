@@ -1,0 +1,182 @@
+"""Estimators of few rows run in NumPy: nothing is compiled, and the fit is scikit-learn's, or the compiled one's."""
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+import sklearn.mixture
+from families import BY_NAME
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_iris, make_blobs
+from sklearn.model_selection import GridSearchCV
+from test_sklearn import TYPES, assert_same_fit
+from test_stopping import compilations
+
+import jaxgmm
+from jaxgmm.family import lookup
+from jaxgmm.sklearn import (
+    BernoulliMixture,
+    CategoricalMixture,
+    ExponentialMixture,
+    GammaMixture,
+    GaussianMixture,
+    PoissonMixture,
+    few,
+)
+
+KINDS = {
+    **{name: lambda k, name=name, **told: GaussianMixture(k, covariance_type=name, **told) for name in TYPES},
+    "bernoulli": BernoulliMixture,
+    "categorical": CategoricalMixture,
+    "poisson": PoissonMixture,
+    "exponential": ExponentialMixture,
+    "gamma": GammaMixture,
+}
+EACH_KIND = pytest.mark.parametrize("kind", KINDS)
+DATA = {
+    "iris": load_iris().data,
+    "blobs": make_blobs(400, 3, centers=4, cluster_std=2.0, random_state=3)[0],
+    "noise": np.random.default_rng(2).gamma(2.0, size=(250, 4)),
+}
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@EACH_KIND
+def test_nothing_is_compiled(kind):
+    x = BY_NAME[kind].data(n=201, seed=3)[:, :2]
+    told = {"n_categories": 3} if kind == "categorical" else {}
+
+    def use(init):
+        model = KINDS[kind](3, random_state=0, n_init=2, init_params=init, **told).fit(x)
+        model.set_params(warm_start=True).fit(x[:-1], sample_weight=np.arange(200) % 3)
+        for answer in ("predict", "predict_proba", "score_samples", "score", "bic", "aic", "icl"):
+            getattr(model, answer)(x[:150])
+
+    assert compilations([lambda init=init: use(init) for init in ("kmeans", "k-means++", "random_from_data")]) == 0
+
+
+def test_a_grid_search_and_samples_compile_nothing():
+    x = DATA["iris"][:, :3]
+
+    def search():
+        found = GridSearchCV(GaussianMixture(random_state=0), {"n_components": range(1, 5), "covariance_type": TYPES})
+        found.fit(x).best_estimator_.sample(7)
+
+    assert compilations([search]) == 0
+
+
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("init", ["kmeans", "random"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_same_random_state_is_the_same_fit(name, covariance_type, init, seed):
+    told = {"covariance_type": covariance_type, "init_params": init}
+    ours, theirs = (
+        kind(4, random_state=np.random.RandomState(seed), **told).fit(DATA[name])
+        for kind in (GaussianMixture, sklearn.mixture.GaussianMixture)
+    )
+    assert_same_fit(ours, theirs)
+    np.testing.assert_array_equal(ours.predict(DATA[name]), theirs.predict(DATA[name]))
+    np.testing.assert_allclose(ours.predict_proba(DATA[name]), theirs.predict_proba(DATA[name]), atol=1e-8)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_the_same_random_state_is_the_same_sample(covariance_type):
+    told = {"covariance_type": covariance_type, "random_state": 5}
+    ours = GaussianMixture(3, **told).fit(DATA["blobs"])
+    for mine, wanted in zip(ours.sample(50), ours.to_sklearn().sample(50), strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-12)
+
+
+@EACH_KIND
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_fit_is_that_of_the_compiled_program(kind, dtype, monkeypatch):
+    x = BY_NAME[kind].data(dtype, n=300, seed=4)
+    start = np.random.default_rng(0).random((300, 3))
+    start /= start.sum(axis=1, keepdims=True)
+    model = KINDS[kind](3, init_params=start, tol=0, max_iter=30)
+    weight = np.random.default_rng(1).integers(0, 4, 300)
+    here = clone(model).fit(x, sample_weight=weight)
+    monkeypatch.setattr(few, "MOST", 0)
+    there = clone(model).fit(x, sample_weight=weight)
+    rtol = 1e-3 if dtype == np.float32 else 1e-8  # in NumPy float32 is computed in float64
+    for name in here.mixture_.components.__dataclass_fields__:
+        ours, wanted = getattr(here, f"{name}_"), getattr(there, f"{name}_")
+        assert ours.dtype == wanted.dtype == dtype
+        np.testing.assert_allclose(ours, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max())
+    assert here.n_iter_ == there.n_iter_ == 30
+    for answer in ("predict_proba", "score_samples", "score", "bic", "icl"):
+        wanted = getattr(there, answer)(x)
+        monkeypatch.setattr(few, "MOST", 2**19)
+        ours = getattr(here, answer)(x)
+        monkeypatch.setattr(few, "MOST", 0)
+        assert np.asarray(ours).dtype == np.asarray(wanted).dtype
+        np.testing.assert_allclose(ours, wanted, rtol=rtol, atol=10 * rtol)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_features_too_many_to_keep_change_nothing(covariance_type, monkeypatch):
+    x = load_breast_cancer().data
+    told = {"covariance_type": covariance_type, "random_state": 0, "reg_covar": 1e-3}
+    kept = GaussianMixture(2, **told).fit(x)
+    monkeypatch.setattr(few, "WIDE", 0)
+    anew = GaussianMixture(2, **told).fit(x)
+    assert kept.n_iter_ == anew.n_iter_
+    np.testing.assert_allclose(kept.covariances_, anew.covariances_, rtol=1e-6, atol=1e-9)
+
+
+def test_what_counts_as_few():
+    assert few.few(np.zeros((few.MOST // 4, 2)), 2) and not few.few(np.zeros((few.MOST // 4 + 1, 2)), 2)
+    assert few.few(np.zeros((10, 2)), 2, few.MOST // few.LEAST)
+    assert not few.few(np.zeros((10, 2)), 2, few.MOST // few.LEAST + 1)
+    assert few.few(jax.numpy.zeros((10, 2)), 2)
+    assert not few.few(jaxgmm.rows(np.zeros((10, 2))), 2)
+
+
+def test_a_stream_of_few_rows_is_read(monkeypatch):
+    monkeypatch.setattr(few, "MOST", few.LEAST)
+    x = DATA["blobs"]
+
+    def blocks(rows):
+        return jaxgmm.rows([rows[i : i + 60] for i in range(0, len(rows), 60)])
+
+    streamed, inside = (GaussianMixture(3, random_state=0).fit(rows) for rows in (blocks(x), x))
+    np.testing.assert_array_equal(streamed.means_, inside.means_)
+    many = blocks(np.tile(x, (10, 1)))
+    assert few.held(many, None, lookup("full"), 3, 1)[0] is many
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0, 0.0]])
+def test_rows_drawn_are_distinct_in_value(weights):
+    x = np.repeat([[0.0, 0], [1, 5], [2, 0], [9, 9]], [50, 3, 2, 3], axis=0)
+    weight = None if weights is None else np.repeat(weights, [50, 3, 2, 3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # three rows are three collapsed components
+        for seed in range(5):
+            model = GaussianMixture(3, init_params="random_from_data", random_state=seed, max_iter=0, reg_covar=1e-2)
+            assert len(np.unique(model.fit(x, sample_weight=weight).means_.round(3), axis=0)) == 3
+
+
+def test_too_few_distinct_rows_say_what_comes_of_it():
+    x = np.repeat([[0.0, 0], [1, 5]], 10, axis=0)
+    with pytest.warns(jaxgmm.sklearn.DegenerateWarning) as said:
+        GaussianMixture(3, random_state=0).fit(x)
+    assert not [each for each in said if "distinct clusters" in str(each.message)]
+
+
+def test_values_outside_the_support_are_named():
+    counts = BY_NAME["poisson"].data()
+    model = PoissonMixture(2, random_state=0).fit(counts)
+    counts[7, 1] = 0.5
+    for call in (model.fit, model.predict):
+        with pytest.raises(ValueError, match="row 7, column 1 is 0.5"):
+            call(counts)
+
+
+@pytest.mark.parametrize("unit", [1e-18, 1e18])
+def test_float32_of_any_size_is_fitted(unit):
+    x = DATA["blobs"]
+    told = {"covariance_type": "diag", "reg_covar": 0.0, "random_state": 0}
+    small = GaussianMixture(3, **told).fit((x * unit).astype(np.float32))
+    np.testing.assert_allclose(small.means_ / unit, GaussianMixture(3, **told).fit(x).means_, rtol=1e-3)
