@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+HOST = {np.ndarray, np.float64, np.float32, np.bool_, float, int, bool}  # types that need no second look
+
 
 class _Either:
     def __getattr__(self, name):
@@ -18,7 +20,7 @@ class _Either:
         @functools.wraps(of_jax)
         def either(*args, **named):
             for value in args:
-                if type(value) is not np.ndarray and is_jax(value):
+                if type(value) not in HOST and is_jax(value):
                     return of_jax(*args, **named)
             return of_numpy(*args, **named)
 
@@ -29,10 +31,9 @@ class _Either:
 def is_jax(*values) -> bool:
     """Whether any of these values, or of those in a list of them, is JAX's: an array or a tracer."""
     for value in values:
-        kind = type(value)
-        if kind is np.ndarray or kind is float or kind is int:
+        if type(value) in HOST:
             continue
-        if isinstance(value, jax.Array) or (kind in (list, tuple) and is_jax(*value)):
+        if isinstance(value, jax.Array) or (type(value) in (list, tuple) and is_jax(*value)):
             return True
     return False
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..family import Support
 from ..namespace import linalg, xp
-from ..numerics import LOG_2PI, contract, divide, eps, product, with_diagonal
+from ..numerics import LOG_2PI, divide, eps, product, with_diagonal
 from ..records import GaussianPrior, record
 
 REAL_LINE = Support(lambda x: xp.abs(x) != np.inf, "finite real numbers")
@@ -122,7 +122,8 @@ def degenerate_variances(means, variances, weights, added):
 def total_covariance(means, covariances, weights):
     """Covariance of the whole mixture (d, d), for covariances (k, d, d)."""
     offset = means - product(weights, means)[None]
-    return contract("k,kij->ij", weights, covariances) + product((weights[:, None] * offset).T, offset)
+    within = product(weights, covariances.reshape(len(weights), -1)).reshape(covariances.shape[1:])
+    return within + product((weights[:, None] * offset).T, offset)
 
 
 def ridged(covariance):
