@@ -1,5 +1,6 @@
 """What a fitted estimator says of rows: labels, densities, criteria, samples. And how rows are checked."""
 
+import abc
 import numbers
 
 import jax
@@ -18,7 +19,7 @@ from ..sources import Stream
 from . import arrays, few, room, starts
 
 
-class MixtureAnswers(DensityMixin, BaseEstimator):
+class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
     """The methods that need nothing but a fitted mixture. A subclass has ``mixture_`` and ``random_state``.
 
     X is an array, a frame, or rows that stream (what `jaxgmm.rows` makes; paths, and memory maps of more than a quarter
@@ -28,9 +29,9 @@ class MixtureAnswers(DensityMixin, BaseEstimator):
     _dtypes = "numeric"  # what X may be; integers stay as they are
 
     @property
+    @abc.abstractmethod
     def mixture_(self) -> Mixture:
         """The fitted parameters as the core's `Mixture`, in NumPy."""
-        raise NotImplementedError
 
     def predict(self, X):
         """Most probable component of every row, (n_samples,)."""

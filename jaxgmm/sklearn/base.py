@@ -1,5 +1,6 @@
 """How estimators are fitted: `fit`, `partial_fit`, their checks, and the fitted attributes of any family."""
 
+import abc
 import warnings
 
 import jax
@@ -27,11 +28,13 @@ class MixtureEstimator(MixtureAnswers):
 
     # -- what a subclass says ------------------------------------------------------------------------------------
 
+    @abc.abstractmethod
     def _family(self, x) -> Family:
-        raise NotImplementedError
+        """The family of rows x."""
 
+    @abc.abstractmethod
     def _fitted_family(self) -> Family:
-        raise NotImplementedError
+        """The family that was fitted."""
 
     def _fitted(self, name: str) -> np.ndarray:
         """A fitted parameter by its name in the family."""

@@ -36,19 +36,23 @@ IN_BLOCK = {
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Rows x (n, d) and weights (n,) in float64, the dtype they came in, their frame, and the block in it, (d, n).
+    """Rows x (n, d) and weights (n,) in float64 and as they came, their frame, and the block in it, (d, n).
 
     ``points`` (p, n) are where distance is measured; ``offset`` is what the moment form leaves out of a log-likelihood.
     """
 
+    came: tuple
     x: np.ndarray
     weight: np.ndarray
     frame: Frame
     block: np.ndarray
     points: np.ndarray
     offset: float
-    dtype: np.dtype
     family: Family
+
+    @property
+    def dtype(self):
+        return compute_dtype(self.came[0])
 
     @property
     def seen(self):
@@ -105,9 +109,8 @@ def held(x, weight, family: Family, k: int, n_init: int):
 
 def solve(x, weight, options: Options, rng) -> Solution:
     """As `solving.solve`."""
-    x, weight = np.asarray(x), np.asarray(weight)
     checks.enough_rows(x.shape[0], options.k)
-    checks.weight_values(weight, options.k)
+    checks.weight_values(np.asarray(weight), options.k)
     check_support(x, options.family)
     with np.errstate(all="ignore"):  # what is not finite has a status
         data = framed(x, weight, options.family)
@@ -124,15 +127,15 @@ def solve(x, weight, options: Options, rng) -> Solution:
 
 def framed(x, weight, family: Family) -> Data:
     """Rows and weights, and their frame."""
-    dtype = compute_dtype(x)
-    x, weight = x.astype(np.float64), weight.astype(np.float64)
+    came = x, weight
+    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
     pilot, whole = x[0], weight.sum()
     mean = pilot + weight @ (x - pilot) / whole
     frame = frame_of(family.scaling, mean, weight @ (x - mean) ** 2 / whole)
     block = np.ascontiguousarray(((x - frame.shift) * frame.inverse).T)
     left_out = np.where(weight > 0, weight * family.base(block, frame.reference), 0).sum()
     offset = 0.0 if family.moments is family.accurate else float(left_out)
-    return Data(x, weight, frame, block, family.points(block), offset, dtype, family)
+    return Data(came, x, weight, frame, block, family.points(block), offset, family)
 
 
 def run(data: Data, prior, options: Options, mixture: Mixture, added, bound: float, narrator) -> Ended:
@@ -141,14 +144,12 @@ def run(data: Data, prior, options: Options, mixture: Mixture, added, bound: flo
     form, seen = family.moments if data.block.size * len(data.block) <= WIDE else family.accurate, None
     while len(bounds) < options.max_iter and status is Status.MAX_ITER:
         prepared = form.prepare(mixture.components, data.frame.reference)
-        if form is not family.accurate and form.loss(prepared) * eps(data.block) > rule.DIGITS:
+        if form.loss(prepared) * eps(data.block) > rule.DIGITS:
             form = family.accurate
             prepared = form.prepare(mixture.components, data.frame.reference)
-        if form is not family.accurate:  # features do not change
-            seen = form.view(prepared, data.block) if seen is None else seen
-        statistics = em.expect(
-            form, prepared, mixture.log_weights, None, data.block, data.weight, seen if form is family.moments else None
-        )
+        if seen is None or form is family.accurate:  # features stay, residuals do not
+            seen = form.view(prepared, data.block)
+        statistics = em.expect(form, prepared, mixture.log_weights, None, data.block, data.weight, seen)
         left_out = data.offset if form is family.moments else 0.0
         value = float((statistics.log_likelihood + left_out) / statistics.weight)
         if np.isnan(value) or value == np.inf:
@@ -224,7 +225,7 @@ def responsibilities(data: Data, options: Options, rng) -> list:
     if init in DRAWN:
         centres = [data.points[:, DRAWN[init](data, k, rng)] for _ in range(options.n_init)]
     else:
-        called = starts.called(init, data.x, data.weight, k, options.n_init, rng)
+        called = starts.called(init, *data.came, k, options.n_init, rng)
         frame, points = data.frame, options.family.points
         centres = [points(((each - frame.shift) * frame.inverse).T) for each in called]
     return [nearest(data.points, each) for each in centres]

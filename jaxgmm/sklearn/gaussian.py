@@ -146,8 +146,9 @@ class GaussianMixture(MixtureEstimator):
             deviations = np.broadcast_to(np.sqrt(covariances).reshape(len(means), -1), means.shape)
             noise = rng.standard_normal((len(labels), means.shape[1]))
             return (means[labels] + noise * deviations[labels]).astype(means.dtype)
-        each = np.broadcast_to(covariances, (len(means), *covariances.shape[-2:]))
-        rows = [rng.multivariate_normal(*own, count) for *own, count in zip(means, each, counts, strict=True)]
+        of_each = zip(means, np.broadcast_to(covariances, (len(means), *covariances.shape[-2:])), counts, strict=True)
+        # float32 is not symmetric to the last digit, which NumPy would mention
+        rows = [rng.multivariate_normal(*own, check_valid="ignore") for own in of_each]
         return np.concatenate(rows).astype(means.dtype)
 
     def _collapsed(self, solution):
