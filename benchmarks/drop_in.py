@@ -4,29 +4,26 @@
 
 Every job is written once, as a function of the class that it fits, and runs with scikit-learn's and with
 `jaxgmm.sklearn.GaussianMixture`: four covariance structures of 100 rows; a grid search over 24 models by BIC; four ways
-to begin on 4,000 rows; a density on a grid; ten components on a sine curve. Printed are seconds of a first call
-(compilation included), of the calls after it, and whether both came to the same: the adjusted Rand index of their
-labels; for the density, of its logarithm in whole nats. Where starts are drawn, each draws its own.
+to begin on 4,000 rows; a density on a grid; ten components on a sine curve. Each class has processes of its own, in
+turns: the threads that one wakes would spin into the other's times. Printed are medians of the import, of the first
+call of a process (what compiles included), and of the calls after it; and whether both came to the same: the adjusted
+Rand index of their labels; for the density, of its logarithm in whole nats.
 """
 
 import argparse
 import json
 import statistics
+import subprocess
+import sys
+import time
 import warnings
 from pathlib import Path
 
 import numpy as np
-from common import RESULTS, machine, timed, write
-from sklearn.datasets import make_blobs
-from sklearn.metrics import adjusted_rand_score
-from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GridSearchCV
 
-import jaxgmm.sklearn
-
-CLASSES = {"jaxgmm": jaxgmm.sklearn.GaussianMixture, "scikit-learn": GaussianMixture}
 STRUCTURES = ("spherical", "diag", "tied", "full")
-ROUNDS, IN_A_ROW = 5, 5
+CLASSES = ("jaxgmm", "scikit-learn")
+PROCESSES, IN_A_ROW = 5, 5
 
 
 def four_groups():
@@ -60,6 +57,8 @@ def covariances(mixture):
 
 
 def selection(mixture):
+    from sklearn.model_selection import GridSearchCV
+
     grid = {"n_components": range(1, 7), "covariance_type": STRUCTURES}
     search = GridSearchCV(mixture(random_state=0), grid, scoring=lambda model, x: -model.bic(x))
     x = two_groups()
@@ -68,6 +67,8 @@ def selection(mixture):
 
 
 def initialisation(mixture):
+    from sklearn.datasets import make_blobs
+
     x = make_blobs(4000, centers=4, cluster_std=0.6, random_state=0)[0][:, ::-1]
     labels = []
     for init in ("kmeans", "random_from_data", "k-means++", "random"):
@@ -87,38 +88,69 @@ def curve(mixture):
     return [mixture(10, covariance_type="full", random_state=0).fit(x).predict(x)]
 
 
-JOBS = (covariances, selection, initialisation, density, curve)
+JOBS = {job.__name__: job for job in (covariances, selection, initialisation, density, curve)}
 
 
-def run_job(job):
-    first, again, found = {}, {name: [] for name in CLASSES}, {}
-    for name, mixture in CLASSES.items():
-        first[name], found[name] = timed(job, mixture)
-    for _ in range(ROUNDS):
-        for name, mixture in CLASSES.items():
-            job(mixture)  # threads of the other class still spin for some milliseconds: not counted
-            again[name] += [timed(job, mixture)[0] for _ in range(IN_A_ROW)]
-    same = [adjusted_rand_score(*pair) for pair in zip(*found.values(), strict=True)]
-    median = {name: statistics.median(times) for name, times in again.items()}
-    ratio = median["scikit-learn"] / median["jaxgmm"]
-    print(
-        f"{job.__name__:15s} first {first['jaxgmm']:6.2f} s against {first['scikit-learn']:.2f}, then "
-        f"{1e3 * median['jaxgmm']:7.1f} ms against {1e3 * median['scikit-learn']:.1f} ({ratio:.1f}); "
-        f"Rand index {', '.join(f'{each:.3f}' for each in same)}",
-        flush=True,
-    )
-    return {"job": job.__name__, "first": first, "again": again, "ratio": ratio, "adjusted_rand": same}
+def in_this_process(job: str, name: str) -> dict:
+    """Seconds of one class at one job, and the labels it finds."""
+
+    def timed(call, *args):
+        begin = time.perf_counter()
+        return call(*args), time.perf_counter() - begin
+
+    begin = time.perf_counter()
+    if name == "jaxgmm":
+        from jaxgmm.sklearn import GaussianMixture
+    else:
+        from sklearn.mixture import GaussianMixture
+    imported, job = time.perf_counter() - begin, JOBS[job]
+    labels, first = timed(job, GaussianMixture)
+    again = [timed(job, GaussianMixture)[1] for _ in range(IN_A_ROW)]
+    return {"import": imported, "first": first, "again": again, "labels": [each.tolist() for each in labels]}
+
+
+def in_turns(job: str) -> dict:
+    """What `in_this_process` says in fresh processes of either class."""
+    from sklearn.metrics import adjusted_rand_score
+
+    said = {name: [] for name in CLASSES}
+    for _ in range(PROCESSES):
+        for name in CLASSES:
+            command = [sys.executable, __file__, "--job", job, "--of", name]
+            said[name].append(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
+    found = [said[name][0]["labels"] for name in CLASSES]
+    same = [adjusted_rand_score(*pair) for pair in zip(*found, strict=True)]
+    row = {"job": job, "adjusted_rand": same}
+    for what in ("import", "first", "again"):
+        times = {name: [time for one in said[name] for time in np.atleast_1d(one[what])] for name in CLASSES}
+        row[what] = times
+        row[f"{what}_ratio"] = statistics.median(times["scikit-learn"]) / statistics.median(times["jaxgmm"])
+    shown = [f"{what} {_both(row[what])} ({row[f'{what}_ratio']:.1f})" for what in ("import", "first", "again")]
+    print(f"{job:15s} {', '.join(shown)}; Rand index {', '.join(f'{each:.3f}' for each in same)}", flush=True)
+    return row
+
+
+def _both(times) -> str:
+    ours, theirs = (1e3 * statistics.median(times[name]) for name in CLASSES)
+    return f"{ours:.1f} ms against {theirs:.1f}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=RESULTS / "drop_in.json")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--job", choices=JOBS, help="run this one job here, and print what came of it")
+    parser.add_argument("--of", choices=CLASSES, help="the class that it fits")
     args = parser.parse_args()
+    if args.job:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # max_iter=0 and 20 are the examples' own
+            print(json.dumps(in_this_process(args.job, args.of)))
+        return
+    from common import RESULTS, machine, write  # imports jaxgmm, whose import a child times
+
     about = machine()
     print(json.dumps(about, indent=1))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # max_iter=0 and 20 are the examples' own
-        write(args.output, about, [run_job(job) for job in JOBS])
+    write(args.output or RESULTS / "drop_in.json", about, [in_turns(job) for job in JOBS])
 
 
 if __name__ == "__main__":
