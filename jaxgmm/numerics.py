@@ -230,9 +230,10 @@ def positive_definite(covariances, floor):
     correlations = covariances / (scale[..., :, None] * scale[..., None, :])
     off_diagonal = correlations - with_diagonal(diagonal(correlations))
     ones = xp.ones_like(variances)
-    pivots = diagonal(cholesky(off_diagonal + with_diagonal(ones))) ** 2
-    lift = xp.where(xp.min(pivots, axis=-1) >= ridge, 0, ridge)  # NaN compares False: (k,)
-    lifted = cholesky(off_diagonal + with_diagonal(ones + lift[..., None]))
+    factor = cholesky(off_diagonal + with_diagonal(ones))
+    lift = xp.where(xp.min(diagonal(factor) ** 2, axis=-1) >= ridge, 0, ridge)  # NaN compares False: (k,)
+    as_it_is = not is_jax(lift) and not lift.any()
+    lifted = factor if as_it_is else cholesky(off_diagonal + with_diagonal(ones + lift[..., None]))
     exists = xp.isfinite(lifted).all((-2, -1))
     new = xp.where(exists[..., None], held * (1 + lift[..., None]), held)
     kept = xp.where(exists[..., None, None], off_diagonal, 0) * (scale[..., :, None] * scale[..., None, :])
