@@ -1,26 +1,23 @@
 """Few rows: an estimator's fit, and its answers, in NumPy. They are there before a program would be compiled.
 
-The family's own functions run, as they stand, in their accurate form and in float64 (see `namespace`). Starts are what
-scikit-learn draws from the same ``random_state``.
+The family's own functions run as they stand (see `namespace`), in float64: in the moment form while it keeps nine
+digits, then in the accurate one. Starts are in `drawing`.
 """
 
 import dataclasses
-import warnings
 from typing import Any
 
 import jax
 import numpy as np
-from sklearn.cluster import KMeans, kmeans_plusplus
-from sklearn.exceptions import ConvergenceWarning
 
-from .. import checks, em, inference, outcome, starting, streaming
+from .. import checks, em, inference, outcome, streaming
 from ..family import Family
-from ..frame import Frame, enter, enter_prior, frame_of, leave
+from ..frame import enter_prior, leave
 from ..numerics import eps
 from ..precision import compute_dtype
 from ..records import Mixture, Status
 from ..sources import Stream
-from . import arrays, rule, starts
+from . import arrays, drawing, rule
 from .narrator import Narrator
 from .solving import Options, Solution, clean
 
@@ -32,37 +29,6 @@ IN_BLOCK = {
     inference.responsibilities: inference.responsibilities_of,
     inference.log_prob: inference.log_prob_of,
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """Rows x (n, d) and weights (n,) in float64 and as they came, their frame, and the block in it, (d, n).
-
-    ``points`` (p, n) are where distance is measured; ``offset`` is what the moment form leaves out of a log-likelihood.
-    """
-
-    came: tuple
-    x: np.ndarray
-    weight: np.ndarray
-    frame: Frame
-    block: np.ndarray
-    points: np.ndarray
-    offset: float
-    family: Family
-
-    @property
-    def dtype(self):
-        return compute_dtype(self.came[0])
-
-    @property
-    def seen(self):
-        """Points (n, p) as scikit-learn looks for centres among them: of locations, in the data's own units."""
-        return self.x if self.family.scaling in ("feature", "common") else self.points.T
-
-    @property
-    def uneven(self):
-        """The weights, or None where they are all alike."""
-        return None if (self.weight == self.weight[0]).all() else self.weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,10 +79,10 @@ def solve(x, weight, options: Options, rng) -> Solution:
     checks.weight_values(np.asarray(weight), options.k)
     check_support(x, options.family)
     with np.errstate(all="ignore"):  # what is not finite has a status
-        data = framed(x, weight, options.family)
+        data = drawing.framed(x, weight, options.family)
         prior, volume = enter_prior(options.prior, data.frame), float(np.log(data.frame.scale).sum())
         ended = []
-        for start in begin(data, prior, options, rng):
+        for start in drawing.begin(data, prior, options, rng):
             narrator = Narrator(len(ended), options.verbose, options.interval) if options.verbose else None
             ended.append(run(data, prior, options, *start, options.bound + volume, narrator))
             if narrator:
@@ -125,20 +91,7 @@ def solve(x, weight, options: Options, rng) -> Solution:
         return _concluded(data, options, ended, volume)
 
 
-def framed(x, weight, family: Family) -> Data:
-    """Rows and weights, and their frame."""
-    came = x, weight
-    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
-    pilot, whole = x[0], weight.sum()
-    mean = pilot + weight @ (x - pilot) / whole
-    frame = frame_of(family.scaling, mean, weight @ (x - mean) ** 2 / whole)
-    block = np.ascontiguousarray(((x - frame.shift) * frame.inverse).T)
-    left_out = np.where(weight > 0, weight * family.base(block, frame.reference), 0).sum()
-    offset = 0.0 if family.moments is family.accurate else float(left_out)
-    return Data(came, x, weight, frame, block, family.points(block), offset, family)
-
-
-def run(data: Data, prior, options: Options, mixture: Mixture, added, bound: float, narrator) -> Ended:
+def run(data: drawing.Data, prior, options: Options, mixture: Mixture, added, bound: float, narrator) -> Ended:
     """Plain EM under scikit-learn's rule (see `rule`) from a mixture whose bound is ``bound``, or -inf."""
     family, bounds, counts, status = options.family, [], np.zeros(options.k), Status.MAX_ITER
     form, seen = family.moments if data.block.size * len(data.block) <= WIDE else family.accurate, None
@@ -164,7 +117,7 @@ def run(data: Data, prior, options: Options, mixture: Mixture, added, bound: flo
     return Ended(mixture, added, counts, bounds, status)
 
 
-def _concluded(data: Data, options: Options, ended: list, volume: float) -> Solution:
+def _concluded(data: drawing.Data, options: Options, ended: list, volume: float) -> Solution:
     """The start with the highest bound, in the data's units and dtype."""
     last = [start.bounds[-1] if start.bounds else -np.inf for start in ended]
     best = ended[int(np.argmax(last))]
@@ -181,89 +134,6 @@ def _concluded(data: Data, options: Options, ended: list, volume: float) -> Solu
         degenerate=sound and bool(outcome.is_degenerate(mixture, best.added, best.counts, every, data.weight.max())),
         held_up=bool((best.added > 0).any()),
     )
-
-
-# -- starts -------------------------------------------------------------------------------------------------------
-
-
-def begin(data: Data, prior, options: Options, rng):
-    """The mixtures to start from, in the frame, each with what prior and floors added to it."""
-    init, family, d = options.init, options.family, data.x.shape[1]
-    for resp in [None] if isinstance(init, Mixture) else responsibilities(data, options, rng):
-        if resp is None:
-            mixture = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), init)
-            mixture, added = dataclasses.replace(mixture, components=enter(mixture.components, data.frame)), np.zeros(1)
-        else:
-            form, params = family.accurate, family.around(np.zeros((options.k, len(data.points))), d)
-            prepared = form.prepare(params, data.frame.reference)
-            statistics = starting.first_statistics(form, prepared, data.block, data.weight, resp)
-            mixture, added = starting.first_mixture(form, family, params, prepared, statistics, prior)
-        yield replaced(mixture, options, data.frame), added
-
-
-def replaced(mixture: Mixture, options: Options, frame: Frame) -> Mixture:
-    """The mixture with the weights and parameters that the estimator was given in place of its own."""
-    params, log_weights = mixture.components, mixture.log_weights
-    if options.weights is not None:
-        log_weights = np.log(options.weights.astype(np.float64))
-    if options.given:
-        given = {name: np.asarray(value, np.float64) for name, value in options.given.items()}
-        inside = enter(dataclasses.replace(params, **given), frame)
-        params = dataclasses.replace(params, **{name: getattr(inside, name) for name in given})
-    return Mixture(log_weights, params, mixture.family)
-
-
-def responsibilities(data: Data, options: Options, rng) -> list:
-    """Responsibilities (k, n) of every start."""
-    init, k, n = options.init, options.k, len(data.x)
-    if not (isinstance(init, str) or callable(init)):
-        return [np.asarray(init, np.float64).T]
-    if init == "random":
-        return [starts.random(rng, n, k).T for _ in range(options.n_init)]
-    if init == "kmeans":
-        return [clusters(data, k, rng) for _ in range(options.n_init)]
-    if init in DRAWN:
-        centres = [data.points[:, DRAWN[init](data, k, rng)] for _ in range(options.n_init)]
-    else:
-        called = starts.called(init, *data.came, k, options.n_init, rng)
-        frame, points = data.frame, options.family.points
-        centres = [points(((each - frame.shift) * frame.inverse).T) for each in called]
-    return [nearest(data.points, each) for each in centres]
-
-
-def clusters(data: Data, k: int, rng):
-    """Whose cluster of K-means a row is in, (k, n)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than k: the fit says what comes of it
-        found = KMeans(k, n_init=1, random_state=rng).fit(data.seen, sample_weight=data.uneven)
-    return (found.labels_ == np.arange(k)[:, None]).astype(np.float64)
-
-
-def spread_out(data: Data, k: int, rng):
-    """Numbers of k rows drawn by k-means++."""
-    return kmeans_plusplus(data.seen, k, sample_weight=data.uneven, random_state=rng)[1]
-
-
-def drawn(data: Data, k: int, rng):
-    """Numbers of k rows drawn by weight, distinct in value while there are k such."""
-    n, share = len(data.x), None if data.uneven is None else data.weight / data.weight.sum()
-    index = rng.choice(n, k, replace=False, p=share)
-    if len(np.unique(data.x[index], axis=0)) == k:
-        return index
-    rows = np.flatnonzero(data.weight > 0)
-    first = np.unique(data.x[rows], axis=0, return_index=True)[1]
-    some = rng.permutation(rows[first])[:k]
-    return np.concatenate([some, index[: k - len(some)]])
-
-
-DRAWN = {"k-means++": spread_out, "random_from_data": drawn}
-
-
-def nearest(points, centres):
-    """Responsibilities (k, n) of the nearest of centres (p, k) to points (p, n); equal ones share a point."""
-    distances = ((points[None] - centres.T[:, :, None]) ** 2).sum(1)
-    closest = distances == distances.min(0, keepdims=True)
-    return closest / closest.sum(0, keepdims=True)
 
 
 # -- answers ------------------------------------------------------------------------------------------------------

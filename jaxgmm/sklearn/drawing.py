@@ -1,0 +1,167 @@
+"""Starts of few rows: those that scikit-learn draws from the same ``random_state``, and those that a user gives.
+
+K-means and k-means++ look at locations in the data's own units, as there; at what has no location where the core does.
+"""
+
+import dataclasses
+import warnings
+
+import jax
+import numpy as np
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning
+
+from .. import em, starting
+from ..family import Family
+from ..frame import Frame, enter, frame_of
+from ..precision import compute_dtype
+from ..records import Mixture
+from . import starts
+from .solving import Options
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Rows x (n, d) and weights (n,) in float64 and as they came, their frame, and the block in it, (d, n).
+
+    ``points`` (p, n) are where distance is measured; ``offset`` is what the moment form leaves out of a log-likelihood.
+    """
+
+    came: tuple
+    x: np.ndarray
+    weight: np.ndarray
+    frame: Frame
+    block: np.ndarray
+    points: np.ndarray
+    offset: float
+    family: Family
+
+    @property
+    def dtype(self):
+        return compute_dtype(self.came[0])
+
+    @property
+    def located(self) -> bool:
+        return self.family.scaling in ("feature", "common")
+
+    @property
+    def seen(self):
+        """Points (n, p) as scikit-learn looks for centres among them: of locations, in the data's own units."""
+        return self.x if self.located else self.points.T
+
+    @property
+    def uneven(self):
+        """The weights, or None where they are all alike."""
+        return None if (self.weight == self.weight[0]).all() else self.weight
+
+
+def framed(x, weight, family: Family) -> Data:
+    """Rows and weights, and their frame."""
+    came = x, weight
+    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    pilot, whole = x[0], weight.sum()
+    mean = pilot + weight @ (x - pilot) / whole
+    frame = frame_of(family.scaling, mean, weight @ (x - mean) ** 2 / whole)
+    block = np.ascontiguousarray(((x - frame.shift) * frame.inverse).T)
+    left_out = np.where(weight > 0, weight * family.base(block, frame.reference), 0).sum()
+    offset = 0.0 if family.moments is family.accurate else float(left_out)
+    return Data(came, x, weight, frame, block, family.points(block), offset, family)
+
+
+def begin(data: Data, prior, options: Options, rng):
+    """The mixtures to start from, in the frame, each with what prior and floors added to it."""
+    if isinstance(options.init, Mixture):
+        mixture = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), options.init)
+        entered = dataclasses.replace(mixture, components=enter(mixture.components, data.frame))
+        yield replaced(entered, options, data.frame), np.zeros(1)
+        return
+    for resp in responsibilities(data, options, rng):
+        mixture, added = first(data, prior, options, resp)
+        yield replaced(mixture, options, data.frame), added
+
+
+def first(data: Data, prior, options: Options, resp):
+    """The mixture of first responsibilities (k, n), and what prior and floors added to it."""
+    family, k = options.family, options.k
+    form, params = family.accurate, family.around(np.zeros((k, len(data.points))), data.x.shape[1])
+    prepared = form.prepare(params, data.frame.reference)
+    statistics = starting.first_statistics(form, prepared, data.block, data.weight, resp)
+    if not rows_alone(data, options):
+        return starting.first_mixture(form, family, params, prepared, statistics, prior)
+    even = np.full(k, -np.log(k))
+    mixture, added = em.maximise(form, Mixture(even, params, family), prepared, statistics, prior)
+    return dataclasses.replace(mixture, log_weights=even), added  # as narrow as they are
+
+
+def rows_alone(data: Data, options: Options) -> bool:
+    """Whether components start as rows that were drawn, all of one weight and as wide as reg_covar: scikit-learn's
+    start, where there is such a width."""
+    return data.located and isinstance(options.init, str) and options.init in DRAWN and options.prior.reg_covar > 0
+
+
+def replaced(mixture: Mixture, options: Options, frame: Frame) -> Mixture:
+    """The mixture with the weights and parameters that the estimator was given in place of its own."""
+    params, log_weights = mixture.components, mixture.log_weights
+    if options.weights is not None:
+        log_weights = np.log(options.weights.astype(np.float64))
+    if options.given:
+        given = {name: np.asarray(value, np.float64) for name, value in options.given.items()}
+        inside = enter(dataclasses.replace(params, **given), frame)
+        params = dataclasses.replace(params, **{name: getattr(inside, name) for name in given})
+    return Mixture(log_weights, params, mixture.family)
+
+
+def responsibilities(data: Data, options: Options, rng) -> list:
+    """Responsibilities (k, n) of every start."""
+    init, k, n = options.init, options.k, len(data.x)
+    if not (isinstance(init, str) or callable(init)):
+        return [np.asarray(init, np.float64).T]
+    if init == "random":
+        return [starts.random(rng, n, k).T for _ in range(options.n_init)]
+    if init == "kmeans":
+        return [clusters(data, k, rng) for _ in range(options.n_init)]
+    if init in DRAWN:
+        rows = [DRAWN[init](data, k, rng) for _ in range(options.n_init)]
+        if rows_alone(data, options):
+            return [(each[:, None] == np.arange(n)).astype(np.float64) for each in rows]
+        centres = [data.points[:, each] for each in rows]
+    else:
+        called = starts.called(init, *data.came, k, options.n_init, rng)
+        frame, points = data.frame, options.family.points
+        centres = [points(((each - frame.shift) * frame.inverse).T) for each in called]
+    return [nearest(data.points, each) for each in centres]
+
+
+def clusters(data: Data, k: int, rng):
+    """Whose cluster of K-means a row is in, (k, n)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than k: the fit says what comes of it
+        found = KMeans(k, n_init=1, random_state=rng).fit(data.seen, sample_weight=data.uneven)
+    return (found.labels_ == np.arange(k)[:, None]).astype(np.float64)
+
+
+def spread_out(data: Data, k: int, rng):
+    """Numbers of k rows drawn by k-means++."""
+    return kmeans_plusplus(data.seen, k, sample_weight=data.uneven, random_state=rng)[1]
+
+
+def drawn(data: Data, k: int, rng):
+    """Numbers of k rows drawn by weight, distinct in value while there are k such."""
+    n, share = len(data.x), None if data.uneven is None else data.weight / data.weight.sum()
+    index = rng.choice(n, k, replace=False, p=share)
+    if len(np.unique(data.x[index], axis=0)) == k:
+        return index
+    rows = np.flatnonzero(data.weight > 0)
+    first = np.unique(data.x[rows], axis=0, return_index=True)[1]
+    some = rng.permutation(rows[first])[:k]
+    return np.concatenate([some, index[: k - len(some)]])
+
+
+DRAWN = {"k-means++": spread_out, "random_from_data": drawn}
+
+
+def nearest(points, centres):
+    """Responsibilities (k, n) of the nearest of centres (p, k) to points (p, n); equal ones share a point."""
+    distances = ((points[None] - centres.T[:, :, None]) ** 2).sum(1)
+    closest = distances == distances.min(0, keepdims=True)
+    return closest / closest.sum(0, keepdims=True)
