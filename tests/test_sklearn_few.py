@@ -8,7 +8,9 @@ import pytest
 import sklearn.mixture
 from families import BY_NAME
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_iris, make_blobs
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from test_sklearn import TYPES, assert_same_fit
 from test_stopping import compilations
@@ -24,6 +26,7 @@ from jaxgmm.sklearn import (
     PoissonMixture,
     few,
 )
+from jaxgmm.sklearn.kmeans import k_means, means, nearest
 
 KINDS = {
     **{name: lambda k, name=name, **told: GaussianMixture(k, covariance_type=name, **told) for name in TYPES},
@@ -173,6 +176,35 @@ def test_a_stream_of_few_rows_is_read(monkeypatch):
     np.testing.assert_array_equal(streamed.means_, inside.means_)
     many = blocks(np.tile(x, (10, 1)))
     assert few.held(many, None, lookup("full"), 3, 1)[0] is many
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_clusters_are_those_of_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    n, d, k = rng.integers(20, 600), rng.integers(1, 6), rng.integers(1, 9)
+    x = rng.normal(size=(n, d)) * 10.0 ** rng.integers(-6, 6) + rng.integers(0, 2) * 1e3
+    x += rng.integers(0, 3, n)[:, None] * rng.normal(size=d) * x.std()
+    weight = None if seed % 3 else rng.integers(0, 3, n) + (np.arange(n) < k)
+    theirs = KMeans(k, n_init=1, random_state=seed).fit(x, sample_weight=weight)
+    ours = k_means(x, weight, k, np.random.RandomState(seed))
+    np.testing.assert_array_equal(ours, theirs.labels_)
+
+
+@pytest.mark.parametrize("old", [[0.0, 5.0, 12.0, 99.0], [10.0, 98.0, 99.0], [0.5, 0.5, 300.0]])
+def test_empty_clusters_take_far_rows_as_in_scikit_learn(old):
+    x, weight = np.array([[0.0], [0.0], [1.0], [10.0], [11.0], [50.0], [52.0]]), np.arange(1.0, 8.0)
+    old = np.array(old)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        theirs = KMeans(len(old), init=old, n_init=1, max_iter=1).fit(x, sample_weight=weight)
+    ours = means(x, weight, nearest(x, old), old)
+    assert len(np.unique(nearest(x, old))) < len(old)
+    np.testing.assert_allclose(ours, theirs.cluster_centers_, rtol=1e-12)
+
+
+def test_clusters_of_equal_rows_are_one():
+    same = np.ones((4, 1))
+    np.testing.assert_array_equal(means(same, np.ones(4), np.zeros(4, int), np.ones((2, 1))), np.ones((2, 1)))
 
 
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0, 0.0]])

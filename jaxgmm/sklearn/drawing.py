@@ -4,12 +4,10 @@ K-means and k-means++ look at locations in the data's own units, as there; at wh
 """
 
 import dataclasses
-import warnings
 
 import jax
 import numpy as np
-from sklearn.cluster import KMeans, kmeans_plusplus
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.cluster import kmeans_plusplus
 
 from .. import em, starting
 from ..family import Family
@@ -17,6 +15,7 @@ from ..frame import Frame, enter, frame_of
 from ..precision import compute_dtype
 from ..records import Mixture
 from . import starts
+from .kmeans import k_means
 from .solving import Options
 
 
@@ -119,7 +118,8 @@ def responsibilities(data: Data, options: Options, rng) -> list:
     if init == "random":
         return [starts.random(rng, n, k).T for _ in range(options.n_init)]
     if init == "kmeans":
-        return [clusters(data, k, rng) for _ in range(options.n_init)]
+        every = [k_means(data.seen, data.uneven, k, rng) for _ in range(options.n_init)]
+        return [(labels == np.arange(k)[:, None]).astype(np.float64) for labels in every]
     if init in DRAWN:
         rows = [DRAWN[init](data, k, rng) for _ in range(options.n_init)]
         if rows_alone(data, options):
@@ -130,14 +130,6 @@ def responsibilities(data: Data, options: Options, rng) -> list:
         frame, points = data.frame, options.family.points
         centres = [points(((each - frame.shift) * frame.inverse).T) for each in called]
     return [nearest(data.points, each) for each in centres]
-
-
-def clusters(data: Data, k: int, rng):
-    """Whose cluster of K-means a row is in, (k, n)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than k: the fit says what comes of it
-        found = KMeans(k, n_init=1, random_state=rng).fit(data.seen, sample_weight=data.uneven)
-    return (found.labels_ == np.arange(k)[:, None]).astype(np.float64)
 
 
 def spread_out(data: Data, k: int, rng):
