@@ -90,11 +90,41 @@ def legal_weights(sample_weight) -> int:
     return int((values > 0).sum())
 
 
-def sound_weights(measured):
-    """Check the values of weights that no host has looked at."""
-    lightest, weight = np.asarray(measured.lightest), np.asarray(measured.weight)
-    if not (lightest >= 0 and np.isfinite(weight) and weight > 0):
-        raise ValueError("sample_weight must be finite and >= 0, and not all zero")
+def sound_weights(lightest, weight):
+    """Check the least of the weights and their sum, where no host has looked at them all."""
+    lightest, weight = np.asarray(lightest), np.asarray(weight)
+    if not (lightest >= 0 and np.isfinite(weight) and weight >= np.finfo(weight.dtype).tiny):
+        raise ValueError("sample_weight must be finite and >= 0, and not all zero; their sum too")
+
+
+def sound_frame(frame):
+    """Check that the data are not too large for their dtype: squares overflow where values do not yet."""
+    scale = np.asarray(frame.scale)
+    if not np.isfinite(scale).all():
+        column = int(np.argmin(np.isfinite(scale)))
+        raise ValueError(
+            f"x is too large: its variance, of column {column}, overflows {scale.dtype}; divide x by a number "
+            "(or sample_weight, where that is what is large)"
+        )
+
+
+def mixture_to_start_from(init, x, k: int, family: Family, name: str):
+    """Check a mixture that EM is to start from."""
+    like_mixture(x, init)
+    if init.family != family or init.n_components != k:
+        raise ValueError(
+            f"{name} is a mixture of {init.n_components} components of family {init.family.name!r}; "
+            f"n_components={k}, family={family.name!r} were asked for"
+        )
+
+
+def centres(values, shape: tuple, name: str):
+    """Check what a user's function gives for centres."""
+    if np.shape(values) != shape:
+        raise ValueError(f"{name} must return centres of shape {shape}, got {np.shape(values)}")
+    if not in_trace(values) and not (np.asarray(values).dtype.kind in "fiub" and np.isfinite(values).all()):
+        raise ValueError(f"{name} must return finite numbers, got {values!r:.80}")
+    return values
 
 
 def enough_weight(positive: int, n_components: int):
@@ -172,7 +202,7 @@ def number(value, name: str, least: float = 0.0):
     if isinstance(value, jax.core.Tracer):
         return value
     try:
-        good = float(value) >= least
+        good = least <= float(value) < float("inf")
     except (TypeError, ValueError):
         good = False
     if not good:

@@ -240,12 +240,7 @@ def _check_init(init, n_init, k, family, x, in_processes: bool):
     if n_init != 1:
         raise ValueError(f"n_init must be 1 where init is a mixture or responsibilities, got {n_init}")
     if isinstance(init, Mixture):
-        checks.like_mixture(x, init)
-        if init.family != family or init.n_components != k:
-            raise ValueError(
-                f"init is a mixture of {init.n_components} components of family {init.family.name!r}; "
-                f"n_components={k}, family={family.name!r} were asked for"
-            )
+        checks.mixture_to_start_from(init, x, k, family, "init")
         return
     if not hasattr(init, "shape") and not isinstance(init, (list, tuple)):
         raise ValueError(
@@ -292,7 +287,4 @@ def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, bl
 
 
 def _called(init, key, x, sample_weight, k, dtype):
-    centres = init(key, x, sample_weight, k)
-    if np.shape(centres) != (k, x.shape[1]):
-        raise ValueError(f"init must return centres of shape {(k, x.shape[1])}, got {np.shape(centres)}")
-    return jnp.asarray(centres, dtype)
+    return jnp.asarray(checks.centres(init(key, x, sample_weight, k), (k, x.shape[1]), "init"), dtype)

@@ -9,6 +9,8 @@ declaration: whether it is located, and its power of the data's units.
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from .family import parameters
 from .namespace import xp
 from .numerics import eps
@@ -36,20 +38,25 @@ def frame_of(scaling: str | None, mean, variance) -> Frame:
     """The frame of data with this mean and variance (d,).
 
     "feature": every feature by its own deviation. "common": one scale for all. "ratio": no shift, scale by the mean.
-    None: nothing. A feature without variance, V ≤ (8·eps·|mean|)², counts as variance 1 and is 0 in the frame.
+    None: nothing. A feature without variance, V ≤ (8·eps·|mean|)², counts as variance 1 and is 0 in the frame; one
+    whose variance overflows is NaN.
     """
     zeros, ones = xp.zeros_like(mean), xp.ones_like(mean)
-    varies = variance > (8 * eps(mean) * xp.abs(mean)) ** 2
+    varies = (variance > (8 * eps(mean) * xp.abs(mean)) ** 2) | ~xp.isfinite(variance)
     if scaling == "feature":
         scale = xp.sqrt(xp.where(varies, variance, 1))
-        return Frame(mean, scale, varies / scale, zeros)
+        return Frame(mean, scale, _inverse(scale, varies), zeros)
     if scaling == "common":
         scale = xp.sqrt(xp.where(varies.any(), variance.mean(), 1)) * ones
-        return Frame(mean, scale, varies / scale, zeros)
+        return Frame(mean, scale, _inverse(scale, varies), zeros)
     if scaling == "ratio":
         scale = xp.where(mean > 0, mean, 1)
         return Frame(zeros, scale, 1 / scale, mean / scale)
     return Frame(zeros, ones, ones, mean)
+
+
+def _inverse(scale, varies):
+    return xp.where(xp.isfinite(scale), varies / scale, np.nan)
 
 
 def enter(params, frame: Frame):

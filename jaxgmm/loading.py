@@ -138,6 +138,7 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size, mes
         if not checks.in_trace(measured):
             with agreed(mesh):
                 checks.row_values(x, family, measured, spans(mesh))
-            checks.sound_weights(measured)
+            checks.sound_weights(measured.lightest, measured.weight)
+            checks.sound_frame(held.frame)
         problems.append(Problem(held, measured, framed, limits, method_of(accelerate, family)))
     return problems

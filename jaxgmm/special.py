@@ -54,4 +54,5 @@ def log_minus_digamma_slope(a):
     large = xp.where(a < 16, 16, a)
     series = -(1 / 2 + (1 / 6 - (1 / 30 - 1 / (42 * large**2)) / large**2) / large) / large**2
     small = xp.where(a < 16, a, 1)
-    return xp.where(a < 16, 1 / small - special(small).polygamma(1, small), series)
+    trigamma = special(small).polygamma(1, small).astype(a.dtype)  # SciPy's is float64
+    return xp.where(a < 16, 1 / small - trigamma, series)

@@ -181,3 +181,19 @@ def test_weights_that_nearly_sum_to_one_are_normalised():
     weights = np.asarray(start(weights=np.array([0.5, 0.49995])).weights)
     np.testing.assert_allclose(weights.sum(), 1, rtol=1e-12)
     assert weights[0] > weights[1]
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e20), (np.float64, 1e160)])
+def test_data_whose_squares_overflow_are_an_error_and_a_status_in_a_trace(dtype, size):
+    x = (np.random.default_rng(0).normal(size=(50, 2)) * size).astype(dtype)
+    with pytest.raises(ValueError, match="x is too large: its variance, of column 0, overflows"):
+        jaxgmm.fit(0, x, 2)
+    with jax.enable_x64(True):
+        result = jax.jit(lambda x: jaxgmm.fit(0, x, 2))(x)
+    assert int(result.status) == jaxgmm.Status.NON_FINITE
+
+
+def test_a_function_must_give_finite_centres():
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    with pytest.raises(ValueError, match="init must return finite numbers"):
+        jaxgmm.fit(0, x, 2, init=lambda key, x, weight, k: np.full((2, 2), np.nan))

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pandas
 import pytest
+import sklearn.mixture
 from families import CASES, DTYPES
 from matplotlib.figure import Figure
 from sklearn.base import clone
@@ -220,6 +221,62 @@ def test_torch_comes_in_without_a_copy_and_out_as_torch():
     from jaxgmm.sklearn.arrays import on_device
 
     assert on_device(x).unsafe_buffer_pointer() == x.data_ptr()
+
+
+# -- what is out of bounds ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@pytest.mark.parametrize("size", [1, 100, 1000])
+def test_collinear_columns_in_float32_have_a_covariance(covariance_type, size):
+    rng = np.random.default_rng(0)
+    one = 10 * rng.normal(size=(200, 1))
+    x = (size * np.hstack([one, 2 * one - 1, rng.normal(size=(200, 1))])).astype(np.float32)
+    model = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(x)
+    assert np.isfinite(model.precisions_).all()
+    assert abs(model.score(x) - model.lower_bound_) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("size", "weight", "message"),
+    [
+        (1e153, 1.0, "x is too large: its variance, of column 2, overflows float64"),
+        (1e200, 1.0, "x is too large"),
+        (1.0, 1e307, "sample_weight must be finite .* their sum too"),
+        (1.0, 5e-324, "sample_weight must be finite"),
+    ],
+)
+def test_sums_that_leave_the_dtype_are_an_error(size, weight, message):
+    with pytest.raises(ValueError, match=message):
+        GaussianMixture(2, random_state=0).fit(size * IRIS, sample_weight=np.full(len(IRIS), weight))
+
+
+def test_a_mixture_to_start_from_must_be_of_the_kind_asked_for():
+    start = GaussianMixture(2, covariance_type="diag", random_state=0).fit(IRIS).mixture_
+    for told in ({"n_components": 3, "covariance_type": "diag"}, {"n_components": 2}):
+        with pytest.raises(ValueError, match="init_params is a mixture of 2 components of family 'diag'"):
+            GaussianMixture(**told, init_params=start).fit(IRIS)
+    with pytest.raises(ValueError, match="x has 3 features"):
+        GaussianMixture(2, covariance_type="diag", init_params=start).fit(IRIS[:, :3])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, "a"])
+def test_a_function_must_give_finite_centres(value):
+    with pytest.raises(ValueError, match="init_params must return finite numbers"):
+        GaussianMixture(2, init_params=lambda key, x, weight, k: np.full((2, 4), value)).fit(IRIS)
+
+
+@pytest.mark.parametrize("told", [{"reg_covar": np.inf}, {"tol": np.inf}, {"reg_covar": np.nan}])
+def test_options_must_be_finite(told):
+    with pytest.raises(ValueError, match="must be a number >= 0"):
+        GaussianMixture(2, **told).fit(IRIS)
+
+
+def test_without_updates_the_last_start_is_kept_and_nothing_ends(capsys):
+    told = {"max_iter": 0, "n_init": 3, "init_params": "random", "random_state": 0}
+    ours, theirs = (kind(3, **told, verbose=1).fit(IRIS) for kind in (GaussianMixture, sklearn.mixture.GaussianMixture))
+    np.testing.assert_allclose(ours.means_, theirs.means_, rtol=1e-12)
+    assert "did not" not in capsys.readouterr().out
 
 
 # -- the search ---------------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def around(centres, d):
 def loosen(params, weights, counts, added):
     """Collapsed components start with a share of the whole variance instead of their own."""
     middle = product(weights, params.means)
-    whole = product(weights, params.covariances + (params.means - middle[None]) ** 2) / weights.shape[0]
+    whole = product(weights, params.covariances + (params.means - middle[None]) ** 2) / gaussian.alive(counts)
     collapsed = degenerate(params, weights, added) & (counts > 0)
     return dataclasses.replace(params, covariances=xp.where(collapsed[:, None], whole[None], params.covariances))
 

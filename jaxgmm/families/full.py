@@ -111,7 +111,7 @@ def around(centres, d):
 
 def loosen(params, weights, counts, added):
     """Collapsed components start with a share of the whole covariance instead of their own."""
-    whole = gaussian.total_covariance(params.means, params.covariances, weights) / weights.shape[0]
+    whole = gaussian.total_covariance(params.means, params.covariances, weights) / gaussian.alive(counts)
     collapsed = degenerate(params, weights, added) & (counts > 0)
     covariances = xp.where(collapsed[:, None, None], gaussian.ridged(whole)[None], params.covariances)
     return dataclasses.replace(params, covariances=covariances)

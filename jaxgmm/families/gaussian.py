@@ -76,6 +76,11 @@ def lift(variance, prior: GaussianPrior):
     return prior.reg_covar + prior.reg_relative * variance
 
 
+def alive(counts):
+    """How many components have rows; those that only pad have none."""
+    return xp.maximum((counts > 0).sum(), 1).astype(counts.dtype)
+
+
 def floor(variance):
     """No variance of a component is below this, prior or not."""
     return (8 * eps(variance)) ** 2 * variance

@@ -88,8 +88,8 @@ def around(centres, d):
 
 def loosen(params, weights, counts, added):
     """Collapsed components start with a share of the whole variance instead of their own."""
-    middle = product(weights, params.means)
-    whole = product(weights, params.covariances + ((params.means - middle[None]) ** 2).mean(-1)) / weights.shape[0]
+    offset = params.means - product(weights, params.means)[None]
+    whole = product(weights, params.covariances + (offset**2).mean(-1)) / gaussian.alive(counts)
     collapsed = degenerate(params, weights, added) & (counts > 0)
     return dataclasses.replace(params, covariances=xp.where(collapsed, whole, params.covariances))
 

@@ -132,7 +132,7 @@ def each(params, added):
 
 def loosen(params, weights, counts, added):
     """A collapsed covariance starts as a share of the whole one instead."""
-    whole = gaussian.total_covariance(params.means, each(params, added)[0], weights) / weights.shape[0]
+    whole = gaussian.total_covariance(params.means, each(params, added)[0], weights) / gaussian.alive(counts)
     collapsed = degenerate(params, weights, added).any()
     return dataclasses.replace(params, covariances=xp.where(collapsed, gaussian.ridged(whole), params.covariances))
 

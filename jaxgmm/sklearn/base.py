@@ -153,7 +153,7 @@ class MixtureEstimator(MixtureAnswers):
             with np.errstate(divide="ignore"):
                 init, n_init = Mixture(np.log(weights), family.parameters(**given), family), 1
         else:
-            init = starts.check(self.init_params, x, k)
+            init = starts.check(self.init_params, x, k, family)
         return solving.Options(
             family=family,
             k=k,

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
 
-from .. import em, starting
+from .. import checks, em, starting
 from ..family import Family
 from ..frame import Frame, enter, frame_of
 from ..precision import compute_dtype
@@ -21,7 +21,7 @@ from .solving import Options
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Rows x (n, d) and weights (n,) in float64 and as they came, their frame, and the block in it, (d, n).
+    """Rows x (n, d) and weights (n,) as they came and in the fit's dtype, their frame, and the block in it, (d, n).
 
     ``points`` (p, n) are where distance is measured; ``offset`` is what the moment form leaves out of a log-likelihood.
     """
@@ -37,7 +37,7 @@ class Data:
 
     @property
     def dtype(self):
-        return compute_dtype(self.came[0])
+        return self.x.dtype
 
     @property
     def located(self) -> bool:
@@ -56,11 +56,13 @@ class Data:
 
 def framed(x, weight, family: Family) -> Data:
     """Rows and weights, and their frame."""
-    came = x, weight
-    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    came, dtype = (x, weight), compute_dtype(x)
+    x, weight = np.asarray(x, dtype), np.asarray(weight, dtype)
     pilot, whole = x[0], weight.sum()
+    checks.sound_weights(weight.min(), whole)
     mean = pilot + weight @ (x - pilot) / whole
     frame = frame_of(family.scaling, mean, weight @ (x - mean) ** 2 / whole)
+    checks.sound_frame(frame)
     block = np.ascontiguousarray(((x - frame.shift) * frame.inverse).T)
     left_out = np.where(weight > 0, weight * family.base(block, frame.reference), 0).sum()
     offset = 0.0 if family.moments is family.accurate else float(left_out)
@@ -70,9 +72,9 @@ def framed(x, weight, family: Family) -> Data:
 def begin(data: Data, prior, options: Options, rng):
     """The mixtures to start from, in the frame, each with what prior and floors added to it."""
     if isinstance(options.init, Mixture):
-        mixture = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), options.init)
+        mixture = jax.tree.map(lambda leaf: np.asarray(leaf, data.dtype), options.init)
         entered = dataclasses.replace(mixture, components=enter(mixture.components, data.frame))
-        yield replaced(entered, options, data.frame), np.zeros(1)
+        yield replaced(entered, options, data.frame), np.zeros(1, data.dtype)
         return
     for resp in responsibilities(data, options, rng):
         mixture, added = first(data, prior, options, resp)
@@ -82,12 +84,12 @@ def begin(data: Data, prior, options: Options, rng):
 def first(data: Data, prior, options: Options, resp):
     """The mixture of first responsibilities (k, n), and what prior and floors added to it."""
     family, k = options.family, options.k
-    form, params = family.accurate, family.around(np.zeros((k, len(data.points))), data.x.shape[1])
+    form, params = family.accurate, family.around(np.zeros((k, len(data.points)), data.dtype), data.x.shape[1])
     prepared = form.prepare(params, data.frame.reference)
     statistics = starting.first_statistics(form, prepared, data.block, data.weight, resp)
     if not rows_alone(data, options):
         return starting.first_mixture(form, family, params, prepared, statistics, prior)
-    even = np.full(k, -np.log(k))
+    even = np.full(k, -np.log(k), data.dtype)
     mixture, added = em.maximise(form, Mixture(even, params, family), prepared, statistics, prior)
     return dataclasses.replace(mixture, log_weights=even), added  # as narrow as they are
 
@@ -102,9 +104,9 @@ def replaced(mixture: Mixture, options: Options, frame: Frame) -> Mixture:
     """The mixture with the weights and parameters that the estimator was given in place of its own."""
     params, log_weights = mixture.components, mixture.log_weights
     if options.weights is not None:
-        log_weights = np.log(options.weights.astype(np.float64))
+        log_weights = np.log(options.weights.astype(log_weights.dtype))
     if options.given:
-        given = {name: np.asarray(value, np.float64) for name, value in options.given.items()}
+        given = {name: np.asarray(value, log_weights.dtype) for name, value in options.given.items()}
         inside = enter(dataclasses.replace(params, **given), frame)
         params = dataclasses.replace(params, **{name: getattr(inside, name) for name in given})
     return Mixture(log_weights, params, mixture.family)
@@ -114,21 +116,21 @@ def responsibilities(data: Data, options: Options, rng) -> list:
     """Responsibilities (k, n) of every start."""
     init, k, n = options.init, options.k, len(data.x)
     if not (isinstance(init, str) or callable(init)):
-        return [np.asarray(init, np.float64).T]
+        return [np.asarray(init, data.dtype).T]
     if init == "random":
-        return [starts.random(rng, n, k).T for _ in range(options.n_init)]
+        return [starts.random(rng, n, k).astype(data.dtype).T for _ in range(options.n_init)]
     if init == "kmeans":
         every = [k_means(data.seen, data.uneven, k, rng) for _ in range(options.n_init)]
-        return [(labels == np.arange(k)[:, None]).astype(np.float64) for labels in every]
+        return [(labels == np.arange(k)[:, None]).astype(data.dtype) for labels in every]
     if init in DRAWN:
         rows = [DRAWN[init](data, k, rng) for _ in range(options.n_init)]
         if rows_alone(data, options):
-            return [(each[:, None] == np.arange(n)).astype(np.float64) for each in rows]
+            return [(each[:, None] == np.arange(n)).astype(data.dtype) for each in rows]
         centres = [data.points[:, each] for each in rows]
     else:
         called = starts.called(init, *data.came, k, options.n_init, rng)
         frame, points = data.frame, options.family.points
-        centres = [points(((each - frame.shift) * frame.inverse).T) for each in called]
+        centres = [points(((each.astype(data.dtype) - frame.shift) * frame.inverse).T) for each in called]
     return [nearest(data.points, each) for each in centres]
 
 
@@ -156,4 +158,4 @@ def nearest(points, centres):
     """Responsibilities (k, n) of the nearest of centres (p, k) to points (p, n); equal ones share a point."""
     distances = ((points[None] - centres.T[:, :, None]) ** 2).sum(1)
     closest = distances == distances.min(0, keepdims=True)
-    return closest / closest.sum(0, keepdims=True)
+    return (closest / closest.sum(0, keepdims=True)).astype(points.dtype)

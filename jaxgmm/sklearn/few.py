@@ -1,7 +1,7 @@
 """Few rows: an estimator's fit, and its answers, in NumPy. They are there before a program would be compiled.
 
-The family's own functions run as they stand (see `namespace`), in float64: in the moment form while it keeps nine
-digits, then in the accurate one. Starts are in `drawing`.
+The family's own functions run as they stand (see `namespace`), in the moment form while it keeps its digits, then in
+the accurate one. Starts are in `drawing`.
 """
 
 import dataclasses
@@ -85,7 +85,7 @@ def solve(x, weight, options: Options, rng) -> Solution:
         for start in drawing.begin(data, prior, options, rng):
             narrator = Narrator(len(ended), options.verbose, options.interval) if options.verbose else None
             ended.append(run(data, prior, options, *start, options.bound + volume, narrator))
-            if narrator:
+            if narrator and options.max_iter:
                 last = ended[-1]
                 narrator.ended(last.bounds[-1] - volume if last.bounds else np.nan, last.status is Status.CONVERGED)
         return _concluded(data, options, ended, volume)
@@ -94,10 +94,11 @@ def solve(x, weight, options: Options, rng) -> Solution:
 def run(data: drawing.Data, prior, options: Options, mixture: Mixture, added, bound: float, narrator) -> Ended:
     """Plain EM under scikit-learn's rule (see `rule`) from a mixture whose bound is ``bound``, or -inf."""
     family, bounds, counts, status = options.family, [], np.zeros(options.k), Status.MAX_ITER
+    most = rule.DIGITS if data.dtype == np.float64 else em.LOSS_LIMIT
     form, seen = family.moments if data.block.size * len(data.block) <= WIDE else family.accurate, None
     while len(bounds) < options.max_iter and status is Status.MAX_ITER:
         prepared = form.prepare(mixture.components, data.frame.reference)
-        if form.loss(prepared) * eps(data.block) > rule.DIGITS:
+        if form.loss(prepared) * eps(data.block) > most:
             form = family.accurate
             prepared = form.prepare(mixture.components, data.frame.reference)
         if seen is None or form is family.accurate:  # features stay, residuals do not
@@ -120,14 +121,11 @@ def run(data: drawing.Data, prior, options: Options, mixture: Mixture, added, bo
 def _concluded(data: drawing.Data, options: Options, ended: list, volume: float) -> Solution:
     """The start with the highest bound, in the data's units and dtype."""
     last = [start.bounds[-1] if start.bounds else -np.inf for start in ended]
-    best = ended[int(np.argmax(last))]
+    best = ended[int(np.argmax(last)) if options.max_iter else -1]  # the last start, as scikit-learn has it
     mixture, every = best.mixture, np.ones(options.k, bool)
     sound = best.status in (Status.CONVERGED, Status.MAX_ITER) and bool(best.bounds)
     return Solution(
-        mixture=jax.tree.map(
-            lambda leaf: leaf.astype(data.dtype),
-            dataclasses.replace(mixture, components=leave(mixture.components, data.frame)),
-        ),
+        mixture=dataclasses.replace(mixture, components=leave(mixture.components, data.frame)),
         converged=best.status is Status.CONVERGED,
         n_iter=len(best.bounds),
         bounds=[clean(bound - volume, data.dtype) for bound in best.bounds],
@@ -154,17 +152,17 @@ def check_support(x, family: Family):
 def answer(function, mixture: Mixture, x):
     """What `predict`, `responsibilities` or `log_prob` of the core says of rows x (n, d), in NumPy."""
     with np.errstate(all="ignore"):
-        said = IN_BLOCK[function](*_in_float64(mixture, x))
-    return said.astype(compute_dtype(x)) if said.dtype == np.float64 else said
+        return IN_BLOCK[function](*_of_one_dtype(mixture, x))
 
 
 def certainty(mixture: Mixture, x, weight) -> float:
     """As `criteria.certainty`."""
-    mixture, block = _in_float64(mixture, x)
+    mixture, block = _of_one_dtype(mixture, x)
     with np.errstate(all="ignore"):
-        return inference.Certainty(mixture)(block, np.ones(len(x)) if weight is None else weight)
+        return inference.Certainty(mixture)(block, np.ones(len(x), block.dtype) if weight is None else weight)
 
 
-def _in_float64(mixture: Mixture, x):
-    """The mixture, and rows (n, d) as a block (d, n)."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (mixture, np.ascontiguousarray(np.asarray(x).T)))
+def _of_one_dtype(mixture: Mixture, x):
+    """The mixture, and rows (n, d) as a block (d, n), in the dtype of the rows."""
+    dtype, block = compute_dtype(x), np.ascontiguousarray(np.asarray(x).T)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (mixture, block))

@@ -76,7 +76,7 @@ def solve(x, weight, options: Options, rng) -> Solution:
 
     frame, weight, heaviest = problem.rows.frame, problem.measured.weight, problem.measured.heaviest
     values = np.asarray(ended.log_likelihood)
-    best = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
+    best = int(np.argmax(np.where(np.isnan(values), -np.inf, values))) if options.max_iter else len(values) - 1
     if options.tol == "limit":
         keeps_order = not isinstance(options.init, str) and not callable(options.init)
         result = outcome.conclude_one(frame, weight, ended, heaviest, keeps_order, active=active)

@@ -50,7 +50,7 @@ def begin(problem, family, init, x, weight, active, n_init: int, rng) -> em.Stat
     return _with(rows, family, prior, x, init, most)
 
 
-def check(init, x, k: int):
+def check(init, x, k: int, family):
     """``init_params`` as `begin` takes it, for rows x (n, d)."""
     n = x.shape[0]
     drawn = isinstance(init, str) and init != "random"
@@ -61,7 +61,10 @@ def check(init, x, k: int):
         )
     if isinstance(init, str):
         return checks.choice(init, "init_params", ALLOWED)
-    if callable(init) or isinstance(init, Mixture):
+    if isinstance(init, Mixture):
+        checks.mixture_to_start_from(init, x, k, family, "init_params")
+        return init
+    if callable(init):
         return init
     values = np.asarray(init)
     if values.dtype.kind not in "fiub" or values.shape != (n, k):
@@ -77,11 +80,8 @@ def check(init, x, k: int):
 def called(init, x, weight, k: int, n_init: int, rng) -> list:
     """The centres (k, d) that a user's function gives, one array a start."""
     keys = starting.keys_of(as_key(seed(rng)), n_init)
-    centres = [np.asarray(init(keys[i], x, weight, k)) for i in range(n_init)]
-    wrong = [each.shape for each in centres if each.shape != (k, x.shape[1])]
-    if wrong:
-        raise ValueError(f"init_params must return centres of shape {(k, x.shape[1])}, got {wrong[0]}")
-    return centres
+    every = [np.asarray(init(keys[i], x, weight, k)) for i in range(n_init)]
+    return [checks.centres(each, (k, x.shape[1]), "init_params") for each in every]
 
 
 def random(rng, n: int, k: int):
