@@ -184,7 +184,7 @@ def test_a_stream_of_few_rows_is_read(monkeypatch):
 
     streamed, inside = (GaussianMixture(3, random_state=0).fit(rows) for rows in (blocks(x), x))
     np.testing.assert_array_equal(streamed.means_, inside.means_)
-    many = blocks(np.tile(x, (10, 1)))
+    many = blocks(np.tile(x, (30, 1)))
     assert few.held(many, None, lookup("full"), 3, 1)[0] is many
 
 

@@ -21,9 +21,9 @@ from . import arrays, drawing, rule
 from .narrator import Narrator
 from .solving import Options, Solution, clean
 
-MOST = 2**19  # numbers in the residuals of all starts: up to here NumPy is as fast as what compiles for a second
-LEAST = 2**14  # that a start counts for, however few: below, an iteration takes no less
-WIDE = 2**22  # numbers in twice the features of full covariances: more are not kept
+MOST = 2**21  # numbers in the residuals of all starts: up to here a fit is through before a program is compiled
+LEAST = 2**16  # that a start counts for, however few: many starts are one wide product to a compiled program
+WIDE = 2**23  # numbers in twice the features of full covariances: more are not kept
 IN_BLOCK = {
     inference.predict: inference.labels_of,
     inference.responsibilities: inference.responsibilities_of,

@@ -18,8 +18,8 @@ class GaussianMixture(MixtureEstimator):
     """Mixture of Gaussians: scikit-learn's estimator of that name, with weights, more starts for the time, and more.
 
     Few rows are fitted in NumPy, from scikit-learn's own starts: nothing is compiled, and the same
-    ``random_state`` gives the same clusters. Few is up to 524,288 for n_samples · n_features · n_components · n_init,
-    where a start counts for 16,384 at least.
+    ``random_state`` gives the same clusters. Few is up to 2,097,152 for n_samples · n_features · n_components · n_init,
+    where a start counts for 65,536 at least.
 
     Args:
         n_components: K >= 1.

@@ -17,13 +17,13 @@ def k_means(x, weight, k: int, rng):
     """The cluster of every row, (n,), of rows x (n, d) with weights (n,) or None."""
     x = x - x.mean(0)
     centres, labels = kmeans_plusplus(x, k, sample_weight=weight, random_state=rng)[0], None
-    weight = np.ones(len(x)) if weight is None else weight
+    weight, enough = np.ones(len(x)) if weight is None else weight, REST * x.var(0).mean()
     for _ in range(ITERATIONS):
         before, labels = labels, nearest(x, centres)
         old, centres = centres, means(x, weight, labels, centres)
         if before is not None and np.array_equal(labels, before):
             return labels
-        if ((centres - old) ** 2).sum() <= REST * x.var(0).mean():
+        if ((centres - old) ** 2).sum() <= enough:
             break
     return nearest(x, centres)
 
