@@ -30,7 +30,7 @@ class Frame:
 
 def unit_frame(d, dtype) -> Frame:
     """The frame that changes nothing."""
-    zeros, ones = xp.zeros(d, dtype), xp.ones(d, dtype)
+    zeros, ones = np.zeros(d, dtype), np.ones(d, dtype)
     return Frame(zeros, ones, ones, zeros)
 
 

@@ -279,6 +279,12 @@ def test_without_updates_the_last_start_is_kept_and_nothing_ends(capsys):
     assert "did not" not in capsys.readouterr().out
 
 
+def test_without_updates_the_rule_of_the_core_gives_the_start_too():
+    told = {"max_iter": 0, "init_params": "random", "random_state": 0}
+    models = [GaussianMixture(3, **told, tol=tol).fit(IRIS) for tol in ("limit", 1e-3)]
+    np.testing.assert_allclose(models[0].means_, models[1].means_, rtol=1e-9)
+
+
 # -- the search ---------------------------------------------------------------------------------------------------
 
 
