@@ -91,15 +91,19 @@ def advance(form, prior, limits, cycle: Cycle, prepared, statistics, lossy, on_f
     view = unconstrain(candidate)
 
     leap, length = extrapolate(cycle.before, cycle.last, view)
-    rate = (1 - 1 / length) ** 2  # of the gains, where one direction is left
-    gained = jnp.maximum(value - cycle.state.log_likelihood, 0) / weight
+    noise = em.noise_of(statistics)
+    slack = state.mixture.family.slack(prepared, cycle.state.candidate_added, cycle.state.counts)
+    swayed = slack > noise
+    shrinking = 1 - 1 / length  # of the steps, where one direction is left
+    rate = jnp.where(swayed, shrinking, shrinking**2)  # of the gains: at a maximum of the log-likelihood, squared
+    gain = value - cycle.state.log_likelihood
+    gained = jnp.where(swayed, jnp.abs(gain), jnp.maximum(gain, 0)) / weight
     beyond = jnp.where(leaps, gained * rate / jnp.maximum(1 - rate, eps(rate)), cycle.beyond)
     grown = jnp.where(leaps & (length >= cycle.reach), cycle.reach * GROWTH, cycle.reach)
     begins = heads & (state.n_iter >= WARM_UP) & (limits.tol > 0)
     leap = leap(jnp.minimum(length, cycle.reach))
-    slack = state.mixture.family.slack(prepared, cycle.state.candidate_added, cycle.state.counts)
-    excused = 2 * slack + em.noise_of(statistics)  # a fall that the prior wants is none, nor is rounding
-    fallen = cycle.best.log_likelihood > state.log_likelihood + excused
+    fallen = cycle.best.log_likelihood > state.log_likelihood + noise + 2 * slack
+    fallen &= trial | ~swayed  # where an update of EM falls, the prior wants it
     return Cycle(
         best=_where(fallen, cycle.best, state),
         state=dataclasses.replace(state, candidate=_where(leaps, constrain(leap), candidate), candidate_added=added),

@@ -24,6 +24,8 @@ from .records import Mixture, Statistics, Status, record
 RUNNING = -1  # statuses of a loop that no result carries
 LOSSY = -2  # the moment form has lost its digits: go on in the accurate form
 NEVER = np.int32(2**31 - 1)  # the pause of lanes that run to their ends
+FALL = 4  # units of rounding: the log-likelihoods of two mixtures differ by that of both, and of both M-steps
+TURN = 0.1  # a sequence about to turn has less of itself before it, by up to one gain, at every update
 LOSS_LIMIT = 1e-4  # relative rounding of a variance, or nats a row, at which the moment form gives way
 
 
@@ -185,9 +187,11 @@ def advance(
 ) -> State:
     """Judge the candidate by its statistics, then make the next one.
 
-    Stops with CONVERGED when Aitken's estimate of what the mean log-likelihood may still gain is below tol three times
-    in a row, none larger than the one before, or when a gain is below rounding; with ``on_fall`` on a fall that neither
-    rounding nor the prior explains (DECREASED, or LOSSY in the moment form); with NON_FINITE; or with MAX_ITER.
+    Stops with CONVERGED when Aitken's estimate of how far the mean log-likelihood is from its limit is below tol three
+    times in a row, none larger than the one before, or when a gain is below rounding; with ``on_fall`` on a fall that
+    neither rounding nor the prior explains (DECREASED, or LOSSY in the moment form); with NON_FINITE; or with MAX_ITER.
+    Where the prior can make the log-likelihood fall, it may turn: a limit from above counts as one from below, and a
+    gain below rounding only after another one.
 
     Gains are those between candidates that are ``counted``; one that is ``refused`` was tried in vain and changes
     nothing (its successor is the caller's business); one that ``leapt`` is no update of EM and may fall. ``at_least``
@@ -202,22 +206,24 @@ def advance(
     noise = noise_of(statistics) / weight
     finite = jnp.isfinite(value) | ((value == -jnp.inf) & (state.n_iter < 0))  # an impossible start may still recover
 
-    comparable = (state.gain > 0) & jnp.isfinite(state.gain)
+    slack = state.mixture.family.slack(prepared, state.candidate_added, state.counts) / weight
+    swayed = slack > noise
+    comparable = (state.gain != 0) & jnp.isfinite(state.gain)
     ratio = gain / jnp.where(comparable, state.gain, 1)
-    slowing = comparable & (ratio < 1) & (gain > 0)
-    remaining = jnp.where(slowing, gain * ratio / jnp.where(slowing, 1 - ratio, 1), jnp.inf)
+    slowing = comparable & (ratio > 0) & (ratio < 1) & ((gain > 0) | swayed)
+    remaining = jnp.where(slowing, jnp.abs(gain) * ratio / jnp.where(slowing, 1 - ratio, 1), jnp.inf)
     remaining = jnp.maximum(remaining, at_least)
     steady = remaining <= state.remaining
+    steady &= ~swayed | (remaining / jnp.abs(gain) >= state.remaining / jnp.abs(state.gain) - TURN)
     streak = jnp.where(remaining < limits.tol, jnp.where(steady, state.streak + 1, 1), 0)
 
-    slack = state.mixture.family.slack(prepared, state.candidate_added, state.counts) / weight
-    fell = (step < -noise) & ~first & ~tried
-    excused = first | (-step <= noise + 2 * slack)  # the bound is on exact arithmetic
-    settled = counted & ((streak >= 3) | ((jnp.abs(gain) <= noise) & ~first))
-    settled |= fell & excused & (state.n_iter > 0)
+    blur = jnp.maximum(noise, form.loss(prepared) * eps(value) / jnp.sqrt(weight))  # rows err independently
+    twice = (jnp.abs(gain) <= blur) & (jnp.abs(state.gain) <= blur)
+    still = jnp.where(swayed, twice, (gain <= noise) & (gain >= -FALL * noise) & ~first)
+    settled = counted & ((streak >= 3) | still)
+    failed = (step < -FALL * noise - 2 * slack) & ~first & ~tried  # the bound of slack is on exact arithmetic
     n_iter = state.n_iter + 1
 
-    failed = fell & ~excused
     status = jnp.where(n_iter >= limits.max_iter, int(Status.MAX_ITER), RUNNING)
     status = jnp.where(settled & (limits.tol > 0), int(Status.CONVERGED), status)
     status = jnp.where(failed, on_fall, status)

@@ -1,17 +1,20 @@
 """When a fit ends and what it says: tolerance, statuses, degenerate starts, restarts, traced fits, recompilation."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
-from families import BY_NAME, DTYPES, FAMILIES, WEIGHTS, K
+from families import BY_NAME, DTYPES, FAMILIES, WEIGHTS, K, N
 
 import jaxgmm
 from jaxgmm import Status
 
 FULL, POISSON = BY_NAME["full"], BY_NAME["poisson"]
 MAXIMUM_LIKELIHOOD = jaxgmm.GaussianPrior()
+FAITHFUL = Path(__file__).parents[1] / "examples" / "data" / "faithful.csv"
 
 
 def test_statuses_are_the_ones_promised():
@@ -64,11 +67,42 @@ def test_running_out_of_iterations_warns():
     assert jaxgmm.fit(0, x, K, init=FULL.mixture(), tol=0, max_iter=2).n_iter == 2  # asked for: no word
 
 
-def test_a_fall_the_prior_causes_is_convergence():
+@pytest.mark.parametrize("seed", [0, 1, 5])
+def test_zero_tolerance_does_not_end_on_falls_of_rounding_size(seed):
+    rng = np.random.default_rng(seed)
+    x = np.concatenate([rng.gamma(3, 1, (150, 3)), rng.gamma(30, 0.5, (150, 3))])
+    result = jaxgmm.fit(seed, x, K, family="gamma", tol=0, max_iter=300)
+    assert result.n_iter == 300 and result.status is Status.MAX_ITER
+
+
+# Overlapping normals. EM from three updates after a start climbs, turns, and falls to the fixed point of its map.
+OVERLAPPING = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0.0], [1.5]], 100, axis=0)
+SIZEABLE = jaxgmm.GaussianPrior(reg_covar=0.06, reg_relative=0.02)
+
+
+@pytest.mark.parametrize("family", oracles.GAUSSIAN)
+@pytest.mark.parametrize("accelerate", ["none", "squarem"])
+@pytest.mark.parametrize(("prior", "tol"), [(SIZEABLE, 1e-13), (jaxgmm.GaussianPrior(reg_covar=1e-3), 1e-10)])
+def test_with_a_prior_a_fit_ends_at_the_fixed_point(family, accelerate, prior, tol):
+    options = {"family": family, "prior": prior}
+    early = jaxgmm.fit(0, OVERLAPPING, 2, family=family, tol=0, max_iter=3).mixture
+    limit = jaxgmm.fit(0, OVERLAPPING, 2, init=early, tol=0, max_iter=6000, **options)
+    result = jaxgmm.fit(0, OVERLAPPING, 2, init=early, tol=tol, max_iter=6000, accelerate=accelerate, **options)
+    assert result.converged
+    assert abs(result.log_likelihood - limit.log_likelihood) / 200 < tol
+    for name in ("means", "covariances"):  # the tied fit has two equal means: their weights are arbitrary
+        found, wanted = (np.asarray(getattr(each.mixture.components, name)) for each in (result, limit))
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_a_fall_the_prior_causes_is_no_failure():
     best = jaxgmm.fit(0, FULL.data(), K, init=FULL.mixture(), prior=MAXIMUM_LIKELIHOOD, tol=1e-9)
-    result = jaxgmm.fit(0, FULL.data(), K, init=best.mixture, prior=jaxgmm.GaussianPrior(reg_covar=0.02))
-    assert result.log_likelihood < best.log_likelihood
+    prior = jaxgmm.GaussianPrior(reg_covar=0.02)
+    result = jaxgmm.fit(0, FULL.data(), K, init=best.mixture, prior=prior)
+    limit = jaxgmm.fit(0, FULL.data(), K, init=best.mixture, prior=prior, tol=0, max_iter=2000)
     assert result.status is Status.CONVERGED
+    assert result.log_likelihood < best.log_likelihood
+    assert abs(result.log_likelihood - limit.log_likelihood) / N < 1e-6
 
 
 # Data of which one component must collapse, a start that leads there, and one that does not
@@ -115,6 +149,17 @@ def test_a_collapsed_component_is_degenerate(family, explicit_prior):
         result = jaxgmm.fit(0, x, 2, family=family, init=start, prior=prior)
     assert result.status is Status.DEGENERATE and not result.converged
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(result.mixture))
+
+
+def test_a_component_on_a_line_is_degenerate_without_a_prior():
+    """Old Faithful's waiting times are whole minutes: of fifteen components some find eruptions of one of them."""
+    x = np.loadtxt(FAITHFUL, delimiter=",", skiprows=1)
+    with pytest.warns(jaxgmm.FitWarning, match="DEGENERATE"):
+        alone = jaxgmm.fit(3, x, 15, init="random", prior=MAXIMUM_LIKELIHOOD)
+    many = jaxgmm.fit(0, x, 15, n_init=16, init="random", prior=MAXIMUM_LIKELIHOOD)
+    assert alone.status is Status.DEGENERATE and many.converged
+    assert alone.log_likelihood > many.log_likelihood
+    assert np.linalg.eigvalsh(np.asarray(many.mixture.components.covariances)).min() > 1e-6
 
 
 def test_a_prior_larger_than_the_variance_is_degenerate():

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..family import Support
 from ..namespace import linalg, xp
-from ..numerics import LOG_2PI, divide, eps, product, with_diagonal
+from ..numerics import LOG_2PI, diagonal, divide, eps, product, with_diagonal
 from ..records import GaussianPrior, record
 
 REAL_LINE = Support(lambda x: xp.abs(x) != np.inf, "finite real numbers")
@@ -99,21 +99,22 @@ def slack(prepared, added, counts):
 def degenerate_matrices(means, covariances, weights, added):
     """Components with a direction in which what was added exceeds what the data gave, (k,) bool.
 
-    Counting only directions in which the data as a whole vary. covariances (k, d, d), added (k, d).
+    Counting only directions in which the data as a whole vary. Every component is judged in units of its own, in which
+    a floor far below the data's rounding is as large as what it replaced. covariances (k, d, d), added (k, d).
     """
     d = means.shape[-1]
-    raw = covariances - with_diagonal(added)
     middle = product(weights, means)
-    total = total_covariance(means, raw, weights)
-    variances = xp.diagonal(total)
+    total = total_covariance(means, covariances - with_diagonal(added), weights)
+    variances = diagonal(total)
     varies = variances > (8 * eps(means) * xp.abs(middle)) ** 2
     scale = xp.where(varies, xp.sqrt(xp.where(varies, variances, 1)), 1)
-    scale = scale[:, None] * scale[None]
-    values, vectors = linalg(total).eigh(xp.where(varies[:, None] & varies[None], total / scale, 0))
-    alive = values > 20 * d * eps(means)  # (d,)
-    excess = product(product(vectors.T[None], (raw - with_diagonal(added)) / scale[None]), vectors[None])
-    excess = xp.where((alive[:, None] & alive[None])[None], excess, xp.eye(d, dtype=means.dtype)[None])
-    return linalg(excess).eigvalsh(excess)[..., 0] < 0
+    units = scale[:, None] * scale[None]
+    values, vectors = linalg(total).eigh(xp.where(varies[:, None] & varies[None], total / units, 0))
+    still = xp.where(values > 20 * d * eps(means), 0, xp.ones_like(values))  # (d,)
+    whole = covariances / units[None] + product(vectors * still[None], vectors.T)[None]
+    own = xp.sqrt(diagonal(whole))  # (k, d)
+    excess = whole - with_diagonal(2 * added / scale[None] ** 2)
+    return linalg(excess).eigvalsh(excess / (own[:, :, None] * own[:, None, :]))[..., 0] < 0
 
 
 def degenerate_variances(means, variances, weights, added):
