@@ -216,11 +216,12 @@ def choice(value, name: str, allowed):
     return value
 
 
-def prior_for(prior, family: Family) -> GaussianPrior:
-    """The prior of an M-step; None is ``GaussianPrior(reg_relative=1e-9)``."""
+def prior_for(prior, family: Family, dtype) -> GaussianPrior:
+    """The prior of an M-step on data of this dtype; None is ``GaussianPrior(reg_relative=1e-14)`` for float64, and
+    1e-9 for float32."""
     gaussian = any(about["located"] for about in parameters(family.parameters).values())
     if prior is None:
-        return GaussianPrior(reg_relative=1e-9)
+        return GaussianPrior(reg_relative=1e-9 if dtype == np.float32 else 1e-14)
     if not isinstance(prior, GaussianPrior):
         raise ValueError(f"prior must be a jaxgmm.GaussianPrior or None, got {prior!r}")
     if not gaussian:

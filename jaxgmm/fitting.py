@@ -24,7 +24,7 @@ from .frame import enter
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .loading import Problem, family_of, load
-from .precision import in_precision_of, on_device
+from .precision import compute_dtype, in_precision_of, on_device
 from .pruning import SEARCHES
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status
 from .sources import Stream, opens
@@ -76,10 +76,12 @@ def fit(
         family: "full", "tied", "diag", "spherical", "bernoulli", "categorical", "poisson", "exponential", "gamma", or
             a `Family`.
         n_init: number of starts; the best that is not degenerate wins.
-        init: "k-means++", "kmeans", "random", a callable ``(key, x, sample_weight, k) -> centres (k, d)``, a `Mixture`
-            to start from, or responsibilities (n, k).
+        init: "k-means++", "kmeans" or "random"; "auto", which takes k-means++, random rows and k-means in turn, because
+            starts of one kind fail alike (one start is k-means++); a callable ``(key, x, sample_weight, k) -> centres
+            (k, d)``; a `Mixture` to start from, or responsibilities (n, k).
         sample_weight: (n,) weights >= 0, as frequencies: weight 2 is the row twice.
-        prior: what is added to variances; None is ``GaussianPrior(reg_relative=1e-9)``, ``GaussianPrior()`` nothing.
+        prior: what is added to variances; None is ``GaussianPrior(reg_relative=1e-14)`` for float64 data and 1e-9 for
+            float32, ``GaussianPrior()`` nothing.
         tol: how far the mean log-likelihood per unit weight may still be from its limit, by Aitken's estimate. 0: run
             exactly ``max_iter`` updates.
         max_iter: most parameter updates; 0 returns the start.
@@ -124,7 +126,7 @@ def fit(
     keeper = opened(checkpoint, checkpoint_every, resume, mesh)
     watch = Watch(callback, every, verbose, 1, spans(mesh), keeper)
     options = tol, max_iter, accelerate, block_size, mesh
-    [problem] = load(x, sample_weight, k, [(family, checks.prior_for(prior, family))], *options)
+    [problem] = load(x, sample_weight, k, [(family, checks.prior_for(prior, family, compute_dtype(x)))], *options)
     take_up(watch, "fit", [problem], [family], [k], n_init, init, key, prior, tol, max_iter, accelerate, search)
 
     def fitted():
@@ -231,7 +233,7 @@ def warn(status: Status, tol, what: str = "the fit", stacklevel: int = 4):
 
 def _check_init(init, n_init, k, family, x, in_processes: bool):
     if isinstance(init, str):
-        checks.choice(init, "init", tuple(INITIALIZERS))
+        checks.choice(init, "init", INITIALIZERS)
         return
     if callable(init):
         if in_processes:

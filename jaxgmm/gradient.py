@@ -21,7 +21,7 @@ from .fitting import concrete, traced_status, warn
 from .inference import as_key, joint
 from .initializers import INITIALIZERS
 from .loading import family_of, load
-from .precision import in_precision_of
+from .precision import compute_dtype, in_precision_of
 from .records import FitResult, Status
 from .unconstrained import constrain, unconstrain
 
@@ -48,7 +48,7 @@ def fit_gradient(
         x: (n, d) rows.
         n_components: K >= 1.
         family: as in `jaxgmm.fit`.
-        init: "k-means++", "kmeans" or "random".
+        init: "auto", "k-means++", "kmeans" or "random".
         sample_weight: (n,) weights >= 0, as frequencies.
         optimizer: any optax optimiser; keep one object and it compiles once. ``optax.lbfgs()`` gets value and gradient
             at every step.
@@ -68,10 +68,11 @@ def fit_gradient(
     k = checks.count(n_components, "n_components")
     steps = checks.count(steps, "steps", least=0)
     family = family_of(family, x)
-    checks.choice(init if isinstance(init, str) else repr(init), "init", tuple(INITIALIZERS))
+    checks.choice(init if isinstance(init, str) else repr(init), "init", INITIALIZERS)
     if not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(f"optimizer must be an optax optimiser, as of optax.adam(1e-2), got {optimizer!r}")
-    [problem] = load(x, sample_weight, k, [(family, checks.prior_for(None, family))], 0.0, steps, "none", None)
+    model = family, checks.prior_for(None, family, compute_dtype(x))
+    [problem] = load(x, sample_weight, k, [model], 0.0, steps, "none", None)
     if batch_size is not None:
         batch_size = min(checks.count(batch_size, "batch_size"), x.shape[0])
     key, draw_key = as_key(key), jax.random.fold_in(as_key(key), 1)

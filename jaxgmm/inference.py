@@ -87,7 +87,8 @@ def m_step(mixture: Mixture, statistics: Statistics, prior: GaussianPrior | None
     Args:
         mixture: the one that `e_step` saw.
         statistics: of either form.
-        prior: `GaussianPrior`, Gaussian families only. None is ``GaussianPrior(reg_relative=1e-9)``.
+        prior: `GaussianPrior`, Gaussian families only. None is ``GaussianPrior(reg_relative=1e-14)``, 1e-9 where
+            both are float32.
 
     Returns:
         Mixture: components without rows keep their parameters, with log weight -inf. float64 where the mixture or the
@@ -99,10 +100,11 @@ def m_step(mixture: Mixture, statistics: Statistics, prior: GaussianPrior | None
     Source: Dempster, Laird and Rubin (1977), equation 2.3. Cost: O(k·d³) for full covariances.
     """
     family = mixture.family
-    prior = checks.prior_for(prior, family)
+    dtype = np.promote_types(mixture.log_weights.dtype, statistics.counts.dtype)
+    prior = checks.prior_for(prior, family, dtype)
     for form in (family.accurate, family.moments):
         if type(statistics.components) is form.sums:
-            return _m_step(mixture, statistics, prior, form)
+            return _m_step(mixture, statistics, prior, form, dtype)
     raise ValueError(
         f"statistics of {type(statistics.components).__name__} do not belong to a mixture of family {family.name!r}: "
         "pass the mixture that e_step saw"
@@ -110,8 +112,7 @@ def m_step(mixture: Mixture, statistics: Statistics, prior: GaussianPrior | None
 
 
 @in_precision_of("mixture", "statistics")
-def _m_step(mixture, statistics, prior, form):
-    dtype = jnp.promote_types(mixture.log_weights.dtype, statistics.counts.dtype)
+def _m_step(mixture, statistics, prior, form, dtype):
     return _maximise(cast(mixture, dtype), cast(statistics, dtype), prior, form)
 
 

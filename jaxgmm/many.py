@@ -80,14 +80,14 @@ def fit_many(
     if n < k:
         raise ValueError(f"n_components={k} needs at least as many rows, got {n}: ask for fewer components")
     family = family_of(family, x.reshape(b * n, d) if not traced else x)
-    checks.choice(init if isinstance(init, str) else repr(init), "init", tuple(INITIALIZERS))
+    checks.choice(init if isinstance(init, str) else repr(init), "init", INITIALIZERS)
     checks.choice(accelerate, "accelerate", METHODS)
     checks.choice(search, "search", SEARCHES)
     checks.number(tol, "tol")
     if not checks.in_trace(max_iter):
         checks.count(max_iter, "max_iter", least=0)
-    prior = checks.prior_for(prior, family)
     dtype = compute_dtype(x)
+    prior = checks.prior_for(prior, family, dtype)
     weight = _weights(sample_weight, (b, n), dtype, k)
 
     limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32), NEVER)

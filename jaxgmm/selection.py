@@ -27,7 +27,7 @@ from .frame import unit_frame
 from .inference import as_key, n_parameters
 from .initializers import INITIALIZERS
 from .loading import family_of, load
-from .precision import in_precision_of
+from .precision import compute_dtype, in_precision_of
 from .pruning import SEARCHES
 from .records import FitResult, FitWarning, GaussianPrior, Selection, Status
 from .sources import opens
@@ -97,12 +97,13 @@ def select(
     if not families:
         raise ValueError("families must name at least one family")
     checks.choice(criterion, "criterion", CRITERIA)
-    checks.choice(init if isinstance(init, str) else repr(init), "init", tuple(INITIALIZERS))
+    checks.choice(init if isinstance(init, str) else repr(init), "init", INITIALIZERS)
     checks.choice(search, "search", SEARCHES)
     n_init = checks.count(n_init, "n_init")
     families = [family_of(family, x, mesh) for family in families]
     key = as_key(key)
-    models = [(family, checks.prior_for(prior if _located(family) else None, family)) for family in families]
+    dtype = compute_dtype(x)
+    models = [(family, checks.prior_for(prior if _located(family) else None, family, dtype)) for family in families]
     problems = load(x, sample_weight, max(ks), models, tol, max_iter, accelerate, block_size, mesh)
     together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
 

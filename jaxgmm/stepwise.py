@@ -124,7 +124,7 @@ def fit_stepwise(
         n_components: K >= 1.
         family: as in `jaxgmm.fit`.
         n_init: number of starts, all of them fitted to the first block; the best goes on.
-        init: "k-means++", "kmeans", "random" or a callable, for the fit to the first block; or a `Mixture`.
+        init: "auto", "k-means++", "kmeans", "random" or a callable, for the fit to the first block; or a `Mixture`.
         sample_weight: (n,) weights >= 0, as frequencies.
         prior: as in `jaxgmm.fit`.
         passes: over the rows.
@@ -149,7 +149,7 @@ def fit_stepwise(
     if checks.in_trace(x, sample_weight):
         raise ValueError("fit_stepwise needs concrete data: call it outside jit and vmap")
     if isinstance(init, str):
-        checks.choice(init, "init", tuple(INITIALIZERS))
+        checks.choice(init, "init", INITIALIZERS)
     elif not (isinstance(init, Mixture) or callable(init)):
         raise ValueError("init must be a name, a callable or a Mixture: responsibilities are not of a block")
     x = x if isinstance(x, Stream) else np.asarray(checks.table(x))
@@ -157,7 +157,7 @@ def fit_stepwise(
     if block_size is None:
         stream = streamed(stream, block_size=_block_size(stream, k))
     family = family_of(family, stream)
-    prior = checks.prior_for(prior, family)
+    prior = checks.prior_for(prior, family, stream.dtype)
     mixture, problem = _begin(key, stream, k, family, n_init, init, prior, tol, max_iter)
     flow, width = Flow(stream, problem.rows.frame, {}), family.moments.width(stream.d, k)
     blend, census, lossy = start(problem.rows, mixture), streaming.Census(stream, (family,)), False

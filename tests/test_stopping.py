@@ -105,6 +105,34 @@ def test_a_fall_the_prior_causes_is_no_failure():
     assert abs(result.log_likelihood - limit.log_likelihood) / N < 1e-6
 
 
+FAR = np.random.default_rng(0)
+NEAR = np.concatenate([FAR.normal(0, 1, 3000), FAR.normal(10, 1, 2000)])
+
+
+@pytest.mark.parametrize("family", ["full", "diag"])
+def test_far_rows_do_not_blur_the_others(family):
+    """1 % of the rows lie 1e6 standard deviations away."""
+    x = np.concatenate([NEAR, FAR.normal(1e6, 1e5, 50)])[:, None]
+    result = jaxgmm.fit(0, x, 3, family=family, n_init=10)
+    assert result.converged
+    variances = np.sort(np.ravel(result.mixture.components.covariances))[:2]
+    np.testing.assert_allclose(variances, np.sort([NEAR[:3000].var(), NEAR[3000:].var()]), rtol=1e-3)
+
+
+@DTYPES
+def test_the_default_prior_follows_the_dtype(dtype):
+    x, mixture = FULL.data(dtype), FULL.mixture(dtype)
+    statistics = jaxgmm.e_step(mixture, x)
+    relative = {np.float32: 1e-9, np.float64: 1e-14}[dtype]
+    written_out = jaxgmm.GaussianPrior(reg_relative=relative)
+    for fitted in (
+        lambda prior: jaxgmm.fit(0, x, K, init=mixture, max_iter=2, tol=0, prior=prior).mixture,
+        lambda prior: jaxgmm.m_step(mixture, statistics, prior),
+    ):
+        for ours, theirs in zip(jax.tree.leaves(fitted(None)), jax.tree.leaves(fitted(written_out)), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
 # Data of which one component must collapse, a start that leads there, and one that does not
 SPIKE = np.concatenate([np.full((20, 1), 9.0), np.random.default_rng(0).normal(size=(60, 1))])
 

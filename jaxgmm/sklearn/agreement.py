@@ -16,7 +16,7 @@ from ..drivers.memory import each, in_block
 from ..family import lookup
 from ..inference import as_key, joint
 from ..numerics import first_of_largest
-from ..precision import in_precision_of
+from ..precision import compute_dtype, in_precision_of
 from ..sources import Stream
 from . import arrays
 
@@ -46,13 +46,13 @@ def agreement(seed: int, x, weight, family: str, ks: list[int], n_init: int) -> 
     n, family = x.shape[0], lookup(family)
     ks = [min(k, n) for k in ks]
     held = arrays.padded(x)[0], arrays.padded_weight(x, weight)
-    models = [(family, prior_for(None, family))]
+    models = [(family, prior_for(None, family, compute_dtype(x)))]
     [problem] = loading.load(*held, max(ks), models, 1e-6, 1000, "auto", None)
     active = np.arange(max(ks)) < np.array(ks)[:, None]
     rows = in_block(problem.rows, family.moments, active.size, n_init, None)
     key = as_key(seed)
     method = problem.method
-    lanes = starting.begin(rows, family, "k-means++", max(ks), n_init, key, active, problem.prior, method)
+    lanes = starting.begin(rows, family, "auto", max(ks), n_init, key, active, problem.prior, method)
     ended = fitting.run(problem, family, lanes, active, None, "exhaustive")
     labels = np.asarray(_labels(problem.rows, ended, method))[:, :n].reshape(len(ks), n_init, n)
     pairs = list(itertools.combinations(range(n_init), 2))

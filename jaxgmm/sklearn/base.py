@@ -157,7 +157,7 @@ class MixtureEstimator(MixtureAnswers):
         return solving.Options(
             family=family,
             k=k,
-            prior=checks.prior_for(self._prior(), family),
+            prior=checks.prior_for(self._prior(), family, compute_dtype(x)),
             tol=tol,
             max_iter=max_iter,
             n_init=n_init,
