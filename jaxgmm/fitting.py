@@ -50,7 +50,7 @@ def fit(
     *,
     family: str | Family = "full",
     n_init: int = 1,
-    init="k-means++",
+    init="auto",
     sample_weight=None,
     prior: GaussianPrior | None = None,
     tol: float = 1e-6,

@@ -35,7 +35,7 @@ def fit_gradient(
     n_components: int,
     *,
     family: str | Family = "full",
-    init: str = "k-means++",
+    init: str = "auto",
     sample_weight=None,
     optimizer: optax.GradientTransformation,
     steps: int,

@@ -1,16 +1,24 @@
 """Where EM starts: k centres among the points of the data, on the device, weighted.
 
-Every initialiser is ``(key, rows, points, k) -> centres (k, p)``; ``points`` maps framed rows (d, b) to the points
-(p, b) in which distance is measured. A draw belongs to its row: blocks, padding and dtype do not change it. Of many
-rows a weighted `sample` stands for all.
+    k-means++    rows drawn by weight times squared distance from those before it, each the best of some
+    kmeans       k-means++, then Lloyd's iterations until the centres rest
+    random       rows drawn by weight, distinct in value while there are k such
+    auto         the three in turn
 
-Source: Arthur and Vassilvitskii (2007) for k-means++; Lloyd (1982).
+``points`` maps framed rows (d, b) to the points (p, b) in which distance is measured. A draw belongs to its row:
+blocks, padding and dtype do not change it. Of many rows a weighted `sample` stands for all.
+
+Starts of one kind fail alike: where a few rows lie far out, k-means++ and k-means never put two centres among the
+others, however many starts they have; where many components overlap, random rows seldom find them all.
+
+Source: Arthur and Vassilvitskii (2007) for k-means++, in the greedy variant of the authors' program; Lloyd (1982).
 """
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.random import threefry_2x32
 
 from .drivers.memory import Rows, total
@@ -19,6 +27,8 @@ from .numerics import divide, eps, first_of_largest, product
 LLOYD_ITERATIONS = 50
 SAMPLED = 2**15  # rows that stand for all: a thousand for each of 32 components
 TRIED = 4  # rows drawn for one centre of k-means++
+KINDS = "k-means++", "random", "kmeans"  # in the order in which "auto" takes them
+INITIALIZERS = "auto", *KINDS
 REST = 1e-6  # a shift of the centres, in the frame, that no longer matters to EM
 
 
@@ -31,26 +41,13 @@ def threefry(key):
     return jax.random.wrap_key_data(jax.random.bits(key, (2,), jnp.uint32), impl="threefry2x32")
 
 
-def random(key, rows: Rows, points, k: int):
-    """k rows drawn by weight, distinct in value while there are k such."""
-    return sequence(key, rows, points, k, PREFERENCES["random"])
-
-
-def k_means_plus_plus(key, rows: Rows, points, k: int):
-    """k rows, each the best of some that are drawn by weight times squared distance from those before it.
-
-    The best leaves the least of that sum: the greedy variant of the authors' program. Cost: O(n·k·p).
-    """
-    return sequence(key, rows, points, k, PREFERENCES["k-means++"], TRIED)
-
-
-def k_means(key, rows: Rows, points, k: int):
-    """k-means++, then Lloyd's iterations until the centres rest. Cost: O(n·k·p) an iteration."""
-    return lloyd(rows, points, k_means_plus_plus(key, rows, points, k), jnp.ones(k, bool))
+def kinds(init: str, r: int) -> np.ndarray:
+    """The kind of each of r starts (r,); the first do not depend on how many there are."""
+    return np.array([KINDS[i % len(KINDS)] if init == "auto" else init for i in range(r)])
 
 
 def lloyd(rows: Rows, points, centres, active):
-    """Lloyd's iterations from centres (k, p), those marked active (k,)."""
+    """Lloyd's iterations from centres (k, p), those marked active (k,). Cost: O(n·k·p) an iteration."""
 
     def moving(state):
         _, shift, i = state
@@ -138,11 +135,13 @@ def distinct(centres):
     return same.sum() == centres.shape[0]
 
 
-def sequence(key, rows: Rows, points, k: int, preference, tried: int = 1):
-    """Draw k rows one after the other: by weight at first, then by weight and ``preference(distance²)``.
+def sequence(key, rows: Rows, points, k: int, spread, tried: int):
+    """Draw k rows one after the other, by weight at first; then, where ``spread``, by weight times squared distance
+    from those so far, else by weight among the rows that differ from them.
 
-    Of ``tried`` rows drawn so, the one that leaves the least of Σ w distance² becomes a centre. Two passes over the
-    rows a draw, or one where there is no choice: the distances from the centres so far are all that is kept of a row.
+    Where ``spread``, of ``tried`` rows drawn so the one that leaves the least of Σ w distance² becomes a centre. Two
+    passes over the rows a draw, or one where there is no choice: the distances from the centres so far are all that is
+    kept of a row. Cost: O(n·k·p).
     """
     tried = min(tried, rows.block)
     first = points(rows.framed(rows.x[:1]))
@@ -164,7 +163,7 @@ def sequence(key, rows: Rows, points, k: int, preference, tried: int = 1):
             distance = jax.lax.dynamic_update_slice_in_dim(distance, new, start, 0)
             index = rows.global_rows(start + jnp.arange(rows.block))
             noisy = jnp.log(weight).astype(jnp.float32) + row_noise(noise_key, *index)
-            preferred = jnp.where(i == 0, noisy, noisy + preference(new).astype(jnp.float32))
+            preferred = jnp.where(i == 0, noisy, noisy + preference(spread, new).astype(jnp.float32))
             return distance, _best(wanted, preferred, start), _best(anyone, noisy, start)
 
         distance, *found = jax.lax.fori_loop(0, rows.n_blocks, look, (distance, nobody(tried), nobody(1)))
@@ -172,7 +171,7 @@ def sequence(key, rows: Rows, points, k: int, preference, tried: int = 1):
         best = 0
         if tried > 1:
             left = jnp.where(wanted > -jnp.inf, _left(rows, points, distance, among), jnp.inf)
-            best = jnp.where(i == 0, 0, first_of_largest(-left))
+            best = jnp.where((i == 0) | jnp.logical_not(spread), 0, first_of_largest(-left))
         centre = jnp.where(wanted[0] > -jnp.inf, among[best], anyone[0])  # or no distinct row is left
         return centres.at[i].set(centre), distance
 
@@ -222,10 +221,6 @@ def row_noise(key, index, high=None):
     return -jnp.log(-jnp.log1p(-jnp.minimum(uniform, largest)))
 
 
-def _anywhere_else(distance):
-    return jnp.where(distance > 0, 0.0, -jnp.inf)
-
-
-# What squared distance (b,) from the centres so far adds to the log of a row's chance.
-PREFERENCES = {"k-means++": jnp.log, "kmeans": jnp.log, "random": _anywhere_else}
-INITIALIZERS = {"k-means++": k_means_plus_plus, "kmeans": k_means, "random": random}
+def preference(spread, distance):
+    """What squared distances (b,) from the centres so far add to the log of a row's chance."""
+    return jnp.where(spread, jnp.log(distance), jnp.where(distance > 0, 0.0, -jnp.inf))

@@ -45,7 +45,7 @@ def fit_many(
     *,
     family: str | Family = "full",
     n_init: int = 1,
-    init: str = "k-means++",
+    init: str = "auto",
     sample_weight=None,
     prior: GaussianPrior | None = None,
     tol: float = 1e-6,

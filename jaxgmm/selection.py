@@ -47,7 +47,7 @@ def select(
     families: Iterable[str | Family] = ("full", "tied", "diag", "spherical"),
     criterion: str = "bic",
     n_init: int = 10,
-    init: str = "k-means++",
+    init: str = "auto",
     sample_weight=None,
     prior: GaussianPrior | None = None,
     tol: float = 1e-6,

@@ -8,13 +8,14 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from . import em
 from .compiling import compiled
 from .drivers.memory import LANE_BYTES, Rows, block_bytes, in_groups, lanes_together, total
 from .drivers.mesh import over_shards, per_shard
 from .family import Family
-from .initializers import INITIALIZERS, PREFERENCES, distinct, lloyd, nearest, sample, sequence
+from .initializers import TRIED, distinct, kinds, lloyd, nearest, sample, sequence
 from .namespace import xp
 from .records import GaussianPrior, Mixture, Statistics
 
@@ -45,16 +46,17 @@ def begin(rows: Rows, family: Family, init: str, k: int, r: int, key, active, pr
 
 def centres_among(some: Rows, wide: Rows, family, init: str, k: int, r: int, key, active, together: int):
     """Centres (m·r, k, p) among some rows that stand for all, of r starts for m numbers of components."""
-    initialise = INITIALIZERS["k-means++" if init == "kmeans" else init]
+    spread = kinds(init, r) != "random"
 
-    def draw(key):  # the first K of k centres are the start of K components
-        centres = initialise(key, some, family.points, k)
+    def draw(each):  # the first K of k centres are the start of K components
+        key, spread = each
+        centres = sequence(key, some, family.points, k, spread, 1 if init == "random" else TRIED)
         if some is wide:
             return centres
 
         def redraw(state):
             _, key, _ = state
-            again = sequence(key, wide, family.points, k, PREFERENCES[init])
+            again = sequence(key, wide, family.points, k, spread, 1)
             return jnp.zeros((), bool), jax.random.split(key)[0], again
 
         # A rare value may be missing in the sample: a loop of one round, or none, with one row drawn for a centre as
@@ -62,19 +64,22 @@ def centres_among(some: Rows, wide: Rows, family, init: str, k: int, r: int, key
         # always.
         return jax.lax.while_loop(lambda state: state[0], redraw, (~distinct(centres), key, centres))[2]
 
-    starts = jnp.tile(in_groups(draw, keys_of(key, r), together), (active.shape[0], 1, 1))  # (m·r, k, p)
-    return moved(some, family, starts, jnp.repeat(active, r, axis=0)) if init == "kmeans" else starts
+    starts = in_groups(draw, (keys_of(key, r), jnp.asarray(spread)), together)
+    return moved(some, family, init, jnp.tile(starts, (active.shape[0], 1, 1)), jnp.repeat(active, r, axis=0), r)
 
 
-def moved(some: Rows, family: Family, centres, active):
-    """Centres (l, k, p) after Lloyd's iterations over some rows."""
+def moved(some: Rows, family: Family, init: str, centres, active, r: int):
+    """Centres (m·r, k, p), those of k-means after Lloyd's iterations over some rows."""
+    moving = np.flatnonzero(np.tile(kinds(init, r), len(centres) // r) == "kmeans")
+    if not len(moving):
+        return centres
 
     def move(each):
         centres, active = each
         return lloyd(some, family.points, centres, active)
 
-    together = lanes_together(family.moments, some.x.shape[1], active.shape[1], len(centres), centres.dtype.itemsize)
-    return in_groups(move, (centres, active), together)
+    together = lanes_together(family.moments, some.x.shape[1], active.shape[1], len(moving), centres.dtype.itemsize)
+    return centres.at[moving].set(in_groups(move, (centres[moving], active[moving]), together))
 
 
 @compiled("r")

@@ -104,7 +104,7 @@ def fit_stepwise(
     *,
     family: str | Family = "full",
     n_init: int = 1,
-    init="k-means++",
+    init="auto",
     sample_weight=None,
     prior: GaussianPrior | None = None,
     passes: int = 1,

@@ -13,7 +13,8 @@ from jaxgmm import initializers
 from jaxgmm.drivers.memory import Rows
 
 FULL = BY_NAME["full"]
-NAMED = pytest.mark.parametrize("init", ["k-means++", "kmeans", "random"])
+KINDS = "k-means++", "random", "kmeans"
+NAMED = pytest.mark.parametrize("init", KINDS)
 
 
 def start(key, x, k=K, **options):
@@ -178,6 +179,24 @@ def test_every_start_is_reported():
     assert np.shape(result.restarts) == (4,)
     assert len(np.unique(result.restarts)) > 1
     np.testing.assert_allclose(np.max(result.restarts), result.log_likelihood, rtol=1e-9)
+
+
+@pytest.mark.parametrize("k", [K, 2])
+def test_auto_takes_every_kind_in_turn(k):
+    x = FULL.data()
+    every = {init: start(3, x, k, init=init, n_init=7).restarts for init in (*KINDS, "auto")}
+    wanted = [every[KINDS[i % 3]][i] for i in range(7)]
+    np.testing.assert_allclose(every["auto"], wanted, rtol=1e-12)
+    one = start(3, x, k)
+    assert one.log_likelihood == start(3, x, k, init="k-means++").log_likelihood
+
+
+def test_several_starts_find_near_clusters_that_far_rows_hide():
+    """Distances from the far rows are all that k-means++ and k-means see: none of their starts parts the others."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(50, 5, 600), rng.normal(200, 20, 300), rng.normal(3e7, 2e5, 9)])[:, None]
+    result = jaxgmm.fit(0, x, 3, n_init=10)
+    np.testing.assert_allclose(np.sort(np.ravel(result.mixture.components.means))[:2], [50, 200], rtol=0.02)
 
 
 @pytest.mark.filterwarnings("ignore::jaxgmm.FitWarning")  # components without spread

@@ -15,7 +15,7 @@ from ..distributed import agreed, everyones
 from ..drivers.memory import LANE_BYTES, Rows, lanes_together
 from ..drivers.stream import Flow
 from ..family import Family, Natural
-from ..initializers import PREFERENCES, nearest, row_noise, stretches
+from ..initializers import kinds, nearest, preference, row_noise, stretches
 from ..records import record, static
 
 
@@ -221,20 +221,18 @@ def _sought(found, centres, keys, block: Rows, first, i, family: Family, init: s
         higher = noisy[row] > best[0]
         return jnp.where(higher, noisy[row], best[0]), jnp.where(higher, p[:, row], best[1])
 
-    def one(found, centres, key):
+    def one(found, centres, key, spread):
         noisy = jnp.log(weight).astype(jnp.float32) + row_noise(jax.random.fold_in(key, i), index)
         far = jnp.full(p.shape[1], jnp.inf, p.dtype)
         distance = jax.lax.fori_loop(0, i, lambda j, d: jnp.minimum(d, ((p - centres[j][:, None]) ** 2).sum(0)), far)
-        preferred = jnp.where(i == 0, noisy, noisy + PREFERENCES[init](distance).astype(jnp.float32))
+        preferred = jnp.where(i == 0, noisy, noisy + preference(spread, distance).astype(jnp.float32))
         return better(found[0], preferred), better(found[1], noisy)
 
-    return jax.vmap(one)(found, centres, keys)
+    return jax.vmap(one)(found, centres, keys, jnp.asarray(kinds(init, len(keys)) != "random"))
 
 
 @compiled("family", "init")
 def _merged(some: Rows, centres, again, family: Family, init: str, active):
     m, r = active.shape[0], again.shape[0]
-    again = jnp.tile(again, (m, 1, 1))
-    if init == "kmeans":
-        again = starting.moved(some, family, again, jnp.repeat(active, r, axis=0))
+    again = starting.moved(some, family, init, jnp.tile(again, (m, 1, 1)), jnp.repeat(active, r, axis=0), r)
     return jnp.where(jax.vmap(starting.distinct)(centres)[:, None, None], centres, again)
