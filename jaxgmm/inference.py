@@ -162,10 +162,11 @@ def responsibilities_of(mixture: Mixture, x):
 
 
 def labels_of(mixture: Mixture, x):
-    """Most probable component of a block of rows, (d, b) -> (b,)."""
+    """Most probable component of a block of rows, -1 where the probabilities are NaN. (d, b) -> (b,)."""
     logits = joint(mixture, x)
     impossible = (logits == -np.inf).all(0, keepdims=True)
-    return first_of_largest(xp.where(impossible, mixture.log_weights[:, None], logits))
+    labels = first_of_largest(xp.where(impossible, mixture.log_weights[:, None], logits))
+    return xp.where(xp.isnan(logits).any(0), np.int32(-1), labels)
 
 
 @compiled("function")
@@ -230,6 +231,8 @@ def responsibilities(mixture: Mixture, x) -> jax.Array:
 @in_precision_of("x")
 def predict(mixture: Mixture, x) -> jax.Array:
     """Most probable component of every row, (n, d) -> (n,) int32; the lowest index of equal ones.
+
+    A row that is impossible under every component has the one of largest weight; a row with NaN has -1.
 
     Raises:
         ValueError: x is not (n, d) with the mixture's d.

@@ -13,7 +13,7 @@ import jax.test_util
 import numpy as np
 import oracles
 import pytest
-from families import BY_NAME, FAMILIES, WEIGHTS, K, N, read
+from families import BY_NAME, DTYPES, FAMILIES, WEIGHTS, K, N, precision, read
 
 import jaxgmm
 from jaxgmm.numerics import over_rows
@@ -167,6 +167,25 @@ def test_rows_impossible_everywhere_and_rows_of_nan(case):
     assert np.isneginf(log_prob[1])
     np.testing.assert_allclose(resp[1], WEIGHTS, rtol=1e-6)
     assert np.isnan(log_prob[3]) and np.isnan(resp[3]).all()
+    labels = np.asarray(jaxgmm.predict(case.mixture(), x))
+    np.testing.assert_array_equal(labels, [resp[0].argmax(), WEIGHTS.argmax(), resp[2].argmax(), -1])
+
+
+@DTYPES
+def test_a_row_with_nan_has_no_label_whatever_calls(dtype):
+    case = BY_NAME["diag"]
+    x, mixture = case.data(dtype, n=70_000), case.mixture(dtype)  # more than are scored together
+    holes = np.arange(5, 70_000, 9_999)
+    x[holes, np.arange(len(holes)) % 3] = np.nan
+    labels = np.asarray(jaxgmm.predict(mixture, x))
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(np.flatnonzero(labels == -1), holes)
+    with precision(dtype):
+        rows = jax.numpy.asarray(x[:8])
+        compiled = jax.jit(jaxgmm.predict)(mixture, rows)
+        each = jax.vmap(lambda row: jaxgmm.predict(mixture, row[None])[0])(rows)
+    for ours in (compiled, each, jaxgmm.predict(mixture, rows)):
+        np.testing.assert_array_equal(ours, labels[:8])
 
 
 @pytest.mark.parametrize("family", ["bernoulli", "categorical", "poisson"])

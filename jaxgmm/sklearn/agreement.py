@@ -14,8 +14,7 @@ from ..checks import prior_for
 from ..compiling import compiled
 from ..drivers.memory import each, in_block
 from ..family import lookup
-from ..inference import as_key, joint
-from ..numerics import first_of_largest
+from ..inference import as_key, labels_of
 from ..precision import compute_dtype, in_precision_of
 from ..sources import Stream
 from . import arrays
@@ -65,6 +64,6 @@ def _labels(rows, lanes, method):
 
     def label(lane):
         mixture = method.finish(lane).mixture
-        return each(rows, lambda x, weight: first_of_largest(joint(mixture, x)))
+        return each(rows, lambda x, weight: labels_of(mixture, x))
 
     return jax.lax.map(label, lanes)
