@@ -13,6 +13,9 @@ lanes of a ``vmap`` lead. A *form* is one way to do EM with the family, in six f
     maximize(params, prepared, sums, counts, prior) -> params, added
     loss(prepared)                                  -> ()           rounding of this form in units of eps
 
+A form is ``mergeable`` where its sums do not depend on the parameters: stepwise EM may then blend those of different
+mixtures. One that does not say so is taken for one whose sums do.
+
 ``reference`` (d,) is what moments are taken about: the mean of the data in `fit`, of the mixture in `e_step`.
 ``added`` is what the prior and the floors put into the parameters (the family's own array): `degenerate` reads it.
 """
@@ -136,7 +139,8 @@ class Family:
 class ResidualForm:
     """A form that works on the distance of every row from every component; right wherever the dtype allows.
 
-    The functions are those of the module's docstring; ``loss`` is 0.
+    The functions are those of the module's docstring; ``loss`` is 0. Its sums are of distances from the old parameters,
+    unless the family says that they are ``mergeable``.
 
     Cost: one number a row, component and feature of a block in memory.
     """
@@ -147,6 +151,7 @@ class ResidualForm:
     statistics: Callable
     sums: type
     maximize: Callable
+    mergeable: bool = False
 
     def loss(self, prepared):
         return np.zeros((), jax.tree.leaves(prepared)[0].dtype)
@@ -187,6 +192,7 @@ class ExponentialForm:
     natural: Callable
     sums: type
     maximize: Callable
+    mergeable = True
 
     def prepare(self, params, reference):
         return self.natural(params, reference)

@@ -4,7 +4,8 @@
 
 S_t are the expected statistics of block t per unit weight, w_t its weight and w̄ the mean weight of a block so far. The
 statistics are moments about the reference of the first block's frame, whatever the mixture, so those of different
-mixtures may be blended. Where the moment form would lose its digits, stepwise EM cannot go on; batch iterations can.
+mixtures may be blended; a family all of whose sums depend on the parameters is refused. Where the form would lose its
+digits, stepwise EM cannot go on; batch iterations can.
 
 Source: Cappé and Moulines (2009), On-line expectation-maximization algorithm for latent data models, equation 8.
 """
@@ -59,10 +60,25 @@ class Blend:
     weight: Any
 
 
+def mergeable(family: Family):
+    """The form of the family whose sums do not depend on the parameters, moments first.
+
+    Raises:
+        ValueError: it has none.
+    """
+    for form in (family.moments, family.accurate):
+        if getattr(form, "mergeable", False):
+            return form
+    raise ValueError(
+        f"family {family.name!r} has no form whose sums may be blended over blocks (mergeable): they depend on the "
+        "parameters; use fit, which takes rows that stream too"
+    )
+
+
 @compiled()
 def start(rows: Rows, mixture: Mixture) -> Blend:
     """Nothing seen yet, and the mixture of framed data to begin with."""
-    form, zero = mixture.family.moments, jnp.zeros((), rows.dtype)
+    form, zero = mergeable(mixture.family), jnp.zeros((), rows.dtype)
 
     def shapes(mixture):
         prepared = form.prepare(mixture.components, rows.frame.reference)
@@ -78,7 +94,7 @@ def advance(blend: Blend, rows: Rows, prior) -> tuple[Blend, Any, Any]:
     """The blend after a block of rows, the block's mean log-likelihood before it in the frame, and whether the moment
     form has lost its digits: then the blend is the old one. ``prior`` is in the frame's units."""
     mixture, family = blend.mixture, blend.mixture.family
-    form, reference = family.moments, rows.frame.reference
+    form, reference = mergeable(family), rows.frame.reference
     prepared = form.prepare(mixture.components, reference)
     block = collect(rows, form, prepared, mixture.log_weights)
     if form is not family.accurate:
@@ -138,7 +154,7 @@ def fit_stepwise(
         unless ``init`` is a mixture.
 
     Raises:
-        ValueError: bad values or shapes, as they are first read.
+        ValueError: bad values or shapes, as they are first read; a family without a form that is mergeable.
 
     Warns:
         FitWarning: batch iterations finished the fit, or it ended degenerate or not finite.
@@ -157,9 +173,10 @@ def fit_stepwise(
     if block_size is None:
         stream = streamed(stream, block_size=_block_size(stream, k))
     family = family_of(family, stream)
+    form = mergeable(family)
     prior = checks.prior_for(prior, family, stream.dtype)
     mixture, problem = _begin(key, stream, k, family, n_init, init, prior, tol, max_iter)
-    flow, width = Flow(stream, problem.rows.frame, {}), family.moments.width(stream.d, k)
+    flow, width = Flow(stream, problem.rows.frame, {}), form.width(stream.d, k)
     blend, census, lossy = start(problem.rows, mixture), streaming.Census(stream, (family,)), False
     for sweep in range(passes):
         for block, first in flow.blocks(width):
@@ -201,7 +218,7 @@ def _begin(key, stream: Stream, k: int, family: Family, n_init: int, init, prior
     else:
         checks.like_mixture(x, init)
     [problem] = load(x, weight, k, [(family, prior)], tol, max_iter, "none", None)
-    problem = dataclasses.replace(problem, rows=in_block(problem.rows, family.moments, k, 1, None))
+    problem = dataclasses.replace(problem, rows=in_block(problem.rows, mergeable(family), k, 1, None))
     mixture = cast(init, problem.rows.dtype)
     framed = dataclasses.replace(mixture, components=enter(mixture.components, problem.rows.frame))
     return framed, problem

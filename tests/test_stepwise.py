@@ -1,12 +1,16 @@
 """Stepwise EM: an update a block, held against a loop by hand, and near the batch optimum after a few passes."""
 
+import dataclasses
+import types
+
 import jax
 import numpy as np
 import oracles
 import pytest
-from families import CASES, FAMILIES, K, N, assert_mixtures_close
+from families import BY_NAME, CASES, FAMILIES, K, N, assert_mixtures_close
 
 import jaxgmm
+from jaxgmm.sklearn import stepwise
 
 
 def many(case, n=24_000, dtype=np.float64):
@@ -54,6 +58,44 @@ def test_the_recursion_is_that_of_a_loop_by_hand(weighted):
     np.testing.assert_allclose(result.mixture.weights, weights, rtol=1e-9)
     np.testing.assert_allclose(result.mixture.components.rates, rates, rtol=1e-9)
     assert result.n_iter == 8
+
+
+def in_one_form(family, **said):
+    """The family as a user may write it: with its residual form alone."""
+    form = dataclasses.replace(family.accurate, **said)
+    return dataclasses.replace(family, name=f"my-{family.name}", accurate=form, moments=form)
+
+
+@pytest.mark.parametrize("name", ["diag", "gamma"])
+def test_sums_that_depend_on_the_parameters_are_not_blended(name):
+    case = BY_NAME[name]
+    family = in_one_form(case.mixture().family)
+    with pytest.raises(ValueError, match=rf"family 'my-{name}' .* use fit"):
+        jaxgmm.fit_stepwise(0, case.data(), K, family=family, block_size=60)
+    options = types.SimpleNamespace(family=family)
+    with pytest.raises(ValueError, match=f"my-{name}"):
+        stepwise.update(case.data(), np.ones(N), options, None, 0)
+
+
+def test_a_form_without_a_word_is_not_blended():
+    form = dataclasses.make_dataclass("Form", [])()
+    family = dataclasses.replace(in_one_form(BY_NAME["diag"].mixture().family), accurate=form, moments=form)
+    with pytest.raises(ValueError, match="my-diag"):
+        jaxgmm.fit_stepwise(0, BY_NAME["diag"].data(), K, family=family)
+
+
+def test_a_residual_form_whose_sums_are_fixed_is_blended():
+    """The sums of Poisson's residual form are those of its moments, so the mixtures are too."""
+    case = BY_NAME["poisson"]
+    start = case.mixture()
+    own = in_one_form(start.family, mergeable=True)
+    mixtures = [
+        jaxgmm.fit_stepwise(
+            0, case.data(), K, family=family, init=dataclasses.replace(start, family=family), block_size=50
+        ).mixture
+        for family in (own, start.family)
+    ]
+    assert_mixtures_close(*mixtures, case.params, np.float64)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -107,7 +107,7 @@ POISSON = Family(
     name="poisson",
     parameters=Poisson,
     support=Support(lambda x: ((x >= 0) & (x == xp.floor(x)) & (x < np.inf)) | xp.isnan(x), "counts 0, 1, 2, ..."),
-    accurate=ResidualForm(prepare, view, log_prob, statistics, PoissonSums, maximize),
+    accurate=ResidualForm(prepare, view, log_prob, statistics, PoissonSums, maximize, mergeable=True),
     moments=ExponentialForm(features, natural, PoissonSums, maximize),
     base=base,
     around=around,

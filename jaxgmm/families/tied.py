@@ -162,6 +162,7 @@ class TiedForm:
     statistics: Any = statistics_moments
     sums: type = TiedMoments
     maximize: Any = maximize_moments
+    mergeable = True
 
     def loss(self, prepared):
         return prepared.natural.loss

@@ -14,12 +14,13 @@ from ..drivers.memory import Rows, in_block
 from ..frame import enter_prior, leave, log_volume
 from ..precision import in_precision_of, numbers
 from ..records import FitWarning, Mixture
-from ..stepwise import LOST, Blend, advance, start
+from ..stepwise import LOST, Blend, advance, mergeable, start
 from . import arrays, solving, starts
 
 
 def update(x, weight, options, before: Blend | None, random_state):
     """The mixture after the block x (n, d) with weights (n,), the block's mean bound before it, and the blend."""
+    mergeable(options.family)
     checks.weight_values(weight, 1)
     return _update(x, weight, options, before, random_state)
 
@@ -56,4 +57,4 @@ def _next(x, weight, options, before: Blend):
     held, weight = arrays.padded(x)[0], arrays.padded_weight(x, weight)
     whole = Rows(held, weight.astype(dtype), before.frame, held.shape[0], str(dtype))
     mixture = starts.entered(cast(options.init, dtype), before.frame)
-    return dataclasses.replace(before, mixture=mixture), in_block(whole, options.family.moments, options.k, 1, None)
+    return dataclasses.replace(before, mixture=mixture), in_block(whole, mergeable(options.family), options.k, 1, None)
