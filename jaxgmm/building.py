@@ -6,6 +6,7 @@ import numpy as np
 
 from . import checks
 from .family import Family, lookup, parameters
+from .forks import usable
 from .precision import as_array, compute_dtype
 from .records import Mixture
 
@@ -27,6 +28,7 @@ def mixture(family: str | Family, *, weights, **params) -> Mixture:
         ValueError: an unknown family, missing or further parameters, wrong shapes, values outside their constraint
             (covariances that are not positive definite), weights that do not sum to 1.
     """
+    usable()
     checks.is_family(family)
     given = {name: as_array(value) for name, value in params.items()}
     if family == "categorical":

@@ -11,6 +11,8 @@ import os
 
 import jax
 
+from .forks import usable
+
 FEW = 2**18  # numbers: what takes a second or two to polish runs in less
 QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
 
@@ -38,6 +40,7 @@ class Compiled:
         return self._jit(compiler_options=quick_options())
 
     def __call__(self, *args, **named):
+        usable()
         leaves = jax.tree.leaves((args, named))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) or jax.default_backend() != "cpu":
             return self.polished(*args, **named)

@@ -10,6 +10,8 @@ import inspect
 import jax
 import numpy as np
 
+from .forks import usable
+
 HALF = ("float16", "bfloat16")
 
 
@@ -62,6 +64,7 @@ def in_precision_of(*names: str):
 
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
+            usable()
             decisive = (args[i] if len(args) > i else kwargs.get(name) for name, i in places.items())
             with jax.enable_x64(jax.config.jax_enable_x64 or any(map(is_double, decisive))):
                 return function(*args, **kwargs)

@@ -12,7 +12,7 @@ ROOT = Path(jaxgmm.__file__).parent
 
 # From the ground up. A module imports from floors below its own, never from its own floor or above.
 FLOORS = [
-    {"namespace"},
+    {"namespace", "forks"},
     {"numerics", "precision", "compiling", "files", "terminal", "options", "tables", "distributed"},
     {"records", "writing", "processes", "special"},
     {"family", "parts"},

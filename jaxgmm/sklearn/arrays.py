@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import checks
 from ..files import too_large
-from ..precision import compute_dtype, in_precision_of
+from ..precision import compute_dtype
 from ..sources import Stream, marked, rows
 
 LEAST = 128  # rows: below, compiling a program is all that costs
@@ -82,11 +82,11 @@ def weighted(x, sample_weight):
     return x, weights(x, sample_weight)
 
 
-@in_precision_of("x")
 def weights(x, sample_weight):
     """Weights (n,) of rows x in the dtype that they are fitted in, 1 where none are given."""
     given = on_device(sample_weight)
-    return checks.weights(sample_weight if given is None else given, x.shape[0], compute_dtype(x))
+    with jax.enable_x64(True):  # or float64 would become float32
+        return checks.weights(sample_weight if given is None else given, x.shape[0], compute_dtype(x))
 
 
 def padded_weight(x, weight):
