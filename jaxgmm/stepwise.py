@@ -174,7 +174,6 @@ def fit_stepwise(
         stream = streamed(stream, block_size=_block_size(stream, k))
     family = family_of(family, stream)
     form = mergeable(family)
-    prior = checks.prior_for(prior, family, stream.dtype)
     mixture, problem = _begin(key, stream, k, family, n_init, init, prior, tol, max_iter)
     flow, width = Flow(stream, problem.rows.frame, {}), form.width(stream.d, k)
     blend, census, lossy = start(problem.rows, mixture), streaming.Census(stream, (family,)), False
@@ -217,7 +216,8 @@ def _begin(key, stream: Stream, k: int, family: Family, n_init: int, init, prior
         )
     else:
         checks.like_mixture(x, init)
-    [problem] = load(x, weight, k, [(family, prior)], tol, max_iter, "none", None)
+    model = family, checks.prior_for(prior, family, stream.dtype)
+    [problem] = load(x, weight, k, [model], tol, max_iter, "none", None)
     problem = dataclasses.replace(problem, rows=in_block(problem.rows, mergeable(family), k, 1, None))
     mixture = cast(init, problem.rows.dtype)
     framed = dataclasses.replace(mixture, components=enter(mixture.components, problem.rows.frame))

@@ -158,3 +158,9 @@ def test_weights_count_as_rows():
     heavy = jaxgmm.fit_stepwise(0, x, 2, init=start, sample_weight=np.full(600, 2.0), block_size=100)
     np.testing.assert_allclose(heavy.mixture.components.means, twice.mixture.components.means, rtol=1e-9)
     np.testing.assert_allclose(heavy.log_likelihood, twice.log_likelihood, rtol=1e-12)
+
+
+def test_a_family_without_a_prior_starts_from_its_first_block():
+    x = many(BY_NAME["poisson"], 600)
+    result = jaxgmm.fit_stepwise(0, x, K, family="poisson", passes=2)
+    assert result.log_likelihood > jaxgmm.fit(0, x, K, family="poisson", tol=0, max_iter=0).log_likelihood
