@@ -8,7 +8,7 @@ lanes of a ``vmap`` lead. A *form* is one way to do EM with the family, in six f
 
     prepare(params, reference)                      -> prepared     everything that depends on parameters alone
     view(prepared, x)                               -> seen         what both steps look at: features, or residuals
-    log_prob(prepared, seen)                        -> (k, b)       log densities, up to ``base`` of the form
+    log_prob(prepared, seen)                        -> (k, b)       log densities, up to what `Family.left_out` says
     statistics(prepared, seen, resp (k, b))         -> sums         additive over rows
     maximize(params, prepared, sums, counts, prior) -> params, added
     loss(prepared)                                  -> ()           rounding of this form in units of eps
@@ -84,6 +84,11 @@ class Support:
     words: str
 
 
+def nothing_left_out(x, reference):
+    """(b,) zeros: the form's log_prob is the whole log density."""
+    return np.zeros(x.shape[1], x.dtype)
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Family:
     """A family of distributions, as functions. See the module's docstring for the two forms.
@@ -92,14 +97,15 @@ class Family:
         name: what tables and files call it.
         parameters: the record class of its parameters, fields declared with `parameter`.
         support: the values its features can take.
-        accurate: the form that is right wherever the dtype allows; its log_prob is the full log density.
-        moments: the fast form; the same object where there is only one.
+        accurate: the form that is right wherever the dtype allows.
+        moments: the fast form; the same where there is only one.
         around: ``(centres (k, p), d) -> params``: parameters that the first statistics are taken under.
         centre: ``(params, weights) -> (d,)``: mean of the mixture.
         loosen: ``(params, weights, counts, added) -> params``: a start freed from boundaries EM could never leave.
         sample: ``(key, params, labels (n,)) -> (n, d)``.
         degenerate: ``(params, weights, added) -> (k,)`` bool: components that prior or floors hold up.
-        base: ``(x, reference) -> (b,)``: what ``moments.log_prob`` leaves out of the log density.
+        base: ``(x, reference) -> (b,)``: what ``moments.log_prob`` leaves out of the log density; ``accurate.log_prob``
+            leaves nothing out, unless it is the same form.
         points: ``x -> (p, b)``: where initialisers measure distance.
         scaling: how `fit` frames the data: "feature", "common", "ratio" (no shift) or None.
         slack: ``(prepared, added, counts) -> ()``: how far the prior can make the log-likelihood fall in one step.
@@ -116,11 +122,15 @@ class Family:
     loosen: Callable
     sample: Callable
     degenerate: Callable
-    base: Callable = lambda x, reference: np.zeros(x.shape[1], x.dtype)
+    base: Callable = nothing_left_out
     points: Callable = lambda x: x
     scaling: str | None = None
     slack: Callable = lambda prepared, added, counts: np.zeros((), counts.dtype)
     n_categories: int | None = None
+
+    def left_out(self, form) -> Callable | None:
+        """What a form's log_prob leaves out of the log density, ``(x, reference) -> (b,)``, or None: nothing."""
+        return self.base if form == self.moments and self.base is not nothing_left_out else None
 
     def __repr__(self):
         options = "" if self.n_categories is None else f", n_categories={self.n_categories}"
@@ -235,7 +245,8 @@ def exponential_family(
 ) -> Family:
     """A family whose E-step and M-step are matrix products with features of the data.
 
-    Its one form is the exponential one. See `Family` and `ExponentialForm` for the functions.
+    Its one form is the exponential one. See `Family` and `ExponentialForm` for the functions; ``options`` are the
+    further fields of `Family`, of which ``base`` is what theta @ phi(x) + bias leaves out of the log density.
 
     Source: Dempster, Laird and Rubin (1977), section 2: EM on sufficient statistics.
     """

@@ -83,7 +83,7 @@ def fit_gradient(
     if batch_size is not None and _searches_lines(optimizer, start):
         raise ValueError("batch_size must be None with L-BFGS: its line search needs one and the same objective")
     mixture, rest = _climb(rows, start, draw_key, optimizer, steps, batch_size)
-    state = _judge(rows, family, mixture, rest, states, problem.measured.offset)
+    state = _judge(rows, family, mixture, rest, states, problem.measured)
     result = outcome.conclude_one(rows.frame, problem.measured.weight, state, problem.measured.heaviest, False)
     result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
     if checks.in_trace(result):
@@ -127,7 +127,7 @@ def _climb(rows, start, key, optimizer, steps, batch_size):
 
 
 @compiled("family")
-def _judge(rows, family, mixture, rest, states, offset):
+def _judge(rows, family, mixture, rest, states, measured):
     """The climb's end as a state of EM (1,), for the common conclusion."""
     form = family.accurate
     prepared = form.prepare(mixture.components, rows.frame.reference)
@@ -136,7 +136,7 @@ def _judge(rows, family, mixture, rest, states, offset):
         return em.expect(form, prepared, mixture.log_weights, None, x, weight)
 
     statistics = total(rows, summarise)
-    value = statistics.log_likelihood + (0 if family.moments is not family.accurate else offset)
+    value = statistics.log_likelihood + measured.left_out(family, form)
     status = jnp.where(rest, int(Status.CONVERGED), int(Status.MAX_ITER))
     status = jnp.where(jnp.isfinite(value), status, int(Status.NON_FINITE)).astype(jnp.int32)
     ended = dataclasses.replace(

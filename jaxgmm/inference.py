@@ -15,6 +15,7 @@ from .drivers.memory import Rows, block_rows, collect, each, total
 from .family import free_parameters
 from .frame import unit_frame
 from .initializers import threefry
+from .measuring import left_out
 from .namespace import xp
 from .numerics import first_of_largest
 from .precision import compute_dtype, in_precision_of
@@ -72,13 +73,7 @@ def _e_step(rows: Rows, mixture: Mixture, form: str) -> Statistics:
     reference = family.centre(mixture.components, jnp.exp(mixture.log_weights))
     prepared = chosen.prepare(mixture.components, reference)
     statistics = collect(rows, chosen, prepared, mixture.log_weights, family.support.contains)
-    if chosen is family.accurate:
-        return statistics
-
-    def left_out(x, weight):
-        return jnp.where(weight > 0, weight * family.base(x, reference), 0 * weight).sum()
-
-    return em.shifted(statistics, total(rows, left_out))
+    return em.shifted(statistics, left_out(lambda summarise: total(rows, summarise), reference, family, chosen))
 
 
 def m_step(mixture: Mixture, statistics: Statistics, prior: GaussianPrior | None = None) -> Mixture:
@@ -130,6 +125,9 @@ def joint(mixture: Mixture, x):
     reference = family.centre(mixture.components, xp.exp(mixture.log_weights))
     prepared = form.prepare(mixture.components, reference)
     logits = form.log_prob(prepared, form.view(prepared, x)) + mixture.log_weights[:, None]
+    base = family.left_out(form)
+    if base is not None:
+        logits = logits + base(x, reference)[None]
     return em.supported(logits, family.support.contains, x)
 
 

@@ -172,8 +172,7 @@ def _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_f
         i = lane // r
         here = jax.tree.map(lambda leaf: leaf[i], loaded)
         rows = Rows(x[i], weight[i], here.frame, block, str(dtype))
-        offset = here.measured.offset * (form == "moments" or family.moments is family.accurate)
-        return rows, here.prior, offset
+        return rows, here.prior, here.measured.left_out(family, chosen)
 
     lanes, _, _ = run(problem, chosen, method, lanes, alive, limits, on_fall, slots)
     stand = jax.vmap(functools.partial(outcome.standing, method), (0, None, 0))

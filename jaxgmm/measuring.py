@@ -29,6 +29,10 @@ class Measured:
     lightest: Any  # min w
     offset: Any  # Σ w base(x): the part of the log-likelihood that the moment form leaves out
 
+    def left_out(self, family: Family, form):
+        """The part of the log-likelihood that a form leaves out."""
+        return jnp.zeros_like(self.offset) if family.left_out(form) is None else self.offset
+
 
 @record
 class Look:
@@ -55,13 +59,14 @@ class Squares:
 
 @record
 class LeftOut:
-    """Σ w base(x)."""
+    """Σ w base(x) of the rows inside the support: the others have log density -inf, whatever base makes of them."""
 
     reference: Any
     family: Family = static()
 
     def __call__(self, x, weight):
-        return jnp.where(weight > 0, weight * self.family.base(x, self.reference), 0).sum()
+        counts = (weight > 0) & self.family.support.contains(x).all(0)
+        return jnp.where(counts, weight * self.family.base(x, self.reference), 0 * weight).sum()
 
 
 @compiled("family", "dtype", "block", "layout")
@@ -82,7 +87,8 @@ def _facts(raw: Rows, family: Family):
     facts, frame = survey(lambda summarise: total(raw, summarise), pilot, family)
     rows = dataclasses.replace(raw, frame=frame)
     extremes = raw.highest(raw.weight.max()), -raw.highest(-raw.weight.min())
-    return frame, Measured(*facts, *extremes, offset_of(lambda s: total(rows, s), frame, family))
+    offset = left_out(lambda summarise: total(rows, summarise), frame.reference, family, family.moments)
+    return frame, Measured(*facts, *extremes, offset)
 
 
 def survey(total, pilot, family: Family):
@@ -93,8 +99,8 @@ def survey(total, pilot, family: Family):
     return (not_finite, outside, whole), frame_of(family.scaling, mean, squares / jnp.where(whole > 0, whole, 1))
 
 
-def offset_of(total, frame, family: Family):
-    """What the moment form leaves out of the log-likelihood, by one pass over framed rows; 0 where that is nothing."""
-    if family.moments is family.accurate:
-        return jnp.zeros((), frame.scale.dtype)
-    return total(LeftOut(frame.reference, family))
+def left_out(total, reference, family: Family, form):
+    """What a form leaves out of the log-likelihood, by one pass of ``total(summarise)``; 0 where that is nothing."""
+    if family.left_out(form) is None:
+        return jnp.zeros((), reference.dtype)
+    return total(LeftOut(reference, family))

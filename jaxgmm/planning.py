@@ -14,7 +14,7 @@ from .precision import compute_dtype
 from .restarts import slots_for
 from .sources import BLOCK_BYTES
 
-PASSES = 4  # before the first update: two for the frame, one for the rows that stand for all, one for the first sums
+PASSES = 5  # before the first update, at most, as `streaming` has them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Plan:
     ``data`` are the bytes of rows and weights held (of rows that stream: two blocks), ``working`` those of a block of
     features and responsibilities, ``lanes`` those of parameters and statistics; ``memory`` is their sum. ``block_size``
     rows are worked on, and ``read_size`` are read, at a time. ``flops`` are those of the products in one iteration of
-    all starts; of ``n_init``, ``together`` run at a time. ``passes`` over the rows come before the first update, then
-    one an update and one at the end.
+    all starts; of ``n_init``, ``together`` run at a time. At most ``passes`` over the rows come before the first
+    update, then one an update and one at the end.
     """
 
     n: int
@@ -119,7 +119,7 @@ def plan(
         block_size=block,
         read_size=read,
         together=together,
-        passes=PASSES + (family.moments is not family.accurate),
+        passes=PASSES,
         flops=4.0 * here * k * f * n_init,
         data=data,
         working=block * form.width(d, k * together) * item,

@@ -49,7 +49,7 @@ def iterate(
     chosen = getattr(family, form)
     if form == "accurate":
         lanes = jax.vmap(functools.partial(em.resume_accurately, method))(lanes)
-    left_out = measured.offset * (1 if chosen is family.moments else 0)
+    left_out = measured.left_out(family, chosen)
 
     def problem(lane):
         return rows, prior, left_out

@@ -28,7 +28,7 @@ from .fitting import concrete, fit, warn
 from .frame import Frame, enter, leave
 from .initializers import INITIALIZERS
 from .loading import family_of, load
-from .measuring import LeftOut
+from .measuring import left_out
 from .numerics import divide, eps
 from .precision import in_precision_of
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Statistics, Status, record
@@ -97,8 +97,7 @@ def advance(blend: Blend, rows: Rows, prior) -> tuple[Blend, Any, Any]:
     form, reference = mergeable(family), rows.frame.reference
     prepared = form.prepare(mixture.components, reference)
     block = collect(rows, form, prepared, mixture.log_weights)
-    if form is not family.accurate:
-        block = em.shifted(block, total(rows, LeftOut(reference, family)))
+    block = em.shifted(block, left_out(lambda summarise: total(rows, summarise), reference, family, form))
     steps, weight = blend.steps + 1, blend.weight + block.weight
     gamma = steps.astype(weight.dtype) ** -FORGETTING * divide(block.weight * steps.astype(weight.dtype), weight)
     gamma = jnp.minimum(gamma, 1)
@@ -225,10 +224,15 @@ def _begin(key, stream: Stream, k: int, family: Family, n_init: int, init, prior
 
 
 def _judged(flow: Flow, family: Family, blend: Blend, heaviest, keeps_order: bool) -> FitResult:
-    """The result with this mixture, by one pass that tells its log-likelihood."""
+    """The result with this mixture, by one pass that tells its log-likelihood; by a second one what its form leaves out
+    of that."""
     form, reference = family.accurate, flow.frame.reference
-    [statistics] = flow.totals([_seen(blend.mixture, reference)], form.width(flow.stream.d, blend.mixture.n_components))
-    value = statistics.log_likelihood[0]
+
+    def summed(summarise):
+        return flow.totals([summarise], form.width(flow.stream.d, blend.mixture.n_components))[0]
+
+    statistics = summed(_seen(blend.mixture, reference))
+    value = statistics.log_likelihood[0] + left_out(summed, reference, family, form)
     status = jnp.where(jnp.isfinite(value), int(Status.MAX_ITER), int(Status.NON_FINITE)).astype(jnp.int32)
     ended = dataclasses.replace(
         em.initial_state(blend.mixture, blend.added),

@@ -64,8 +64,8 @@ def framed(x, weight, family: Family) -> Data:
     frame = frame_of(family.scaling, mean, weight @ (x - mean) ** 2 / whole)
     checks.sound_frame(frame)
     block = np.ascontiguousarray(((x - frame.shift) * frame.inverse).T)
-    left_out = np.where(weight > 0, weight * family.base(block, frame.reference), 0).sum()
-    offset = 0.0 if family.moments is family.accurate else float(left_out)
+    base = family.left_out(family.moments)
+    offset = 0.0 if base is None else float(np.where(weight > 0, weight * base(block, frame.reference), 0).sum())
     return Data(came, x, weight, frame, block, family.points(block), offset, family)
 
 

@@ -104,7 +104,7 @@ def run(data: drawing.Data, prior, options: Options, mixture: Mixture, added, bo
         if seen is None or form is family.accurate:  # features stay, residuals do not
             seen = form.view(prepared, data.block)
         statistics = em.expect(form, prepared, mixture.log_weights, None, data.block, data.weight, seen)
-        left_out = data.offset if form is family.moments else 0.0
+        left_out = 0.0 if family.left_out(form) is None else data.offset
         value = float((statistics.log_likelihood + left_out) / statistics.weight)
         if np.isnan(value) or value == np.inf:
             status = Status.NON_FINITE

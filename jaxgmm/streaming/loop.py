@@ -66,7 +66,7 @@ def iterate(flow, family, name, method, lanes, alive, active, prior, limits, mea
     form = getattr(family, name)
     if name == "accurate":
         lanes = _resumed(lanes, method)
-    offset = measured.offset * (1 if form is family.moments else 0)
+    offset = measured.left_out(family, form)
     (count, k), itemsize = method.state_of(lanes).counts.shape, flow.stream.dtype.itemsize
     together = lanes_together(form, flow.stream.d, k, count, itemsize)
     shrinks = flow.n_everywhere * form.width(flow.stream.d, k * together) >= WORTH

@@ -10,7 +10,7 @@ from ..drivers.memory import Rows
 from ..drivers.stream import Flow
 from ..family import Family
 from ..frame import enter_prior, frame_of, unit_frame
-from ..measuring import LeftOut, Look, Measured, Squares
+from ..measuring import Look, Measured, Squares, left_out
 from ..precision import in_precision_of
 from ..sources import Stream, read_ahead
 
@@ -57,9 +57,11 @@ def _looked_at(x, weight, first: int, census):
 def _framed(raw: Flow, census, whole, mean, variance, family: Family, prior):
     flow = dataclasses.replace(raw, frame=frame_of(family.scaling, mean, variance))
     zero = np.zeros((), np.int32)
-    offset = np.zeros((), flow.dtype)
-    if family.moments is not family.accurate:
-        [offset] = flow.totals([LeftOut(flow.frame.reference, family)], 4 * raw.stream.d)
+
+    def total(summarise):
+        return flow.totals([summarise], 4 * raw.stream.d)[0]
+
+    offset = left_out(total, flow.frame.reference, family, family.moments)
     measured = Measured(zero, zero, whole, census.heaviest, census.lightest, offset)
     return flow, measured, enter_prior(prior, flow.frame)
 
