@@ -53,8 +53,9 @@ def like_mixture(x, mixture):
 def n_features(mixture) -> int:
     """d of a mixture."""
     for name, about in parameters(type(mixture.components)).items():
-        if "d" in about["shape"]:
-            return getattr(mixture.components, name).shape[about["shape"].index("d")]
+        axes = about["shape"]
+        if "d" in axes:
+            return getattr(mixture.components, name).shape[axes.index("d") - len(axes)]
     raise ValueError(f"the parameters of {mixture.family.name} have no axis of features")
 
 

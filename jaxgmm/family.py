@@ -48,11 +48,20 @@ def parameter(shape: str, constraint: Constraint, *, units: int = 0, located: bo
     """A field of a parameter record.
 
     Args:
-        shape: one letter an axis: k components, d features, c categories. No leading k: shared by all components.
+        shape: one letter an axis: k components, d features, any other letter a size of the family's own (c categories).
+            No leading k: shared by all components.
         constraint: where the values live.
-        units: the power of the data's units in the parameter (variance 2, rate -1).
-        located: whether the parameter moves with the origin of the data.
+        units: the power of the data's units in the parameter (variance 2, rate -1), shared among its axes d; where it
+            has none, of the common scale.
+        located: whether the parameter moves with the origin of the data, along its axis d.
+
+    Raises:
+        ValueError: an axis k that does not lead, or a located parameter that has not one axis d.
     """
+    if "k" in shape[1:]:
+        raise ValueError(f"the components k are the first axis of a parameter, got shape {shape!r}")
+    if located and shape.count("d") != 1:
+        raise ValueError(f"a located parameter has one axis d, along which it moves, got shape {shape!r}")
     return dataclasses.field(
         metadata={"shape": shape, "constraint": constraint, "units": units, "located": located},
     )

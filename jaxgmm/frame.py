@@ -7,6 +7,7 @@ declaration: whether it is located, and its power of the data's units.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -82,17 +83,20 @@ def log_volume(frame: Frame):
 def _map(params, shift, scale, inwards):
     moved = {}
     for name, about in parameters(type(params)).items():
-        value, shape = getattr(params, name), about["shape"]
-        factor = 1
-        if about["units"]:  # a matrix has one unit of each of its axes; one number a component, the common scale
-            base = scale[:, None] * scale[None] if shape.endswith("dd") else scale if "d" in shape else scale[0]
-            factor = base if shape.endswith("dd") else base ** about["units"]
-        offset = shift if about["located"] else 0
-        factor, offset = _along(factor, value), _along(offset, value)
+        value, units = getattr(params, name), about["units"]
+        features = [i - len(about["shape"]) for i, axis in enumerate(about["shape"]) if axis == "d"]
+        factor, offset = 1, 0
+        if units and features:  # a covariance has one unit of each of its axes
+            power = units // len(features) if units % len(features) == 0 else units / len(features)
+            factor = math.prod(_along(scale**power, axis, value) for axis in features)
+        elif units:  # one number a component: the common scale
+            factor = scale[0] ** units
+        if about["located"]:
+            offset = _along(shift, features[0], value)
         moved[name] = (value - offset) / factor if inwards else value * factor + offset
     return type(params)(**moved)
 
 
-def _along(number, value):
-    """number with as many axes as value, at its end; plain numbers as they are."""
-    return number if xp.ndim(number) == 0 else xp.expand_dims(number, tuple(range(value.ndim - xp.ndim(number))))
+def _along(numbers, axis: int, value):
+    """numbers (d,) along this axis of value, counted from its end."""
+    return numbers.reshape(*(1,) * (value.ndim + axis), -1, *(1,) * (-axis - 1))

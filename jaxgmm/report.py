@@ -12,7 +12,7 @@ import jaxlib
 import numpy as np
 
 from .checks import n_features
-from .family import Constraint, parameters
+from .family import parameters
 from .inference import n_parameters
 from .records import Mixture, Selection
 
@@ -88,20 +88,20 @@ def describe(mixture: Mixture, columns: Sequence[str] | None) -> str:
     rows = [["component", *map(str, components)], ["weight", *map(_short, np.asarray(mixture.weights))]]
     matrices = []
     for name, values in _arrays(mixture).items():
-        shape = about[name]["shape"]
-        square = about[name]["constraint"] is Constraint.POSITIVE_DEFINITE
-        head = features if square else range(values.shape[-1])
-        if shape == "k":
-            rows.append([name, *map(_short, values)])
-        elif shape == "kd":
+        axes, k = about[name]["shape"], len(components)
+        labels = [features if a == "d" else range(n) for a, n in zip(axes, values.shape, strict=True) if a != "k"]
+        every = values if axes.startswith("k") else np.broadcast_to(values, (k, *values.shape))
+        if not labels:
+            rows.append([name, *map(_short, every)])
+        elif len(labels) == 1:
             rows.append([name])
-            rows.extend([f"  {feature}", *map(_short, values[:, j])] for j, feature in enumerate(features))
-        elif max(values.shape[-2:]) > WIDEST_MATRIX:
+            rows.extend([f"  {label}", *map(_short, numbers)] for label, numbers in zip(*labels, every.T, strict=True))
+        elif len(labels) > 2 or max(map(len, labels)) > WIDEST_MATRIX:
             matrices.append(f"{name}: {' x '.join(map(str, values.shape))} numbers, too many to print")
-        elif shape.startswith("k"):
-            matrices.extend(_matrix(f"{name}, component {k}", values[k], features, head) for k in components)
+        elif axes.startswith("k"):
+            matrices.extend(_matrix(f"{name}, component {i}", values[i], *labels) for i in components)
         else:
-            matrices.append(_matrix(f"{name}, the same for all components", values, features, head))
+            matrices.append(_matrix(f"{name}, the same for all components", values, *labels))
     return "\n\n".join([aligned(rows, left={0}), *matrices])
 
 
@@ -139,9 +139,9 @@ def _arrays(mixture: Mixture) -> dict[str, np.ndarray]:
     return {name: np.asarray(values) for name, values in vars(mixture.components).items()}
 
 
-def _matrix(title: str, values: np.ndarray, features: Sequence[str], head: Iterable) -> str:
+def _matrix(title: str, values: np.ndarray, labels: Iterable, head: Iterable) -> str:
     """One (d, d) matrix, or the (d, c) probabilities of every feature's codes."""
-    rows = [[f"  {feature}", *map(_short, values[j])] for j, feature in enumerate(features)]
+    rows = [[f"  {label}", *map(_short, values[j])] for j, label in enumerate(labels)]
     return f"{title}\n{aligned([['', *map(str, head)], *rows], left={0})}"
 
 

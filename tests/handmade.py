@@ -1,11 +1,13 @@
 """Families as users write them, in a module of their own where pickle finds them."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import numpy as np
 import scipy.special
 
+from jaxgmm.families import diagonal
 from jaxgmm.family import Constraint, Natural, Support, exponential_family, parameter
 from jaxgmm.namespace import is_jax, xp
 from jaxgmm.numerics import divide, keep_empty, product
@@ -61,3 +63,55 @@ def rows(n=300, dtype=np.float64):
     """Counts of two features and two kinds of rows."""
     rng = np.random.default_rng(0)
     return rng.poisson(np.where(rng.random((n, 1)) < 0.4, [2.0, 30.0], [12.0, 5.0])).astype(dtype)
+
+
+# -- diag with its parameters written out q times, along axes that no family of the library has -----------------------
+
+
+@record
+class Copies:
+    """Means (k, q, d) and variances (k, d, q), each q times the same."""
+
+    means: Any = parameter("kqd", Constraint.REAL, units=1, located=True)
+    variances: Any = parameter("kdq", Constraint.POSITIVE, units=2)
+
+
+def copied(params, q):
+    """What diag has, written out."""
+    means = xp.broadcast_to(params.means[:, None, :], (params.means.shape[0], q, params.means.shape[1]))
+    return Copies(means, xp.broadcast_to(params.covariances[:, :, None], (*params.covariances.shape, q)))
+
+
+def one(params):
+    """The first copy."""
+    return diagonal.Diagonal(params.means[:, 0], params.variances[:, :, 0])
+
+
+def copies(q):
+    """diag with q copies of its parameters."""
+    diag = diagonal.DIAGONAL
+
+    def maximizing(form):
+        def maximize(params, prepared, sums, counts, prior):
+            new, added = form.maximize(one(params), prepared, sums, counts, prior)
+            return copied(new, q), added
+
+        return maximize
+
+    exact, fast = diag.accurate, diag.moments
+    return dataclasses.replace(
+        diag,
+        name="copies",
+        parameters=Copies,
+        accurate=dataclasses.replace(
+            exact, prepare=lambda params, ref: exact.prepare(one(params), ref), maximize=maximizing(exact)
+        ),
+        moments=dataclasses.replace(
+            fast, natural=lambda params, ref: fast.natural(one(params), ref), maximize=maximizing(fast)
+        ),
+        around=lambda centres, d: copied(diag.around(centres, d), q),
+        centre=lambda params, weights: diag.centre(one(params), weights),
+        loosen=lambda params, *rest: copied(diag.loosen(one(params), *rest), q),
+        sample=lambda key, params, labels: diag.sample(key, one(params), labels),
+        degenerate=lambda params, weights, added: diag.degenerate(one(params), weights, added),
+    )

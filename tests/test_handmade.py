@@ -1,5 +1,6 @@
 """What a family of a user's declares counts on every way to an answer."""
 
+
 import handmade
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,10 @@ import scipy.special
 import scipy.stats
 
 import jaxgmm
-from jaxgmm.family import register
+from jaxgmm.family import Constraint, parameter, register
+from jaxgmm.frame import Frame, enter, leave
+from jaxgmm.records import record
+from jaxgmm.report import describe
 
 COUNTS, X = handmade.COUNTS, handmade.rows()
 SHARES, RATES = np.array([0.4, 0.6]), np.array([[2.0, 30.0], [12.0, 5.0]])
@@ -107,3 +111,62 @@ def test_bounds_of_estimators_have_it(engine, monkeypatch):
     theirs = PoissonMixture(2, random_state=0, max_iter=3).fit(X)
     np.testing.assert_allclose(model.lower_bounds_, theirs.lower_bounds_, rtol=1e-9)
     np.testing.assert_allclose(model.score(X), log_likelihood(model.mixture_) / len(X))
+
+
+# -- axes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("q", [2, 3])
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_every_axis_of_features_is_scaled_and_no_other(q, xp):
+    """By loops over the entries: d = 2 features, q of something else."""
+    declared = {"kdq": (2, False), "kqd": (1, True), "dq": (1, True), "qd": (-1, False), "kdd": (2, False)}
+    declared |= {"dd": (-2, False), "kdc": (0, False), "kd": (3, False), "kqdd": (2, False), "kq": (0, False)}
+    fields = {name: parameter(name, Constraint.REAL, units=u, located=at) for name, (u, at) in declared.items()}
+    kind = record(type("Axes", (), {"__annotations__": dict.fromkeys(declared, object), **fields}))
+    sizes, rng = {"k": 4, "d": 2, "q": q, "c": 5}, np.random.default_rng(0)
+    values = {name: rng.normal(size=[sizes[axis] for axis in name]).astype(np.float32) for name in declared}
+    shift, scale = np.array([5.0, -3.0], np.float32), np.array([2.0, 0.25], np.float32)
+    frame = Frame(*map(xp.asarray, (shift, scale, 1 / scale, 0 * scale)))
+    params = kind(**{name: xp.asarray(value) for name, value in values.items()})
+    moved = leave(params, frame)
+    for name, (units, located) in declared.items():
+        expected = values[name].copy()
+        for index in np.ndindex(expected.shape):
+            at = [i for axis, i in zip(name, index, strict=True) if axis == "d"]
+            for j in at:
+                expected[index] *= scale[j] ** (units / len(at))
+            expected[index] += shift[at[0]] if located else 0
+        np.testing.assert_allclose(getattr(moved, name), expected, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(getattr(enter(moved, frame), name), values[name], 1e-5, 1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("q", [2, 3])
+def test_a_fit_of_parameters_with_axes_of_their_own_is_that_of_diag(q):
+    """Features of unlike units, so that a scale along the wrong axis is another model."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(200, 2)) + 4 * rng.integers(2, size=(200, 1))) * [1000.0, 0.01] + [5e4, -3.0]
+    ours, theirs = (jaxgmm.fit(0, x, 2, family=family) for family in (handmade.copies(q), "diag"))
+    np.testing.assert_allclose(ours.log_likelihood, theirs.log_likelihood, rtol=1e-9)
+    means, variances = ours.mixture.components.means, ours.mixture.components.variances
+    assert means.shape == (2, q, 2) and variances.shape == (2, 2, q)
+    for i in range(q):
+        np.testing.assert_allclose(means[:, i], theirs.mixture.components.means, rtol=1e-7)
+        np.testing.assert_allclose(variances[:, :, i], theirs.mixture.components.covariances, rtol=1e-7)
+    np.testing.assert_allclose(jaxgmm.log_prob(ours.mixture, x), jaxgmm.log_prob(theirs.mixture, x), rtol=1e-9)
+    again = jaxgmm.fit(0, x, 2, family=ours.mixture.family, init=ours.mixture, max_iter=0, tol=0)
+    np.testing.assert_allclose(again.log_likelihood, ours.log_likelihood, rtol=1e-9)
+
+
+def test_what_is_printed_goes_by_axes_too():
+    x = np.random.default_rng(0).normal(size=(20, 2)) * [1000.0, 0.01]
+    lines = describe(jaxgmm.fit(0, x, 2, family=handmade.copies(3), max_iter=0, tol=0).mixture, ["a", "b"]).split("\n")
+    assert lines[lines.index("means, component 0") + 1].split() == ["a", "b"]
+    assert lines[lines.index("variances, component 0") + 1].split() == ["0", "1", "2"]
+    assert [line.split()[0] for line in lines[lines.index("variances, component 0") + 2 :][:2]] == ["a", "b"]
+
+
+@pytest.mark.parametrize("shape, located", [("dk", False), ("kq", True), ("kdd", True)])
+def test_axes_that_no_code_could_follow_are_refused(shape, located):
+    with pytest.raises(ValueError, match=f"got shape '{shape}'"):
+        parameter(shape, Constraint.REAL, units=1, located=located)
