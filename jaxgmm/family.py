@@ -48,15 +48,11 @@ def parameter(shape: str, constraint: Constraint, *, units: int = 0, located: bo
     """A field of a parameter record.
 
     Args:
-        shape: one letter an axis: k components, d features, any other letter a size of the family's own (c categories).
-            No leading k: shared by all components.
+        shape: one letter an axis: k components, which lead or are not there (shared by all), d features, any other
+            letter a size of the family's own (c categories).
         constraint: where the values live.
-        units: the power of the data's units in the parameter (variance 2, rate -1), shared among its axes d; where it
-            has none, of the common scale.
-        located: whether the parameter moves with the origin of the data, along its axis d.
-
-    Raises:
-        ValueError: an axis k that does not lead, or a located parameter that has not one axis d.
+        units: the power of the data's units in the parameter (variance 2, rate -1), shared among its axes d.
+        located: whether the parameter moves with the origin of the data, along its one axis d.
     """
     if "k" in shape[1:]:
         raise ValueError(f"the components k are the first axis of a parameter, got shape {shape!r}")
@@ -98,6 +94,14 @@ def nothing_left_out(x, reference):
     return np.zeros(x.shape[1], x.dtype)
 
 
+def as_it_is(value, *others):
+    return value
+
+
+def no_slack(prepared, added, counts):
+    return np.zeros((), counts.dtype)
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Family:
     """A family of distributions, as functions. See the module's docstring for the two forms.
@@ -132,9 +136,9 @@ class Family:
     sample: Callable
     degenerate: Callable
     base: Callable = nothing_left_out
-    points: Callable = lambda x: x
+    points: Callable = as_it_is
     scaling: str | None = None
-    slack: Callable = lambda prepared, added, counts: np.zeros((), counts.dtype)
+    slack: Callable = no_slack
     n_categories: int | None = None
 
     def left_out(self, form) -> Callable | None:
@@ -278,10 +282,6 @@ def exponential_family(
 def never_degenerate(params, weights, added):
     """(k,) False: families whose likelihood is bounded."""
     return np.zeros(weights.shape, bool)
-
-
-def as_it_is(params, weights, counts, added):
-    return params
 
 
 _REGISTRY: dict[str, Callable] = {}

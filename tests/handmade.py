@@ -44,17 +44,37 @@ def base(x, reference):
     return -gammaln(x + 1).sum(0)
 
 
+def contains(x):
+    return ((x >= 0) & (x == xp.floor(x))) | xp.isnan(x)
+
+
+def features(x, reference):
+    return x
+
+
+def around(centres, d):
+    return Counts(xp.ones_like(centres))
+
+
+def centre(params, weights):
+    return product(weights, params.rates)
+
+
+def sample(key, params, labels):
+    return jax.random.poisson(key, params.rates[labels]).astype(params.rates.dtype)
+
+
 COUNTS = exponential_family(
     "counts",
     Counts,
-    support=Support(lambda x: ((x >= 0) & (x == xp.floor(x))) | xp.isnan(x), "counts 0, 1, 2, ..."),
-    features=lambda x, reference: x,
+    support=Support(contains, "counts 0, 1, 2, ..."),
+    features=features,
     natural=natural,
     sums=CountSums,
     maximize=maximize,
-    around=lambda centres, d: Counts(xp.ones_like(centres)),
-    centre=lambda params, weights: product(weights, params.rates),
-    sample=lambda key, params, labels: jax.random.poisson(key, params.rates[labels]).astype(params.rates.dtype),
+    around=around,
+    centre=centre,
+    sample=sample,
     base=base,
 )
 
@@ -115,3 +135,8 @@ def copies(q):
         sample=lambda key, params, labels: diag.sample(key, one(params), labels),
         degenerate=lambda params, weights, added: diag.degenerate(one(params), weights, added),
     )
+
+
+def same(value):
+    """What a process that is sent a value sends back."""
+    return value

@@ -13,7 +13,7 @@ from .. import checks, streaming
 from ..accelerate import METHODS
 from ..family import Family, parameters
 from ..precision import compute_dtype
-from ..records import FitResult, FitWarning, Mixture
+from ..records import FitResult, FitWarning, Kept, Mixture, kept, restored
 from ..sources import Stream
 from . import arrays, few, solving, starts, stepwise
 from .answers import MixtureAnswers
@@ -229,6 +229,13 @@ class MixtureEstimator(MixtureAnswers):
             )
 
     def __getstate__(self):
-        """JAX arrays leave as NumPy: JAX would read float64 back as float32."""
-        state = super().__getstate__()
-        return {name: np.asarray(value) if isinstance(value, jax.Array) else value for name, value in state.items()}
+        """JAX arrays keep their dtype, as those of records."""
+        return {n: kept(v) if isinstance(v, jax.Array) else v for n, v in super().__getstate__().items()}
+
+    def __setstate__(self, state):
+        super().__setstate__({n: restored(v) if isinstance(v, Kept) else v for n, v in state.items()})
+
+    def __sklearn_clone__(self):
+        """As scikit-learn clones: by copies, which JAX makes in float32 where its x64 mode is off."""
+        with jax.enable_x64(True):
+            return super().__sklearn_clone__()
