@@ -76,6 +76,7 @@ def fit(args: argparse.Namespace) -> int:
                 raise ValueError(f"{path}: its folder does not exist")
         pictures = _pictures(args.plot) if args.plot else None
         x, columns, sample_weight = _rows(args)
+    processes.leave_the_rest_to_the_first()
     processes.check_labels(args.labels, mesh)
     if args.dry_run:
         if speaks:
@@ -254,9 +255,10 @@ def _rows(args: argparse.Namespace, expected: Sequence[str] | None = None):
     path = Path(args.data)
     large = path.is_file() and files.too_large(path.stat().st_size)
     if not (path.is_dir() or path.suffix.lower() in (".parquet", ".pq") or large):
-        return tables.read(path, columns=args.columns, weights=args.weights, expected=expected)
+        picked = {"columns": args.columns, "weights": args.weights, "expected": expected}
+        return tables.read(path, **picked, header=args.header)
     columns = tuple(args.columns) if args.columns else None
-    stream = sources.of_files([path], tables.Pick(columns, args.weights, tuple(expected or ())))
+    stream = sources.of_files([path], tables.Pick(columns, args.weights, tuple(expected or ()), args.header))
     return stream, stream.columns, None
 
 

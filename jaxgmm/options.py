@@ -40,6 +40,11 @@ def _model_option(add) -> None:
 def _data_options(add) -> None:
     add("data", metavar="DATA", help="csv, tsv, npy, npz or parquet, a row each observation, or a directory of them")
     add("--columns", type=_words, metavar="A,B", help="the features: names, or numbers from 0 without a header")
+    add(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first row of text names the columns (default: as it looks)",
+    )
 
 
 def _weight_option(add) -> None:

@@ -37,6 +37,7 @@ class Part:
         columns: those picked for x; None where they have no names.
         weighted: whether its rows carry weights.
         read: ``size -> iterator`` of x (b, d) and weight (b,) or None, at most ``size`` rows at a time.
+        doubt: what was assumed of its first row, where that is not sure.
     """
 
     name: str | None
@@ -47,6 +48,7 @@ class Part:
     columns: tuple[str, ...] | None
     weighted: bool
     read: Callable[[int], Iterator]
+    doubt: str | None = None
 
 
 def of_file(path: Path, pick: Pick) -> Part:
@@ -198,14 +200,15 @@ def _of_text(path: Path, pick: Pick) -> Part:
 
     with opened() as file:
         text = parse_text(file, pick, CSV_ROWS)
+    known = dataclasses.replace(pick, header=text.names is not None)
     d = text.width - text.weighted
 
     def read(size):
         with naming(path), opened() as file:
-            for values in parse_text(file, pick, min(size, CSV_ROWS)).parts:
+            for values in parse_text(file, known, min(size, CSV_ROWS)).parts:
                 yield values[:, :d], values[:, d] if text.weighted else None
 
-    return Part(str(path), None, d, np.dtype(np.float64), text.names, text.columns, text.weighted, read)
+    return Part(str(path), None, d, np.dtype(np.float64), text.names, text.columns, text.weighted, read, text.doubt)
 
 
 def _of_parquet(path: Path, pick: Pick) -> Part:

@@ -37,8 +37,6 @@ def join(args: argparse.Namespace):
     with _nothing_printed():
         initialize(args.coordinator, args.processes, args.process_id, heartbeat=args.heartbeat)
         gathered(None)
-    if not speaks():
-        warnings.simplefilter("ignore")  # process 0 says them
     return jax.sharding.Mesh(np.array(jax.devices()), ("rows",))
 
 
@@ -53,6 +51,12 @@ def _nothing_printed():
     finally:
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def leave_the_rest_to_the_first() -> None:
+    """From here on all processes know the same, and process 0 warns for them; of its own files each has spoken."""
+    if not speaks():
+        warnings.simplefilter("ignore")
 
 
 def speaks() -> bool:

@@ -5,9 +5,11 @@ A `Stream` never holds more than a block of rows. What it reads, and in which or
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .parts import Part, of_array, of_blocks, of_file
+from .records import FitWarning
 from .tables import Pick
 
 BLOCK_BYTES = 2**24  # of one block of rows
@@ -112,7 +115,7 @@ class Stream:
         return f"{name}: row {row - first} (counted from 0)" if name else f"row {row}"
 
 
-def rows(source, sample_weight=None, *, block_size: int | None = None) -> Stream:
+def rows(source, sample_weight=None, *, block_size: int | None = None, header: bool | None = None) -> Stream:
     """Rows to be read block by block at every pass, where they do not fit into memory.
 
     `fit`, `select` and the estimators take them in place of an array; paths, `numpy.memmap`, h5py and zarr arrays they
@@ -125,23 +128,32 @@ def rows(source, sample_weight=None, *, block_size: int | None = None) -> Stream
             or an iterable of blocks x (b, d) or (x, sample_weight (b,)) that starts again whenever it is iterated.
         sample_weight: (n,) weights >= 0, as frequencies; of files also the name of their column of weights.
         block_size: rows that are read at a time; by default 16 MB of them.
+        header: whether the first row of every csv or tsv file names its columns. None: where it has words and no
+            numbers, an empty first field, or 0, 1, ... or 1, 2, ... in order; other numbers, such as years, where the
+            rows below are clearly of another kind.
 
     Raises:
         ValueError: a source of another kind, files that do not fit together, an iterable that can be read only once.
         OSError: a file is not there.
+
+    Warns:
+        FitWarning: a first row is taken for names, and may be data.
     """
     if block_size is not None and (not isinstance(block_size, (int, np.integer)) or block_size < 1):
         raise ValueError(f"block_size must be an integer >= 1, got {block_size!r}")
+    files = _is_path(source) or (isinstance(source, (list, tuple)) and bool(source) and all(map(_is_path, source)))
+    if header is not None and not (files and isinstance(header, bool)):
+        raise ValueError(f"header must be None, or True or False where the rows are in files, got {header!r}")
     if isinstance(source, Stream):
         if sample_weight is not None and source.weighted:
             raise ValueError("sample_weight was given twice: the rows are marked with weights already")
         weight = source._weight if sample_weight is None else _vector(sample_weight)
         return Stream(source._parts, weight, block_size or source.block_size)
-    if _is_path(source) or (isinstance(source, (list, tuple)) and source and all(map(_is_path, source))):
+    if files:
         column = sample_weight if isinstance(sample_weight, str) else None
         weight = None if column else _vector(sample_weight)
         paths = [source] if _is_path(source) else source
-        return of_files(paths, Pick(weights=column), weight, block_size)
+        return of_files(paths, Pick(weights=column, header=header), weight, block_size)
     if isinstance(sample_weight, str):
         raise ValueError("sample_weight can be the name of a column only where the rows are in files")
     if _is_array(source):
@@ -159,12 +171,17 @@ def rows(source, sample_weight=None, *, block_size: int | None = None) -> Stream
 def of_files(paths, pick: Pick, sample_weight=None, block_size: int | None = None) -> Stream:
     """The stream of files and directories, of which ``pick`` takes columns; all have those of the first."""
     found = [file for path in paths for file in files_of(Path(path))]
-    first = of_file(found[0], pick)
-    pick = Pick(first.columns if pick.columns is None else pick.columns, pick.weights, pick.expected)
-    parts = [first, *(of_file(path, pick) for path in found[1:])]
+    parts = [of_file(path, pick) for path in found]
+    first, doubtful = parts[0], [part for part in parts if part.doubt]
     for path, part in zip(found, parts, strict=True):
         if part.d != first.d or set(part.names or ()) != set(first.names or ()):
-            raise ValueError(f"{path}: has {_columns(part)}; {found[0]} has {_columns(first)}")
+            advice = "" if part.names and first.names else "; header=True or False (--header, --no-header) may help"
+            raise ValueError(f"{path}: has {_columns(part)}; {found[0]} has {_columns(first)}{advice}")
+    if doubtful:
+        more = f" (and {len(doubtful) - 1} more like it)" if len(doubtful) > 1 else ""
+        warnings.warn(f"{doubtful[0].name}{more}: {doubtful[0].doubt}", FitWarning, stacklevel=3)
+    alike = dataclasses.replace(pick, columns=first.columns)
+    parts = [part if part.columns == first.columns else of_file(Path(part.name), alike) for part in parts]
     return Stream(parts, sample_weight, block_size)
 
 

@@ -12,14 +12,17 @@ import csv
 import dataclasses
 import itertools
 import math
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from .headers import LOOKED_AT, MISSING, doubt, judge
+from .records import FitWarning
+
 NO_TEXT = "is not a text file in UTF-8; tables are read from csv, tsv, npy, npz and parquet files"
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "."})
 
 
 def read(
@@ -28,15 +31,17 @@ def read(
     columns: Sequence[str] | None = None,
     weights: str | None = None,
     expected: Sequence[str] | None = None,
+    header: bool | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
     """(x, names, sample_weight) of the table in a file.
 
     Args:
         path: .npy, .npz (one two-dimensional array, or named one-dimensional ones of equal length), or else text, cut
-            at tabs, commas or semicolons, whichever its first line has. A first row without any number is a header.
+            at tabs, commas or semicolons, whichever its first line has.
         columns: the columns of x in this order: names, or numbers from 0 where the file has no names.
         weights: the column of sample weights (in a .npz also an array beside the table); x is then without it.
         expected: taken for `columns` where the file has names and no columns were picked.
+        header: whether the first row of text names the columns; None: as `headers.judge` finds.
 
     Returns:
         x (n, d), float64 from text and in its own dtype from arrays; its column names, None where the file has none;
@@ -45,8 +50,11 @@ def read(
     Raises:
         ValueError: what is not a finite number, in which row and column; an unknown column; an unreadable file.
         OSError: the file is not there.
+
+    Warns:
+        FitWarning: the first row is taken for names, and may be data.
     """
-    pick = Pick(tuple(columns) if columns is not None else None, weights, tuple(expected or ()))
+    pick = Pick(tuple(columns) if columns is not None else None, weights, tuple(expected or ()), header)
     reader = {".npy": _read_npy, ".npz": _read_npz}.get(Path(path).suffix.lower(), _read_text)
     try:
         x, names, sample_weight = reader(Path(path), pick)
@@ -61,11 +69,12 @@ def read(
 
 @dataclasses.dataclass(frozen=True)
 class Pick:
-    """What the caller wants of a table whose columns are not known yet."""
+    """What the caller wants of a table whose columns are not known yet; ``header``: as in `read`."""
 
     columns: tuple[str, ...] | None = None
     weights: str | None = None
     expected: tuple[str, ...] = ()
+    header: bool | None = None
 
     def indices(self, names: tuple[str, ...] | None, width: int) -> tuple[list[int], int | None]:
         """The indices of the columns of x, and of the column of weights (None: no weights)."""
@@ -101,6 +110,8 @@ def _read_text(path: Path, pick: Pick) -> tuple[np.ndarray, tuple[str, ...] | No
     with path.open(encoding="utf-8-sig", newline="") as file:
         text = parse_text(file, pick)
         (values,) = text.parts
+    if text.doubt:
+        warnings.warn(f"{path}: {text.doubt}", FitWarning, stacklevel=3)
     if not text.weighted:
         return values, text.columns, None
     return values[:, :-1], text.columns, values[:, -1]
@@ -109,31 +120,34 @@ def _read_text(path: Path, pick: Pick) -> tuple[np.ndarray, tuple[str, ...] | No
 @dataclasses.dataclass(frozen=True)
 class Text:
     """A table of text: its column names and those picked (None without a header), and its ``width`` picked columns, the
-    weights last, as arrays (b, width)."""
+    weights last, as arrays (b, width); ``doubt`` says what was assumed of its first row, where that is not sure."""
 
     names: tuple[str, ...] | None
     columns: tuple[str, ...] | None
     width: int
     weighted: bool
     parts: Iterator[np.ndarray]
+    doubt: str | None
 
 
 def parse_text(file: Iterator[str], pick: Pick, size: int | None = None) -> Text:
     """The table of an open file, ``size`` rows at a time, counted from 0; None: all at once, counted from 1."""
     try:
-        start = next(file, "")
-        delimiter = next((mark for mark in "\t,;" if mark in start), ",")
-        reader = csv.reader(itertools.chain([start], file), delimiter=delimiter, skipinitialspace=True)
-        first = next(reader, [])
+        head = list(itertools.islice(file, 1 + LOOKED_AT))
     except UnicodeDecodeError as error:
         raise ValueError(NO_TEXT) from error
-    names = tuple(name.strip() for name in first) if _is_header(first) else None
+    mark = next((mark for mark in "\t,;" if mark in "".join(head[:1])), ",")
+    form = {"delimiter": mark, "skipinitialspace": True}
+    reader = csv.reader(itertools.chain(head, file), **form)
+    first = next(reader, [])
+    header, doubtful = judge(first, list(csv.reader(head, **form))[1:]) if pick.header is None else (pick.header, False)
+    names = tuple(name.strip() for name in first) if header and first else None
     indices, weight = pick.indices(names, len(first))
     taken = indices if weight is None else [*indices, weight]
     columns = tuple(names[j] for j in indices) if names else None
     rows = reader if names else itertools.chain([first], reader)
     parts = _parts(rows, reader, names, len(first), taken, size)
-    return Text(names, columns, len(taken), weight is not None, parts)
+    return Text(names, columns, len(taken), weight is not None, parts, doubt(first) if doubtful else None)
 
 
 def _parts(rows, reader, names, width: int, taken: list[int], size: int | None) -> Iterator[np.ndarray]:
@@ -157,20 +171,6 @@ def _parts(rows, reader, names, width: int, taken: list[int], size: int | None) 
 
 def _where(row: int, reader, origin: int) -> str:
     return f"row {row} (line {reader.line_num})" if origin else f"row {row} (counted from 0; line {reader.line_num})"
-
-
-def _is_header(fields: Sequence[str]) -> bool:
-    """Whether a first row names the columns: it has words in it, and no numbers."""
-    words = [field for field in fields if field.strip().lower() not in MISSING]
-    return bool(words) and not any(_is_number(word) for word in words)
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
 
 
 def _extended(numbers: array.array, fields: list[str]) -> bool:

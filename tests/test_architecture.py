@@ -13,8 +13,9 @@ ROOT = Path(jaxgmm.__file__).parent
 # From the ground up. A module imports from floors below its own, never from its own floor or above.
 FLOORS = [
     {"namespace", "forks"},
-    {"numerics", "precision", "compiling", "files", "terminal", "options", "tables", "distributed"},
+    {"numerics", "precision", "compiling", "files", "terminal", "options", "headers", "distributed"},
     {"records", "writing", "processes", "special"},
+    {"tables"},
     {"family", "parts"},
     {"families", "unconstrained", "frame", "checks", "em", "sources"},
     {"building", "drivers"},
