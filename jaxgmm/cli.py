@@ -270,17 +270,3 @@ def _some(x):
         return x
     step = -(-x.n // PICTURED)
     return np.concatenate([rows[-first % step :: step] for rows, _, first in x.blocks(x.block_size)])
-
-
-def _check_support(path: str, x, family) -> None:
-    import jax
-    import numpy as np
-
-    with jax.enable_x64(True):  # else 1 + 1e-9 would pass for an integer
-        outside = np.argwhere(~np.asarray(family.support.contains(x)))
-    if len(outside):
-        row, column = outside[0]
-        raise ValueError(
-            f"{path}: row {row}, column {column} (counted from 0) is {x[row, column]}; "
-            f"family {family.name!r} needs {family.support.words}"
-        )
