@@ -78,17 +78,18 @@ def fit(args: argparse.Namespace) -> int:
         x, columns, sample_weight = _rows(args)
     processes.leave_the_rest_to_the_first()
     processes.check_labels(args.labels, mesh)
+    components = _components(args, x, sample_weight, mesh)
     if args.dry_run:
         if speaks:
-            print("\n\n".join(_plans(args, x)))
+            print("\n\n".join(_plans(args, x, max(components))))
         return 0
     started = time.perf_counter()
-    asked_for = len(args.components) * len(args.family)
+    asked_for = len(components) * len(args.family)
     with terminal.progress(f"fitting {asked_for} mixtures, {args.restarts} starts each", speaks) as callback:
         selection = jaxgmm.select(
             args.seed,
             x,
-            args.components,
+            components,
             families=args.family,
             criterion=args.criterion,
             n_init=args.restarts,
@@ -120,7 +121,20 @@ def fit(args: argparse.Namespace) -> int:
     return 0 if best.converged or ran_to_its_end else NOT_CONVERGED
 
 
-def _plans(args: argparse.Namespace, x):
+def _components(args: argparse.Namespace, x, sample_weight, mesh) -> list[int]:
+    """The numbers of components asked for; where nobody asked, those of the default that the rows allow."""
+    from .checks import enough_weight
+    from .selection import within
+
+    ks = args.components or list(options.COMPONENTS)
+    rows = processes.rows_of_weight(x, sample_weight, max(ks), mesh)
+    if args.components is None:
+        return within(ks, rows)
+    enough_weight(rows, max(ks))
+    return ks
+
+
+def _plans(args: argparse.Namespace, x, most: int):
     """What the largest fit of every family will take."""
     import jaxgmm
     from jaxgmm.loading import family_of
@@ -130,7 +144,7 @@ def _plans(args: argparse.Namespace, x):
     for name in args.family:
         family = family_of(name, x)
         options = {"n_init": args.restarts, "dtype": x.dtype, "streams": streams}
-        yield str(jaxgmm.plan(n, x.shape[1], max(args.components), family, **options))
+        yield str(jaxgmm.plan(n, x.shape[1], most, family, **options))
 
 
 def _pictures(path: str):

@@ -103,7 +103,10 @@ def _own_weights(x, sample_weight, dtype, layout):
 
 
 def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size, mesh=None) -> list[Problem]:
-    """Check the options and the data, and frame the data for every model (family, prior); they share one copy."""
+    """Check the options and the data, and frame the data for every model (family, prior); they share one copy.
+
+    There must be k rows of positive weight; how many there are is in what is measured.
+    """
     checks.choice(accelerate, "accelerate", METHODS)
     checks.number(tol, "tol")
     if not checks.in_trace(max_iter):

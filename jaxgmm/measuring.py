@@ -24,6 +24,7 @@ class Measured:
 
     not_finite: Any
     outside: Any
+    positive: Any  # rows of positive weight
     weight: Any  # Σ w
     heaviest: Any  # max w
     lightest: Any  # min w
@@ -36,7 +37,7 @@ class Measured:
 
 @record
 class Look:
-    """How many rows are not finite or outside the support, Σ w, and Σ w (x - pilot)."""
+    """How many rows are not finite, outside the support, of positive weight; Σ w, and Σ w (x - pilot)."""
 
     pilot: Any
     family: Family = static()
@@ -44,7 +45,7 @@ class Look:
     def __call__(self, x, weight):
         contained = self.family.support.contains(x) | ~jnp.isfinite(x)
         bad = (~jnp.isfinite(x)).any(0).sum(dtype=jnp.int32), (~contained).any(0).sum(dtype=jnp.int32)
-        return *bad, weight.sum(), product(x - self.pilot[:, None], weight)
+        return *bad, (weight > 0).sum(dtype=weight.dtype), weight.sum(), product(x - self.pilot[:, None], weight)
 
 
 @record
@@ -92,11 +93,11 @@ def _facts(raw: Rows, family: Family):
 
 
 def survey(total, pilot, family: Family):
-    """(not finite, outside, Σ w) and the frame, by two passes of ``total(summarise)``."""
-    not_finite, outside, whole, sums = total(Look(pilot, family))
+    """(not finite, outside, positive, Σ w) and the frame, by two passes of ``total(summarise)``."""
+    *counts, whole, sums = total(Look(pilot, family))
     mean = pilot + sums / jnp.where(whole > 0, whole, 1)
     squares = total(Squares(mean))
-    return (not_finite, outside, whole), frame_of(family.scaling, mean, squares / jnp.where(whole > 0, whole, 1))
+    return (*counts, whole), frame_of(family.scaling, mean, squares / jnp.where(whole > 0, whole, 1))
 
 
 def left_out(total, reference, family: Family, form):

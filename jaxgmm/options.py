@@ -6,6 +6,7 @@ import argparse
 import csv
 from collections.abc import Callable
 
+COMPONENTS = range(1, 10)  # that are tried where nobody says which
 LARGEST_INTEGER = 2**31 - 1  # sizes and counters are int32 on the device
 MOST_COMPONENTS = 10_000  # a slip like 1:99999999 would otherwise be taken at its word
 
@@ -52,7 +53,8 @@ def _weight_option(add) -> None:
 
 
 def _fit_options(add) -> None:
-    add("--components", type=_counts, default="1:9", metavar="K", help="3, or 2,3,5, or 1:9 with the 9 (the default)")
+    asked = "3, or 2,3,5, or 1:9 with the 9 (default: those of 1:9 that the rows allow)"
+    add("--components", type=_counts, metavar="K", help=asked)
     add("--family", type=_words, default="full,tied,diag,spherical", metavar="F", help="default: %(default)s")
     add("--restarts", type=_integer(1), default=10, metavar="N", help="starts of every fit (default: %(default)s)")
     add("--seed", type=_integer(0), default=0, help="default: %(default)s")

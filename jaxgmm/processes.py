@@ -66,6 +66,21 @@ def speaks() -> bool:
     return jax.process_index() == 0
 
 
+def rows_of_weight(x, sample_weight, most: int, mesh) -> int:
+    """How many rows of all processes have a positive weight; none reads on once it has ``most``."""
+    import numpy as np
+
+    from .distributed import agreed, gathered, spans
+
+    rows = 0
+    with agreed(mesh):
+        for block, weight in x if hasattr(x, "blocks") else [(x, sample_weight)]:
+            rows += len(block) if weight is None else int(np.sum(weight > 0))
+            if rows >= most:
+                break
+    return sum(gathered(rows)) if spans(mesh) else rows
+
+
 def check_labels(path: str | None, mesh) -> None:
     """Every process writes the labels of its own rows: to a file of its own."""
     from .distributed import gathered, spans

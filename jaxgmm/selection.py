@@ -17,7 +17,7 @@ from . import checks, outcome, starting, streaming
 from .checkpoints import opened, results_of
 from .compiling import compiled
 from .criteria import certainty_of
-from .distributed import spans
+from .distributed import alike, spans
 from .drivers.memory import in_block
 from .drivers.mesh import per_shard
 from .drivers.stream import Flow
@@ -68,7 +68,8 @@ def select(
     Args:
         key: a JAX key or an int seed. Every fit of the grid is that of `fit` with the same key.
         x: (n, d) concrete rows, or rows that stream, as in `fit`.
-        n_components: the numbers of components, an iterable of ints.
+        n_components: the numbers of components, an iterable of ints. Those above the number of rows (of positive
+            weight) are left out; all of them are an error.
         families: names or `Family` records.
         criterion: "bic", "aic" or "icl"; lower is better.
         n_init, init, sample_weight, prior, tol, max_iter, accelerate, search, block_size: as in `fit`; init is a
@@ -87,7 +88,7 @@ def select(
         ValueError: bad values or shapes, before anything runs.
 
     Warns:
-        FitWarning: the best fit ended badly, or Σ w is below the largest K.
+        FitWarning: the best fit ended badly, there are fewer rows than the largest K, or Σ w is below it.
     """
     x, sample_weight, mesh = on_mesh(x, sample_weight, mesh)
     if checks.in_trace(x, sample_weight):
@@ -104,7 +105,10 @@ def select(
     key = as_key(key)
     dtype = compute_dtype(x)
     models = [(family, checks.prior_for(prior if _located(family) else None, family, dtype)) for family in families]
-    problems = load(x, sample_weight, max(ks), models, tol, max_iter, accelerate, block_size, mesh)
+    if spans(mesh):
+        alike([len(ks), min(ks), max(ks)])
+    problems = load(x, sample_weight, min(ks), models, tol, max_iter, accelerate, block_size, mesh)
+    ks = within(ks, int(problems[0].measured.positive), stacklevel=5)
     together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
 
     fits = {}
@@ -136,6 +140,19 @@ def select(
     best = min(range(len(table)), key=lambda i: (_rank(results[i].status), _or_infinite(table[i][criterion])))
     warn(results[best].status, tol, "the best fit", stacklevel=5)
     return Selection(results[best], table, results, criterion)
+
+
+def within(ks: list[int], rows: int, stacklevel: int = 3) -> list[int]:
+    """Of numbers of components those that so many rows of positive weight allow, at least the smallest."""
+    kept = [k for k in ks if k <= max(rows, min(ks))]
+    if len(kept) < len(ks):
+        left_out = ", ".join(str(k) for k in ks if k not in kept)
+        warnings.warn(
+            f"n_components={left_out} left out: {rows} rows of positive weight allow at most as many components",
+            FitWarning,
+            stacklevel=stacklevel,
+        )
+    return kept
 
 
 def _grid(n_components) -> list[int]:

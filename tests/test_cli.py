@@ -162,6 +162,23 @@ def test_a_best_fit_that_did_not_converge_is_code_3_a_warning_line_and_still_a_m
     assert capsys.readouterr().err == ""
 
 
+def test_the_default_tries_what_the_rows_allow_and_what_is_asked_for_is_an_error(capsys, x, tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for path, rows in ((tmp_path / "few.csv", x[:8]), (folder / "0.csv", x[:5]), (folder / "1.csv", x[5:8])):
+        np.savetxt(path, rows, delimiter=",")
+    warning = "jaxgmm: warning: n_components=9 left out: 8 rows of positive weight allow at most as many components\n"
+    options = ["--family", "diag", "--restarts", "1", "--tol", "0", "--max-iter", "2"]
+    for path in (tmp_path / "few.csv", folder):
+        assert main(["fit", str(path), *options, "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert [row["n_components"] for row in json.loads(out)["table"]] == [*range(1, 9)] and err == warning
+        assert main(["fit", str(path), *options, "--dry-run"]) == 0
+        out, err = capsys.readouterr()
+        assert "diag, K = 8: 8 x 2" in out and err == warning
+        fails_with_one_line(capsys, ["fit", path, *options, "--components", "1:9"], "n_components=9", "got 8")
+
+
 def test_degenerate_fits_are_marked(capsys, tmp_path):
     np.save(tmp_path / "x.npy", np.concatenate([np.random.default_rng(0).normal(size=(20, 1)), np.full((20, 1), 9.0)]))
     assert main(["fit", str(tmp_path / "x.npy"), "--components", "1:2", "--family", "full", "--restarts", "2"]) == 0

@@ -116,6 +116,22 @@ def test_select_warns_when_weights_are_no_frequencies():
         jaxgmm.select(0, x, [2], families=("diag",), n_init=2, sample_weight=shares, tol=0, max_iter=3)
 
 
+FEW = np.random.default_rng(0).normal(size=(8, 2))
+PADDED = {"sample_weight": np.r_[np.ones(8), np.zeros(5)]}
+
+
+@pytest.mark.parametrize(
+    ("x", "options"), [(FEW, {}), (np.r_[FEW, FEW[:5]], PADDED), (jaxgmm.rows(FEW, block_size=3), {})],
+    ids=["rows", "rows of weight", "stream"])  # fmt: skip
+def test_a_sweep_leaves_out_what_the_rows_do_not_allow_and_says_so_once(x, options):
+    options = {"families": ["diag"], "n_init": 1, "tol": 0, "max_iter": 2, **options}
+    with pytest.warns(jaxgmm.FitWarning, match="n_components=9, 10 left out: 8 rows") as said:
+        selection = jaxgmm.select(0, x, [2, 9, 8, 10], **options)
+    assert len(said) == 1 and [row["n_components"] for row in selection.table] == [2, 8]
+    with pytest.raises(ValueError, match=r"n_components=9 .*8"):
+        jaxgmm.select(0, x, [10, 9], **options)
+
+
 def test_select_takes_any_iterable_and_key():
     x = FULL.data()
     options = {"families": ["diag"], "n_init": 2, "tol": 0, "max_iter": 5}

@@ -322,6 +322,12 @@ def test_starts_agree_where_the_data_say_how_many_clusters_there_are():
     assert jaxgmm.plot.stability(search, ax=Figure().subplots()) is not None
 
 
+def test_a_search_leaves_out_what_the_rows_do_not_allow_and_says_so():
+    with pytest.warns(jaxgmm.FitWarning, match="n_components=9 left out: 8 rows"):
+        search = MixtureSearch([1, 9], covariance_types="spherical", n_init=2, random_state=0).fit(IRIS[:8])
+    assert search.cv_results_["param_n_components"].tolist() == search.stability_["n_components"].tolist() == [1]
+
+
 def test_a_search_speaks_of_what_is_wrong():
     with pytest.raises(ValueError, match="covariance_types"):
         MixtureSearch(2, covariance_types=("round",)).fit(IRIS)

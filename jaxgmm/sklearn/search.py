@@ -23,7 +23,8 @@ class MixtureSearch(MixtureAnswers):
     """The best Gaussian mixture of a grid, by `jaxgmm.select`: the core's stopping rule and relative prior.
 
     Args:
-        n_components: the numbers of components: an int or an iterable of ints.
+        n_components: the numbers of components: an int or an iterable of ints; those above the number of rows are left
+            out.
         covariance_types: of "full", "tied", "diag", "spherical".
         n_init: number of starts of every fit.
         criterion: "bic", "aic" or "icl"; lower is better.
@@ -71,6 +72,7 @@ class MixtureSearch(MixtureAnswers):
         Warns:
             ConvergenceWarning: the best fit ended before it converged.
             DegenerateWarning: every fit is degenerate.
+            FitWarning: as `jaxgmm.select`, of numbers of components that are left out and of weights.
         """
         x = self._rows(X, reset=True)
         types = [self.covariance_types] if isinstance(self.covariance_types, str) else list(self.covariance_types)
@@ -78,7 +80,7 @@ class MixtureSearch(MixtureAnswers):
             checks.choice(covariance_type, "covariance_types", TYPES)
         x, weight = arrays.weighted(x, sample_weight)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FitWarning)  # said below, as scikit-learn's kind
+            warnings.filterwarnings("ignore", "the best fit ended", FitWarning)  # said below, as scikit-learn's kind
             seed = starts.seed(check_random_state(self.random_state))
             chosen = selection.select(
                 seed,

@@ -28,7 +28,7 @@ def measure(stream: Stream, models, k: int, mesh=None) -> list:
         head = next(stream.blocks(64))[0][:1]
     head = flow.kept["head"] = everyones(head, mesh)[0]
     census = Census(stream, tuple(family for family, _ in models))
-    [(_, _, whole, sums)] = flow.totals([Look(head[0], models[0][0])], 4 * d, census.look)
+    [(*_, whole, sums)] = flow.totals([Look(head[0], models[0][0])], 4 * d, census.look)
     census = census.everywhere(mesh)
     census.enough(k)
     mean = head[0] + sums / whole
@@ -62,7 +62,8 @@ def _framed(raw: Flow, census, whole, mean, variance, family: Family, prior):
         return flow.totals([summarise], 4 * raw.stream.d)[0]
 
     offset = left_out(total, flow.frame.reference, family, family.moments)
-    measured = Measured(zero, zero, whole, census.heaviest, census.lightest, offset)
+    counts = zero, zero, np.asarray(census.positive, flow.dtype)
+    measured = Measured(*counts, whole, census.heaviest, census.lightest, offset)
     return flow, measured, enter_prior(prior, flow.frame)
 
 
