@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
+import platform
 import re
 import sys
 import warnings
@@ -87,9 +89,25 @@ def check_labels(path: str | None, mesh) -> None:
 
     if not spans(mesh):
         return
-    paths = [os.path.abspath(each) for each in gathered(path) if each is not None]
-    if len(set(paths)) < len(paths):
-        raise ValueError(f"--labels must be a file of its own for every process, got {paths[0]} twice")
+    places = [each for each in gathered(None if path is None else _place(path)) if each is not None]
+    for one, other in itertools.combinations(places, 2):
+        if _is_one_file(one, other):
+            raise ValueError(f"--labels must be a file of its own for every process, got {one['path']} twice")
+
+
+def _place(path: str) -> dict:
+    """Where a file is, or will be."""
+    real = os.path.realpath(path)
+    folder = os.stat(os.path.dirname(real))
+    return {"host": platform.node(), "path": real, "disk": folder.st_dev, "folder": folder.st_ino}
+
+
+def _is_one_file(one: dict, other: dict) -> bool:
+    """Whether two places are one: disks have numbers on their host alone, and hosts may share one under one path."""
+    if one["host"] != other["host"]:
+        return (one["path"], one["folder"]) == (other["path"], other["folder"])
+    names = os.path.basename(one["path"]), os.path.basename(other["path"])
+    return names[0] == names[1] and (one["disk"], one["folder"]) == (other["disk"], other["folder"])
 
 
 def lost(args: argparse.Namespace | None, error: Exception) -> bool:

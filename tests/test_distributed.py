@@ -1,5 +1,6 @@
 """Whole = in many processes: real ones, that talk over loopback."""
 
+import contextlib
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import jaxgmm
+from jaxgmm import distributed, processes
 from jaxgmm.cli import main
 
 PROGRAM = Path(__file__).parent / "programs" / "in_processes.py"
@@ -206,6 +208,28 @@ def test_a_process_that_is_killed_ends_all_and_one_goes_on_from_the_checkpoint(f
         assert main([*shared, *more, "--json"]) == 0
         found.append(json.loads(capsys.readouterr().out)["best"]["log_likelihood"])
     assert abs(found[0] - found[1]) < 1e-9 * abs(found[1])
+
+
+def test_labels_of_processes_are_told_apart_by_the_file_and_not_by_its_name(tmp_path, monkeypatch):
+    here, there, far = tmp_path / "here", tmp_path / "there", {"host": "another"}
+    here.mkdir()
+    there.mkdir()
+    (tmp_path / "link").symlink_to(here)
+
+    def place(cwd, path, **elsewhere):
+        monkeypatch.chdir(cwd)
+        return {**processes._place(path), **elsewhere}
+
+    mine = place(here, "labels.csv")
+    apart = [place(there, "labels.csv"), place(here, "other.csv"), None, place(here, "labels.csv", folder=1, **far)]
+    same = [mine, place(there, "../here/labels.csv"), place(there, str(tmp_path / "link" / "labels.csv"))]
+    same.append(place(here, "labels.csv", disk=1, **far))  # a disk that hosts share
+    monkeypatch.setattr(distributed, "spans", lambda mesh: True)
+    for others, refused in ((apart, False), *(([each], True) for each in same)):
+        monkeypatch.setattr(distributed, "gathered", lambda value, others=others: [value, *others])
+        monkeypatch.chdir(here)
+        with pytest.raises(ValueError, match="twice") if refused else contextlib.nullcontext():
+            processes.check_labels("labels.csv", None)
 
 
 def test_options_of_processes_are_checked(capsys):
