@@ -81,7 +81,8 @@ def fit(args: argparse.Namespace) -> int:
     components = _components(args, x, sample_weight, mesh)
     if args.dry_run:
         if speaks:
-            print("\n\n".join(_plans(args, x, max(components))))
+            plans = _plans(args, x, max(components))
+            print(report.plans_as_json(plans) if args.json else "\n\n".join(map(str, plans)))
         return 0
     started = time.perf_counter()
     asked_for = len(components) * len(args.family)
@@ -111,7 +112,8 @@ def fit(args: argparse.Namespace) -> int:
         blocks = (rows for rows, _ in x) if hasattr(x, "blocks") else [x]
         writing.write(args.labels, ["label"], ([jaxgmm.predict(best.mixture, rows)] for rows in blocks))
     if speaks:
-        print(report.as_json(selection, seconds) if args.json else report.as_text(selection, seconds, columns))
+        show = report.as_json if args.json else report.as_text
+        print(show(selection, seconds, columns))
     if pictures and speaks:
         pictures.write(args.plot, selection, _some(x), columns)
     if len(selection.table) < asked_for or any(row["status"] == "STOPPED" for row in selection.table):
@@ -144,7 +146,7 @@ def _plans(args: argparse.Namespace, x, most: int):
     for name in args.family:
         family = family_of(name, x)
         options = {"n_init": args.restarts, "dtype": x.dtype, "streams": streams}
-        yield str(jaxgmm.plan(n, x.shape[1], most, family, **options))
+        yield jaxgmm.plan(n, x.shape[1], most, family, **options)
 
 
 def _pictures(path: str):

@@ -73,7 +73,7 @@ def _fit_options(add) -> None:
     add("--checkpoint-every", type=_integer(1), metavar="N", help="iterations (default: about a minute's worth)")
     add("--resume", action="store_true", help="go on from the checkpoint where it is there, afresh where it is not")
     add("--dry-run", action="store_true", help="say what the largest fit of each family will take, and end")
-    add("--json", action="store_true", help="print one JSON object instead of tables")
+    add("--json", action="store_true", help="print one JSON object instead of text, also of --dry-run")
 
 
 def _process_options(add) -> None:

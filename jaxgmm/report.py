@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import platform
@@ -30,16 +31,27 @@ def as_text(selection: Selection, seconds: float, columns: Sequence[str] | None)
     return "\n\n".join([sweep(selection.table, best), chosen, describe(mixture, columns), timing])
 
 
-def as_json(selection: Selection, seconds: float) -> str:
-    """One JSON object: table, best, seconds, device, dtype; null stands for what is not a finite number."""
+def as_json(selection: Selection, seconds: float, columns: Sequence[str] | None) -> str:
+    """One JSON object: table, best, seconds, device, dtype; null stands for what is not a finite number.
+
+    ``best`` is its row of the table, the criterion, the names of the features (null: the data have none), weights, and
+    all parameters.
+    """
     mixture = selection.best.mixture
     best = {
         **selection.table[_best_row(selection)],
+        "criterion": selection.criterion,
+        "columns": list(columns) if columns else None,
         "weights": np.asarray(mixture.weights).tolist(),
         "components": {name: values.tolist() for name, values in _arrays(mixture).items()},
     }
     answer = {"table": selection.table, "best": best, "seconds": seconds, "device": device(), "dtype": dtype(mixture)}
-    return json.dumps(_finite(answer), allow_nan=False)
+    return _json(answer)
+
+
+def plans_as_json(plans: Iterable) -> str:
+    """One JSON object: plans, each with the fields of `jaxgmm.planning.Plan` and its memory."""
+    return _json({"plans": [{**dataclasses.asdict(plan), "memory": plan.memory} for plan in plans]})
 
 
 def about_model(mixture: Mixture, columns: Sequence[str] | None) -> str:
@@ -143,6 +155,10 @@ def _matrix(title: str, values: np.ndarray, labels: Iterable, head: Iterable) ->
     """One (d, d) matrix, or the (d, c) probabilities of every feature's codes."""
     rows = [[f"  {label}", *map(_short, values[j])] for j, label in enumerate(labels)]
     return f"{title}\n{aligned([['', *map(str, head)], *rows], left={0})}"
+
+
+def _json(value) -> str:
+    return json.dumps(_finite(value), allow_nan=False)
 
 
 def _finite(value):

@@ -11,9 +11,10 @@ import time
 import jax
 import numpy as np
 import pytest
+from families import FAMILIES, K
 
 import jaxgmm
-from jaxgmm import terminal
+from jaxgmm import report, terminal
 from jaxgmm.cli import main
 
 NAMES = ["length", "width"]
@@ -109,6 +110,22 @@ def test_one_object_is_all_that_json_prints_even_for_numbers_json_does_not_know(
     out = capsys.readouterr().out
     assert json.loads(out, parse_constant=pytest.fail)["table"][0]["log_likelihood"] is None
     assert out.count("\n") == 1
+
+
+@FAMILIES
+def test_json_has_all_that_the_text_has(case):
+    mixture, names = case.mixture(), [f"feature {j}" for j in range(case.d)]
+    row = {"family": case.name, "n_components": K, "log_likelihood": -np.inf, "status": "DEGENERATE"}
+    result = jaxgmm.FitResult(mixture, -np.inf, 1, jaxgmm.Status.DEGENERATE, np.zeros(1))
+    selection = jaxgmm.Selection(result, [row], [result], "aic")
+    for columns in (names, None):
+        best = json.loads(report.as_json(selection, 1.0, columns), parse_constant=pytest.fail)["best"]
+        components = best.pop("components")
+        assert components.keys() == case.params.keys()
+        for name, values in components.items():
+            np.testing.assert_array_equal(values, getattr(mixture.components, name))
+        np.testing.assert_array_equal(best.pop("weights"), mixture.weights)
+        assert best == {**row, "log_likelihood": None, "criterion": "aic", "columns": columns}
 
 
 def test_fit_writes_the_model_with_its_column_names_and_the_labels(capsys, data, x, tmp_path):

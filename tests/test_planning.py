@@ -1,5 +1,7 @@
 """What a fit is said to take, against what its programs take."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -58,3 +60,11 @@ def test_a_dry_run_says_it_and_fits_nothing(capsys, tmp_path, monkeypatch):
     assert main(["fit", str(tmp_path), "--dry-run", "--components", "1:4", "--family", "full,diag"]) == 0
     out = capsys.readouterr().out
     assert "full, K = 4: 100 x 3 float64, 10 starts" in out and "diag, K = 4" in out
+
+
+def test_a_dry_run_is_one_json_object_where_that_is_asked_for(capsys, tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(100, 3)))
+    assert main(["fit", str(tmp_path), "--dry-run", "--json", "--components", "1:4", "--family", "full,diag"]) == 0
+    full, diag = json.loads(capsys.readouterr().out)["plans"]
+    plan = jaxgmm.plan(100, 3, 4, "diag", n_init=10, streams=True)
+    assert diag == {**vars(plan), "memory": plan.memory} and full["family"] == "full"
