@@ -34,7 +34,7 @@ def mixture(family: str | Family, *, weights, **params) -> Mixture:
     if family == "categorical":
         if "probs" not in given or given["probs"].ndim != 3:
             raise ValueError("probs must have shape (k, d, c) for family 'categorical'")
-        family = lookup(family, given["probs"].shape[-1])
+        family = lookup(family, n_categories=given["probs"].shape[-1])
     family = lookup(family)
     declared = parameters(family.parameters)
     if set(given) != set(declared):

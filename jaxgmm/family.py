@@ -1,4 +1,4 @@
-"""What a family of distributions is: its parameters, its two forms of EM, and the registry of names.
+"""What a family of distributions is: its parameters, and its two forms of EM.
 
 A family is a record of module-level functions, not a pytree. It is equal, hashed, copied and pickled by its fields, so
 a copy is the same static argument of a compiled function. Numbers never live in it.
@@ -31,6 +31,7 @@ import numpy as np
 from .namespace import xp
 from .numerics import LOG_ZERO, over_rows, product
 from .records import record
+from .registry import _REGISTRY, known, lookup, register, registered, with_options  # noqa: F401
 
 
 class Constraint(enum.Enum):
@@ -122,7 +123,7 @@ class Family:
         points: ``x -> (p, b)``: where initialisers measure distance.
         scaling: how `fit` frames the data: "feature", "common", "ratio" (no shift) or None.
         slack: ``(prepared, added, counts) -> ()``: how far the prior can make the log-likelihood fall in one step.
-        n_categories: for families that have such a number.
+        options: what `lookup` makes the family of, beside its name: pairs of a name and a number, a string or a tuple.
     """
 
     name: str
@@ -139,22 +140,21 @@ class Family:
     points: Callable = as_it_is
     scaling: str | None = None
     slack: Callable = no_slack
-    n_categories: int | None = None
+    options: tuple = ()
 
     def left_out(self, form) -> Callable | None:
         """What a form's log_prob leaves out of the log density, ``(x, reference) -> (b,)``, or None: nothing."""
         return self.base if form == self.moments and self.base is not nothing_left_out else None
 
     def __repr__(self):
-        options = "" if self.n_categories is None else f", n_categories={self.n_categories}"
-        return f"Family({self.name!r}{options})"
+        return f"Family({self.name!r}{''.join(f', {name}={value!r}' for name, value in self.options)})"
 
     def __deepcopy__(self, memo):
         return self
 
-    def __reduce__(self):  # a family of the registry is pickled by its name: the copy is the same object
-        if self.name in _REGISTRY and _REGISTRY[self.name](self.n_categories) is self:
-            return lookup, (self.name, self.n_categories)
+    def __reduce__(self):  # a family of the registry is pickled by name and options: the copy is the same object
+        if registered(self):
+            return with_options, (self.name, self.options)
         return type(self), tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
 
@@ -284,22 +284,3 @@ def never_degenerate(params, weights, added):
     return np.zeros(weights.shape, bool)
 
 
-_REGISTRY: dict[str, Callable] = {}
-
-
-def register(name: str, make: Callable) -> None:
-    """Give a family a name: ``make(n_categories) -> Family`` (the argument is None where there is no such number)."""
-    _REGISTRY[name] = make
-
-
-def known() -> list[str]:
-    return list(_REGISTRY)
-
-
-def lookup(family, n_categories: int | None = None) -> Family:
-    """The Family of a name; a Family is returned as it is."""
-    if isinstance(family, Family):
-        return family
-    if family not in _REGISTRY:
-        raise ValueError(f"family must be one of {', '.join(known())} or a jaxgmm.Family, got {family!r}")
-    return _REGISTRY[family](n_categories)

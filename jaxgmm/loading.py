@@ -35,7 +35,7 @@ def family_of(family, x, mesh=None) -> Family:
     if family != "categorical":
         return lookup(family)
     if isinstance(x, Stream):
-        return lookup(family, _categories(streaming.largest_code(x, mesh)))
+        return lookup(family, n_categories=_categories(streaming.largest_code(x, mesh)))
     if checks.in_trace(x):
         raise ValueError(
             "family 'categorical' reads the number of codes off the data, which a trace does not have: "
@@ -43,7 +43,7 @@ def family_of(family, x, mesh=None) -> Family:
         )
     with agreed(mesh):
         categories = _categories(_largest(x))
-    return lookup(family, max(gathered(categories)) if spans(mesh) else categories)
+    return lookup(family, n_categories=max(gathered(categories)) if spans(mesh) else categories)
 
 
 def _largest(x):

@@ -1,7 +1,7 @@
 """Mixtures in files: a .npz of plain arrays, readable with `numpy.load` alone.
 
     format, version       what wrote it, and the layout below as a number
-    family                the family's name
+    family, options       the family's name; its options as JSON, an object (files of version 1 have none)
     log_weights           (k,)
     components.<name>     the family's parameters by their public names
     columns               names of the d features, where they were given
@@ -12,6 +12,7 @@ Nothing is pickled, so loading a file from a stranger runs no code.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Sequence
 
@@ -21,11 +22,12 @@ import numpy as np
 
 from .building import mixture as built
 from .checks import n_features
+from .family import Family, known, lookup, registered
 from .files import replacing
 from .records import Mixture
 
 FORMAT = "jaxgmm mixture"
-VERSION = 1
+VERSION = 2
 PREFIX = "components."
 
 
@@ -38,7 +40,8 @@ def save(path: str | os.PathLike, mixture: Mixture, *, columns: Sequence[str] | 
         columns: names of the d features.
 
     Raises:
-        ValueError: the mixture is a batch, or there is not one name for each feature.
+        ValueError: the mixture is a batch, there is not one name for each feature, or the name of its family is that of
+            another one.
     """
     log_weights = np.asarray(mixture.log_weights)
     if log_weights.ndim != 1:
@@ -49,8 +52,22 @@ def save(path: str | os.PathLike, mixture: Mixture, *, columns: Sequence[str] | 
         if len(columns) != n_features(mixture):
             raise ValueError(f"columns must name {n_features(mixture)} features, got {len(columns)} names")
         arrays["columns"] = np.array(columns, dtype=np.str_)
+    about = {"format": FORMAT, "version": VERSION, "family": mixture.family.name, "options": _options(mixture.family)}
     with replacing(path) as file:
-        np.savez(file, format=FORMAT, version=VERSION, family=mixture.family.name, log_weights=log_weights, **arrays)
+        np.savez(file, **about, log_weights=log_weights, **arrays)
+
+
+def _options(family: Family) -> str:
+    """The family's options as JSON, where `load` can make it of them and its name, once that is registered."""
+    if family.name in known() and not registered(family):
+        raise ValueError(
+            f"mixture is of {family}, and another family is registered as that: register it under a name of its own, "
+            "made by a cached function of all its options (jaxgmm.family.register)"
+        )
+    try:
+        return json.dumps(dict(family.options))
+    except TypeError as error:
+        raise ValueError(f"options of {family} must be numbers, strings or tuples of them: {error}") from None
 
 
 def load(path: str | os.PathLike) -> Mixture:
@@ -88,9 +105,25 @@ def _entries(path: str | os.PathLike) -> dict[str, np.ndarray]:
             raise ValueError(f"{path}: not a file that jaxgmm.save wrote, or one cut short or damaged") from error
     if str(entries.get("format")) != FORMAT:
         raise ValueError(f"{path}: not a file that jaxgmm.save wrote; it holds {', '.join(entries) or 'nothing'}")
-    if entries["version"] != VERSION:
+    if entries["version"] not in (1, VERSION):
         raise ValueError(f"{path}: is of version {entries['version']}, this jaxgmm reads {VERSION}: upgrade jaxgmm")
     return entries
+
+
+def _family(entries: dict[str, np.ndarray]) -> str | Family:
+    """The family; its name where it was written without options."""
+    name = str(entries["family"])
+    if name not in known():
+        raise ValueError(f"of family {name!r}, which nobody registered: import the module that does, then load again")
+    if entries["version"] == 1:
+        return name
+    options = dict(json.loads(str(entries["options"])))
+    return lookup(name, **{option: _hashable(value) for option, value in options.items()})
+
+
+def _hashable(value):
+    """A value as it was before JSON made lists of its tuples."""
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 def _rebuild(entries: dict[str, np.ndarray]) -> Mixture:
@@ -102,7 +135,7 @@ def _rebuild(entries: dict[str, np.ndarray]) -> Mixture:
             raise ValueError(f"{name} holds {values.dtype} where float32 or float64 is expected")
     with np.errstate(over="ignore"):
         weights = np.exp(log_weights)
-    checked = built(str(entries["family"]), weights=weights, **params)
+    checked = built(_family(entries), weights=weights, **params)
     with jax.enable_x64(True):  # else float64 would become float32
         components = type(checked.components)(**{name: jnp.asarray(values) for name, values in params.items()})
         return dataclasses.replace(checked, log_weights=jnp.asarray(log_weights), components=components)

@@ -14,7 +14,7 @@ ROOT = Path(jaxgmm.__file__).parent
 FLOORS = [
     {"namespace", "forks"},
     {"numerics", "precision", "compiling", "files", "terminal", "options", "headers", "distributed"},
-    {"records", "writing", "processes", "special"},
+    {"records", "registry", "writing", "processes", "special"},
     {"tables"},
     {"family", "parts"},
     {"families", "unconstrained", "frame", "checks", "em", "sources"},
@@ -29,7 +29,7 @@ FLOORS = [
     {"sklearn", "pictures"},
     {"cli", "anndata"},
 ]
-MATHS = {"namespace", "numerics", "special", "records", "family", "families", "unconstrained"}
+MATHS = {"namespace", "numerics", "special", "records", "registry", "family", "families", "unconstrained"}
 LOOPS = {"em", "drivers", "initializers", "accelerate", "pruning", "outcome", "watching", "starting", "restarts"}
 LOOPS |= {"measuring", "streaming"}
 FAMILY_FILE = {"family", "namespace", "numerics", "special", "records", "families"}  # all that one family needs

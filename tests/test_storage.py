@@ -1,13 +1,18 @@
 """Mixtures in files: what is loaded is what was saved, and nothing else is taken for it."""
 
+import copy
 import dataclasses
+import functools
 import os
+import pickle
 
 import jax
 import numpy as np
 import pytest
 
 import jaxgmm
+from jaxgmm import family as families
+from jaxgmm.families import poisson
 
 MEANS = [[0.0, 1.0], [2.0, 3.0], [1e6, -1e-6]]
 FAMILIES = {
@@ -71,7 +76,7 @@ def test_log_weights_do_not_go_through_rounding(tmp_path):
 def test_numpy_alone_reads_the_file(tmp_path):
     jaxgmm.save(tmp_path / "m.npz", build("diag"), columns=["eruptions", "wait, min"])
     with np.load(tmp_path / "m.npz", allow_pickle=False) as file:
-        assert file["family"] == "diag" and file["version"] == 1
+        assert file["family"] == "diag" and file["options"] == "{}" and file["version"] == 2
         assert file["columns"].tolist() == ["eruptions", "wait, min"]
         np.testing.assert_array_equal(file["components.means"], MEANS)
 
@@ -167,9 +172,11 @@ def test_other_arrays_are_no_mixture_and_pickles_are_not_opened(tmp_path):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"version": 2}, "version 2.*upgrade"),
+        ({"version": 3}, "version 3.*upgrade"),
         ({"version": "new"}, "version new"),
-        ({"family": "cauchy"}, "cauchy"),
+        ({"family": "cauchy"}, "cauchy.*nobody registered"),
+        ({"options": '{"ridge": 1}'}, "ridge"),
+        ({"options": "[1, 2]"}, "not a mixture"),
         ({"components.means": np.ones((2, 2))}, "means"),
         ({"components.means": None}, "means"),
         ({"components.covariances": -np.ones((3, 2))}, "covariances"),
@@ -187,3 +194,62 @@ def test_content_that_makes_no_mixture_is_a_value_error(tmp_path, change, words)
     np.savez(tmp_path / "m.npz", **{name: values for name, values in entries.items() if values is not None})
     with pytest.raises(ValueError, match=f"(?s)m.npz: .*{words}"):
         jaxgmm.load(tmp_path / "m.npz")
+
+
+@pytest.fixture
+def registry():
+    """The names as they were, when the test has ended."""
+    before = dict(families._REGISTRY)
+    yield
+    families._REGISTRY.clear()
+    families._REGISTRY.update(before)
+
+
+@functools.cache
+def truncated(**options):
+    """A family with options of its own."""
+    return dataclasses.replace(poisson.POISSON, name="truncated", options=tuple(options.items()), points=lambda x: x)
+
+
+def test_options_of_a_family_come_back(tmp_path, registry):
+    families.register("truncated", truncated)
+    family = truncated(most=2.5, edges=((1, 2), ("a", 0.1)), kind="hard")
+    mixture = jaxgmm.mixture(family, weights=[1.0], rates=[[3.0]])
+    jaxgmm.save(tmp_path / "m.npz", mixture)
+    assert jaxgmm.load(tmp_path / "m.npz").family is family
+    assert pickle.loads(pickle.dumps(family)) is copy.deepcopy(family) is family
+    assert repr(family) == "Family('truncated', most=2.5, edges=((1, 2), ('a', 0.1)), kind='hard')"
+    assert jaxgmm.fit(0, np.ones((4, 1)), 1, family=family).mixture.family is family
+
+
+def test_a_checkpoint_is_of_one_set_of_options(tmp_path):
+    x = np.arange(8.0)[:, None]
+    jaxgmm.fit(0, x, 1, family=truncated(most=2), checkpoint=tmp_path / "c", max_iter=3, tol=0)
+    with pytest.raises(ValueError, match="most=2.*most=3"):
+        jaxgmm.fit(0, x, 1, family=truncated(most=3), checkpoint=tmp_path / "c", resume=True, max_iter=3, tol=0)
+
+
+def test_a_family_must_be_registered_when_it_is_loaded(tmp_path, registry):
+    jaxgmm.save(tmp_path / "m.npz", jaxgmm.mixture(truncated(most=2), weights=[1.0], rates=[[3.0]]))
+    with pytest.raises(ValueError, match="truncated.*nobody registered: import the module"):
+        jaxgmm.load(tmp_path / "m.npz")
+    families.register("truncated", truncated)
+    assert jaxgmm.load(tmp_path / "m.npz").family is truncated(most=2)
+
+
+def test_a_family_that_the_file_would_not_give_back_is_not_saved(tmp_path, registry):
+    families.register("truncated", lambda: poisson.POISSON)
+    impostor = dataclasses.replace(poisson.POISSON, points=np.sqrt)
+    odd = dataclasses.replace(impostor, name="odd", options=(("size", np.int64(1)),))
+    for family in (truncated(most=2), impostor, odd):
+        with pytest.raises(ValueError, match="another family is registered|must be numbers"):
+            jaxgmm.save(tmp_path / "m.npz", jaxgmm.mixture(family, weights=[1.0], rates=[[3.0]]))
+
+
+def test_files_of_version_1_are_read(tmp_path):
+    jaxgmm.save(tmp_path / "m.npz", build("categorical"))
+    with np.load(tmp_path / "m.npz") as file:
+        entries = {**file, "version": 1}
+    del entries["options"]
+    np.savez(tmp_path / "old.npz", **entries)
+    assert_same(jaxgmm.load(tmp_path / "old.npz"), build("categorical"))

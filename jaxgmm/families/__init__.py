@@ -11,8 +11,14 @@ from .poisson import POISSON
 from .spherical import SPHERICAL
 from .tied import TIED
 
+
+def always(family):
+    """The maker of a family without options."""
+    return lambda: family
+
+
 for family in (FULL, TIED, DIAGONAL, SPHERICAL, BERNOULLI):
-    register(family.name, lambda n_categories, family=family: family)
+    register(family.name, always(family))
 register("categorical", categorical)
 for family in (POISSON, EXPONENTIAL, GAMMA):
-    register(family.name, lambda n_categories, family=family: family)
+    register(family.name, always(family))

@@ -102,5 +102,5 @@ def categorical(n_categories: int) -> Family:
         loosen=loosen,
         sample=sample,
         points=functools.partial(one_hot, n_categories=n_categories),
-        n_categories=n_categories,
+        options=(("n_categories", n_categories),),
     )

@@ -127,7 +127,7 @@ class CategoricalMixture(OtherMixture):
     def _family(self, x):
         if self.n_categories is None:
             return family_of("categorical", x)
-        return lookup("categorical", checks.count(self.n_categories, "n_categories"))
+        return lookup("categorical", n_categories=checks.count(self.n_categories, "n_categories"))
 
     def _fitted_family(self):
-        return lookup("categorical", self.probs_.shape[-1])
+        return lookup("categorical", n_categories=self.probs_.shape[-1])
