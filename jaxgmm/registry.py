@@ -7,7 +7,13 @@ _REGISTRY: dict[str, Callable] = {}
 
 
 def register(name: str, make: Callable) -> None:
-    """Give a family a name: ``make(**options) -> Family`` is given the `Family.options` of the one that is wanted."""
+    """Give a family a name: ``make(**options) -> Family`` is given the `Family.options` of the one that is wanted.
+
+    Raises:
+        ValueError: the name is taken. The same maker may come again, as it does where its module is reloaded.
+    """
+    if name in _REGISTRY and _origin(_REGISTRY[name]) != _origin(make):
+        raise ValueError(f"name {name!r} is taken, by {_REGISTRY[name]!r}: give the family another")
     _REGISTRY[name] = make
 
 
@@ -44,3 +50,14 @@ def registered(family) -> bool:
         return with_options(family.name, family.options) == family
     except Exception:  # the name may be another's, whose maker fails of these options as it likes
         return False
+
+
+def _origin(make: Callable):
+    """What tells makers apart: where a function is written, what it says if it has no name, and what it holds."""
+    function = inspect.unwrap(make)
+    if not inspect.isfunction(function):
+        return make
+    code = function.__code__
+    text = (code.co_code, code.co_consts, code.co_names) if function.__name__ == "<lambda>" else None
+    held = [cell.cell_contents for cell in function.__closure__ or ()]
+    return function.__module__, function.__qualname__, text, function.__defaults__, held

@@ -253,3 +253,20 @@ def test_files_of_version_1_are_read(tmp_path):
     del entries["options"]
     np.savez(tmp_path / "old.npz", **entries)
     assert_same(jaxgmm.load(tmp_path / "old.npz"), build("categorical"))
+
+
+@pytest.mark.parametrize("name", ["full", "categorical"])
+def test_a_name_stands_for_one_maker(name, registry):
+    for make in (truncated, lambda: poisson.POISSON):
+        with pytest.raises(ValueError, match=f"{name!r} is taken"):
+            families.register(name, make)
+    assert families.lookup("full") is jaxgmm.family.lookup("full") and families.lookup("full").name == "full"
+
+
+def test_a_module_can_be_read_again(registry):
+    text = "def make():\n    return again\nregister('by name', make)\nregister('nameless', lambda: make())"
+    for again in range(2):
+        exec(text, {"register": families.register, "__name__": "a_module", "again": again})
+        assert families.lookup("by name") == families.lookup("nameless") == again
+    with pytest.raises(ValueError, match="'nameless' is taken"):
+        exec("register('nameless', lambda: other())", {"register": families.register, "__name__": "a_module"})
