@@ -7,7 +7,8 @@ import numpy as np
 from . import checks
 from .family import Family, lookup, parameters
 from .forks import usable
-from .precision import as_array, compute_dtype
+from .plain import plain
+from .precision import compute_dtype
 from .records import Mixture
 
 
@@ -30,7 +31,7 @@ def mixture(family: str | Family, *, weights, **params) -> Mixture:
     """
     usable()
     checks.is_family(family)
-    given = {name: as_array(value) for name, value in params.items()}
+    given = {name: plain(value, name) for name, value in params.items()}
     if family == "categorical":
         if "probs" not in given or given["probs"].ndim != 3:
             raise ValueError("probs must have shape (k, d, c) for family 'categorical'")
@@ -41,7 +42,7 @@ def mixture(family: str | Family, *, weights, **params) -> Mixture:
         raise ValueError(
             f"family {family.name!r} has the parameters {', '.join(declared)}; got {', '.join(given) or 'none'}"
         )
-    weights = as_array(weights)
+    weights = plain(weights, "weights")
     if weights.ndim != 1 or weights.size == 0:
         raise ValueError(f"weights must have shape (k,), got {weights.shape}")
     _check_shapes(given, declared, weights.shape[0])

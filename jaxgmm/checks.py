@@ -1,12 +1,14 @@
 """What users pass in, checked before anything runs: one ValueError that names the argument and says what to do."""
 
 import numbers
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 
 from .family import Constraint, Family, known, parameters
-from .precision import as_array, compute_dtype
+from .plain import plain
+from .precision import HALF, compute_dtype
 from .records import GaussianPrior
 
 MOST = 2**31 - 1
@@ -15,24 +17,13 @@ SMALL = 2**17  # rows up to which concrete arrays are padded, so that nearly equ
 
 def in_trace(*values) -> bool:
     """Whether any array in values is a tracer."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+    leaves = jax.tree.leaves(values, is_leaf=lambda leaf: isinstance(leaf, Iterator))  # which JAX will not take
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
 def table(x, name: str = "x"):
-    """x as an (n, d) array: NumPy's, or JAX's as it is."""
-    if hasattr(x, "to_numpy") and not isinstance(x, np.ndarray):
-        x = x.to_numpy()
-    try:
-        x = as_array(x)
-    except ValueError as error:
-        raise ValueError(f"{name} must be an (n, d) array of numbers: {error}") from None
-    if x.dtype.kind in "OSUMmV":
-        try:
-            x = np.asarray(x, np.float64) if x.dtype.kind == "O" else None
-        except (TypeError, ValueError):
-            x = None
-        if x is None:
-            raise ValueError(f"{name} must hold numbers; some of its values are not: convert or drop those columns")
+    """x as an (n, d) array of real numbers: NumPy's, or JAX's as it is."""
+    x = plain(x, name)
     compute_dtype(x)
     if x.ndim == 1:
         raise ValueError(f"{name} must have shape (n, d), got {x.shape}: for one feature write {name}[:, None]")
@@ -40,7 +31,7 @@ def table(x, name: str = "x"):
         raise ValueError(f"{name} must have shape (n, d), got {x.shape}")
     if 0 in x.shape:
         raise ValueError(f"{name} is empty: its shape is {x.shape}")
-    return x.astype(np.float64) if x.dtype == np.longdouble else x
+    return x
 
 
 def like_mixture(x, mixture):
@@ -63,10 +54,10 @@ def weights(sample_weight, n: int, dtype):
     """Sample weights (n,), 1 where none are given; their values are checked where they are concrete."""
     if sample_weight is None:
         return np.ones(n, dtype)
-    sample_weight = as_array(sample_weight)
+    sample_weight = plain(sample_weight, "sample_weight")
     if sample_weight.shape != (n,):
         raise ValueError(f"sample_weight must have shape ({n},), one weight a row of x, got {sample_weight.shape}")
-    if sample_weight.dtype.kind not in "fiub" and sample_weight.dtype.name != "bfloat16":
+    if sample_weight.dtype.kind not in "fiub" and sample_weight.dtype.name not in HALF:
         raise ValueError(f"sample_weight must hold real numbers, got dtype {sample_weight.dtype}")
     return sample_weight.astype(dtype)
 
@@ -121,9 +112,10 @@ def mixture_to_start_from(init, x, k: int, family: Family, name: str):
 
 def centres(values, shape: tuple, name: str):
     """Check what a user's function gives for centres."""
-    if np.shape(values) != shape:
-        raise ValueError(f"{name} must return centres of shape {shape}, got {np.shape(values)}")
-    if not in_trace(values) and not (np.asarray(values).dtype.kind in "fiub" and np.isfinite(values).all()):
+    values = plain(values, name)
+    if values.shape != shape:
+        raise ValueError(f"{name} must return centres of shape {shape}, got {values.shape}")
+    if not in_trace(values) and not (np.isrealobj(values) and np.isfinite(np.asarray(values)).all()):
         raise ValueError(f"{name} must return finite numbers, got {values!r:.80}")
     return values
 

@@ -24,6 +24,7 @@ from .frame import enter
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .loading import Problem, family_of, load
+from .plain import plain
 from .precision import compute_dtype, in_precision_of, on_device
 from .pruning import SEARCHES
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status
@@ -70,8 +71,9 @@ def fit(
 
     Args:
         key: a JAX key or an int seed.
-        x: (n, d) rows; float64 data (lists and integers too) are fitted in float64, float32 in float32. Or what
-            `jaxgmm.rows` makes, for rows that do not fit into memory; paths and memory maps are taken for such.
+        x: (n, d) rows, an array or a frame; float64 data (lists and integers too) are fitted in float64, float32 in
+            float32. Or what `jaxgmm.rows` makes, for rows that do not fit into memory; paths and memory maps are taken
+            for such.
         n_components: K >= 1.
         family: "full", "tied", "diag", "spherical", "bernoulli", "categorical", "poisson", "exponential", "gamma", or
             a `Family`.
@@ -251,10 +253,11 @@ def _check_init(init, n_init, k, family, x, in_processes: bool):
         )
     if isinstance(x, Stream):
         raise ValueError("init cannot be responsibilities where rows stream: pass a name, a callable or a Mixture")
-    if np.shape(init) != (x.shape[0], k):
-        raise ValueError(f"init must hold responsibilities of shape {(x.shape[0], k)}, got {np.shape(init)}")
-    if not checks.in_trace(init):
-        values = np.asarray(init)
+    resp = plain(init, "init")
+    if resp.shape != (x.shape[0], k):
+        raise ValueError(f"init must hold responsibilities of shape {(x.shape[0], k)}, got {resp.shape}")
+    if not checks.in_trace(resp):
+        values = np.asarray(resp)
         if not (np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4)):
             raise ValueError("init must hold responsibilities >= 0 whose rows sum to 1")
 
@@ -278,8 +281,7 @@ def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, bl
             framed, frame = at_home((framed, frame))
         framed = dataclasses.replace(framed, components=enter(framed.components, frame))
         return starting.begin_from(streaming.head(rows) if streams else rows, family, framed, method)
-    resp = init if isinstance(init, jax.Array) else np.asarray(init, dtype)
-    resp = resp.astype(dtype)
+    resp = plain(init, "init").astype(dtype)
     if layout is not None:
         resp = rewrapped(resp, layout) if already_there(resp, layout.mesh) else layout.put(resp)
         return starting.begin_with(rows, family, resp, prior, method)

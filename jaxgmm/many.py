@@ -20,7 +20,8 @@ from .frame import Frame
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .loading import family_of
-from .precision import as_array, compute_dtype, in_precision_of, numbers, on_device
+from .plain import plain
+from .precision import compute_dtype, in_precision_of, numbers, on_device
 from .pruning import SEARCHES, finish
 from .records import FitResult, GaussianPrior, record
 from .restarts import both_forms
@@ -70,7 +71,7 @@ def fit_many(
 
     Cost: that of the single fits, of as many iterations as each needs.
     """
-    x = as_array(x)
+    x = plain(x)
     if x.ndim != 3 or 0 in x.shape:
         raise ValueError(f"x must have shape (b, n, d), none of them 0, got {x.shape}")
     traced = checks.in_trace(x, sample_weight)
@@ -109,7 +110,7 @@ def fit_many(
 def _weights(sample_weight, shape, dtype, k):
     if sample_weight is None:
         return np.ones(shape, dtype)
-    sample_weight = as_array(sample_weight)
+    sample_weight = plain(sample_weight, "sample_weight")
     if sample_weight.shape != shape:
         raise ValueError(f"sample_weight must have shape {shape}, one weight a row of x, got {sample_weight.shape}")
     flat = checks.weights(sample_weight.reshape(-1), shape[0] * shape[1], dtype)

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from .plain import plain
 from .precision import compute_dtype
-from .tables import Pick, parse_text
+from .tables import Pick, check_real, parse_text
 
 INDEX = re.compile(r"__index_level_\d+__")  # what pandas adds to a parquet file
 CSV_ROWS = 2**14  # of text that are parsed at a time
@@ -73,17 +74,18 @@ def naming(path):
 
 
 def of_array(x, name: str | None = None) -> Part:
-    """Rows of anything with a shape (n, d), a dtype, and slices of rows."""
-    if len(x.shape) != 2 or 0 in x.shape:
+    """Rows of anything with a shape (n, d), a dtype, and slices of rows; or (n,) with d fields."""
+    first = plain(x[:1]) if x.shape and 0 not in x.shape else np.empty(0)
+    if first.ndim != 2:
         raise ValueError(f"rows must have shape (n, d), none of them 0, got {tuple(x.shape)}")
-    dtype = compute_dtype(x)
+    dtype = compute_dtype(first)
 
     def read(size):
         for start in range(0, x.shape[0], size):
             yield _copied(x[start : start + size], dtype), None
             _let_go(x)
 
-    return Part(name, int(x.shape[0]), int(x.shape[1]), dtype, None, None, False, read)
+    return Part(name, int(x.shape[0]), first.shape[1], dtype, None, None, False, read)
 
 
 def of_blocks(source: Iterable) -> Part:
@@ -91,11 +93,12 @@ def of_blocks(source: Iterable) -> Part:
 
     def pair(item):
         x, weight = item if isinstance(item, tuple) else (item, None)
-        x = np.asarray(x)
+        x = np.asarray(plain(x))
+        weight = None if weight is None else np.asarray(plain(weight, "sample_weight"))
         if x.ndim != 2 or x.shape[1] == 0:
             raise ValueError(f"blocks of rows must have shape (b, d), got {x.shape}")
-        if weight is not None and np.shape(weight) != (len(x),):
-            raise ValueError(f"a block of {len(x)} rows came with weights of shape {np.shape(weight)}")
+        if weight is not None and weight.shape != (len(x),):
+            raise ValueError(f"a block of {len(x)} rows came with weights of shape {weight.shape}")
         return x, weight
 
     first = next(map(pair, source), None)
@@ -106,20 +109,17 @@ def of_blocks(source: Iterable) -> Part:
     def read(size):
         for i, (x, weight) in enumerate(map(pair, source)):
             if x.shape[1] != d or (weight is not None) != weighted:
-                raise ValueError(f"block {i} has {x.shape[1]} features, {_with(weight is not None)}; the first has {d}")
+                with_or = "without" if weight is None else "with"
+                raise ValueError(f"block {i} has {x.shape[1]} features, {with_or} weights; the first has {d}")
             for start in range(0, len(x), size):
                 some = slice(start, start + size)
-                yield x[some].astype(dtype, copy=False), None if weight is None else np.asarray(weight[some], dtype)
+                yield x[some].astype(dtype, copy=False), None if weight is None else weight[some].astype(dtype)
 
     return Part(None, None, d, dtype, None, None, weighted, read)
 
 
-def _with(weighted: bool) -> str:
-    return "with weights" if weighted else "without weights"
-
-
 def _copied(x, dtype) -> np.ndarray:
-    return np.array(x, dtype) if isinstance(x, np.memmap) else np.asarray(x).astype(dtype, copy=False)
+    return np.array(plain(x), dtype) if isinstance(x, np.memmap) else np.asarray(plain(x)).astype(dtype, copy=False)
 
 
 def _let_go(x) -> None:
@@ -144,7 +144,7 @@ def _of_npy(path: Path, pick: Pick) -> Part:
             _header(file)
             yield from map(taken, _slabs(file, shape, dtype, size))
 
-    return Part(str(path), shape[0], len(taken.indices), taken.dtype, None, None, taken.weight is not None, read)
+    return taken.part(path, shape[0], read)
 
 
 def _of_npz(path: Path, pick: Pick) -> Part:
@@ -156,20 +156,19 @@ def _of_npz(path: Path, pick: Pick) -> Part:
                     headers[member.removesuffix(".npy")] = _header(file)
     except zipfile.BadZipFile as error:
         raise ValueError("is not a .npz file of numbers, or is cut short") from error
-    tables = [name for name, (shape, _, _) in headers.items() if len(shape) == 2]
-    vectors = {name: about for name, about in headers.items() if len(about[0]) == 1}
+    tables = [name for name, (shape, _, dtype) in headers.items() if len(shape) == 2 or dtype.names]
+    vectors = {name: about for name, about in headers.items() if len(about[0]) == 1 and name not in tables}
     beside = pick.weights if len(tables) == 1 and pick.weights in vectors else None
     if len(tables) == 1:
-        wanted, names = [tables[0]], None
+        wanted = tables
         shape, fortran, dtype = headers[tables[0]]
         taken = _Taken.of(shape, dtype, dataclasses.replace(pick, weights=None) if beside else pick)
         if fortran:
             raise ValueError(f"array {tables[0]!r} is in Fortran order, whose rows cannot be read in turn")
     elif vectors and len(vectors) == len(headers) and len({shape for shape, _, _ in vectors.values()}) == 1:
-        wanted = names = tuple(vectors)
-        (shape, _, _) = vectors[names[0]]
-        dtype = np.result_type(*(about[2] for about in vectors.values()))
-        taken = _Taken.of((shape[0], len(names)), dtype, pick, names)
+        wanted = tuple(vectors)
+        (shape, _, _) = vectors[wanted[0]]
+        taken = _Taken.of(shape, np.dtype([(name, about[2]) for name, about in vectors.items()]), pick)
     else:
         shapes = ", ".join(f"{name} {shape}" for name, (shape, _, _) in headers.items())
         raise ValueError(
@@ -185,13 +184,11 @@ def _of_npz(path: Path, pick: Pick) -> Part:
                 file = opened.enter_context(archive.open(f"{name}.npy"))
                 streams.append(_slabs(file, *_header(file)[::2], size))
             for slabs in zip(*streams, strict=True):
-                table = slabs[0] if names is None else np.stack(slabs, axis=1)
+                table = slabs[0] if tables else np.stack(slabs, axis=1)
                 x, weight = taken(table)
-                yield x, slabs[1].astype(taken.dtype, copy=False) if beside else weight
+                yield x, plain(slabs[-1]).astype(taken.dtype, copy=False) if beside else weight
 
-    weighted = beside is not None or taken.weight is not None
-    columns = tuple(names[j] for j in taken.indices) if names else None
-    return Part(str(path), shape[0], len(taken.indices), taken.dtype, names, columns, weighted, read)
+    return taken.part(path, shape[0], read, beside is not None)
 
 
 def _of_text(path: Path, pick: Pick) -> Part:
@@ -226,7 +223,8 @@ def _of_parquet(path: Path, pick: Pick) -> Part:
     names = tuple(name for name in schema.names if not INDEX.fullmatch(name))
     indices, weight = pick.indices(names, len(names))
     wanted = [names[j] for j in (indices if weight is None else [*indices, weight])]
-    kinds = [np.dtype(schema.field(name).type.to_pandas_dtype()) for name in wanted]
+    types = (schema.field(name).type for name in wanted)
+    kinds = [np.dtype((kind.value_type if hasattr(kind, "index_type") else kind).to_pandas_dtype()) for kind in types]
     for name, kind in zip(wanted, kinds, strict=True):
         if kind.kind not in "fiub":
             raise ValueError(f"column {name!r} holds {schema.field(name).type}; pick the columns of numbers")
@@ -237,7 +235,7 @@ def _of_parquet(path: Path, pick: Pick) -> Part:
             for batch in file.iter_batches(batch_size=size, columns=wanted):
                 values = np.empty((batch.num_rows, len(wanted)), dtype)
                 for j, name in enumerate(wanted):  # in the order asked for, whatever the file's is
-                    values[:, j] = batch.column(name).to_numpy(zero_copy_only=False)
+                    values[:, j] = plain(batch.column(name))
                 yield values[:, : len(indices)], None if weight is None else values[:, -1]
 
     columns = tuple(wanted[: len(indices)])
@@ -246,26 +244,36 @@ def _of_parquet(path: Path, pick: Pick) -> Part:
 
 @dataclasses.dataclass(frozen=True)
 class _Taken:
-    """What is taken of an array's columns: those of x, and that of the weights."""
+    """What is taken of an array's columns or fields: those of x, and that of the weights."""
 
+    names: tuple[str, ...] | None
     indices: list[int]
     weight: int | None
     everything: bool
     dtype: Any
 
     @classmethod
-    def of(cls, shape, dtype, pick: Pick, names=None):
+    def of(cls, shape, dtype, pick: Pick):
+        names, kinds = dtype.names, [dtype]
+        if names and len(shape) == 1:
+            shape, kinds = (*shape, len(names)), [dtype[name] for name in names]
         if len(shape) == 1:
             raise ValueError("holds a one-dimensional array; save x[:, None] for one feature, x[None, :] for one row")
         if len(shape) != 2:
             raise ValueError(f"holds an array of shape {shape} where (n, d) is expected")
-        if dtype.kind not in "fiub":
-            raise ValueError(f"holds values of type {dtype} where real numbers are expected")
+        check_real(*kinds)
         indices, weight = pick.indices(names, shape[1])
         everything = indices == list(range(shape[1]))
-        return cls(indices, weight, everything, compute_dtype(np.empty(0, dtype)))
+        return cls(names, indices, weight, everything, compute_dtype(np.empty(0, np.result_type(*kinds))))
+
+    def part(self, path: Path, n: int, read, beside: bool = False) -> Part:
+        """The part of n rows; weights may lie beside the array."""
+        columns = tuple(self.names[j] for j in self.indices) if self.names else None
+        weighted = beside or self.weight is not None
+        return Part(str(path), n, len(self.indices), self.dtype, self.names, columns, weighted, read)
 
     def __call__(self, table):
+        table = plain(table)
         x = table if self.everything else table[:, self.indices]
         weight = None if self.weight is None else table[:, self.weight].astype(self.dtype, copy=False)
         return x.astype(self.dtype, copy=False), weight

@@ -6,18 +6,15 @@ argument that decides, and runs inside ``jax.enable_x64(True)`` when that is flo
 
 import functools
 import inspect
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 
 from .forks import usable
+from .plain import plain
 
 HALF = ("float16", "bfloat16")
-
-
-def as_array(x):
-    """x as a NumPy array, or as it is where it is a JAX array or a tracer."""
-    return x if isinstance(x, jax.Array) else np.asarray(x)
 
 
 def compute_dtype(x) -> np.dtype:
@@ -26,7 +23,7 @@ def compute_dtype(x) -> np.dtype:
     float32 and float64 stay; half precision becomes float32; integers and booleans float64, or JAX's default float
     inside a trace.
     """
-    dtype = np.dtype(x.dtype)
+    dtype = np.dtype(x.dtype).newbyteorder("=")
     if dtype in (np.float32, np.float64):
         return dtype
     if dtype.name in HALF:
@@ -75,17 +72,17 @@ def in_precision_of(*names: str):
 
 
 def is_double(value) -> bool:
-    """Whether computing on value (an array, a record, or anything NumPy can read) asks for float64."""
+    """Whether computing on value (an array, a record, or anything that `plain` reads) asks for float64."""
     if value is None:
         return False
     if hasattr(value, "blocks"):  # rows that stream
         return value.dtype == np.float64
     if not isinstance(value, (jax.Array, np.ndarray)):
-        leaves = jax.tree.leaves(value, is_leaf=lambda leaf: isinstance(leaf, (list, tuple)))
+        leaves = jax.tree.leaves(value, is_leaf=lambda leaf: isinstance(leaf, (list, tuple, Iterator)))
         arrays = [leaf for leaf in leaves if isinstance(leaf, (jax.Array, np.ndarray))]
         if arrays:
             return any(np.dtype(leaf.dtype) == np.float64 for leaf in arrays if np.dtype(leaf.dtype).kind == "f")
-        value = np.asarray(value)
-        if value.dtype.kind not in "fiub":
-            return True
-    return compute_dtype(value) == np.float64
+    try:  # the dtype of what has columns is that of its first row
+        return compute_dtype(plain(value[:1] if getattr(value, "shape", ()) else value)) == np.float64
+    except ValueError:  # the function itself says what is wrong
+        return True

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .parts import Part, of_array, of_blocks, of_file
+from .plain import columns_of, plain
 from .records import FitWarning
 from .tables import Pick
 
@@ -93,7 +94,7 @@ class Stream:
             self._begins.append((row, part.name))
             for x, weight in part.read(size):
                 if self._weight is not None:
-                    weight = np.asarray(self._weight[row : row + len(x)], self.dtype)
+                    weight = np.asarray(plain(self._weight[row : row + len(x)], "sample_weight"), self.dtype)
                     if len(weight) < len(x):
                         raise ValueError(f"sample_weight has {len(self._weight)} weights; the rows are more")
                 row += len(x)
@@ -123,9 +124,10 @@ def rows(source, sample_weight=None, *, block_size: int | None = None, header: b
     starts.
 
     Args:
-        source: an array with ``.shape`` and slices of rows; a path or a list of paths (npy, npz, csv, tsv, parquet; a
-            directory stands for its files in the order of their names, those that begin with ``_`` or ``.`` left out);
-            or an iterable of blocks x (b, d) or (x, sample_weight (b,)) that starts again whenever it is iterated.
+        source: an array with ``.shape`` and slices of rows; a frame; a path or a list of paths (npy, npz, csv, tsv,
+            parquet; a directory stands for its files in the order of their names, those that begin with ``_`` or ``.``
+            left out); or an iterable of blocks x (b, d) or (x, sample_weight (b,)) that starts again whenever it is
+            iterated.
         sample_weight: (n,) weights >= 0, as frequencies; of files also the name of their column of weights.
         block_size: rows that are read at a time; by default 16 MB of them.
         header: whether the first row of every csv or tsv file names its columns. None: where it has words and no
@@ -156,14 +158,16 @@ def rows(source, sample_weight=None, *, block_size: int | None = None, header: b
         return of_files(paths, Pick(weights=column, header=header), weight, block_size)
     if isinstance(sample_weight, str):
         raise ValueError("sample_weight can be the name of a column only where the rows are in files")
+    if not isinstance(source, np.ndarray) and columns_of(source) is not None:
+        source = plain(source)
     if _is_array(source):
         return Stream([of_array(source)], _vector(sample_weight), block_size)
     if not isinstance(source, Iterable):
         raise ValueError(f"rows must come from an array, files or an iterable of blocks, got {type(source).__name__}")
     if iter(source) is source:
         raise ValueError(
-            "rows must be readable again at every pass, and an iterator can be read only once: pass an object whose "
-            "__iter__ starts again (a class, not a generator), files, or an array"
+            "rows must be readable again at every pass, and an iterator can be read only once: it ends after one pass. "
+            "Pass a list of blocks, an object whose __iter__ starts anew (a class, not a generator), files, or an array"
         )
     return Stream([of_blocks(source)], _vector(sample_weight), block_size)
 
@@ -228,8 +232,11 @@ def opens(name: str = "x"):
 
 def marked(x):
     """x, or the stream that it is: paths, memory maps, h5py and zarr arrays."""
-    foreign = type(x).__module__.split(".")[0] in ("h5py", "zarr")
-    return rows(x) if _is_path(x) or isinstance(x, np.memmap) or foreign else x
+    return rows(x) if _is_path(x) or _on_disk(x) else x
+
+
+def _on_disk(x) -> bool:
+    return isinstance(x, np.memmap) or type(x).__module__.partition(".")[0] in ("h5py", "zarr")
 
 
 def _is_path(source) -> bool:
@@ -241,10 +248,10 @@ def _is_array(source) -> bool:
 
 
 def _vector(sample_weight):
-    """Weights that can be sliced by rows; a list becomes an array."""
+    """Weights that can be sliced by rows; those on disk stay there."""
     if sample_weight is None:
         return None
-    weight = sample_weight if _is_array(sample_weight) else np.asarray(sample_weight)
+    weight = sample_weight if _on_disk(sample_weight) else plain(sample_weight, "sample_weight")
     if len(weight.shape) != 1:
         raise ValueError(f"sample_weight must have shape (n,), one weight a row, got {tuple(weight.shape)}")
     return weight

@@ -24,6 +24,7 @@ from .building import mixture as built
 from .checks import n_features
 from .family import Family, known, lookup, registered
 from .files import replacing
+from .plain import plain
 from .records import Mixture
 
 FORMAT = "jaxgmm mixture"
@@ -128,8 +129,9 @@ def _hashable(value):
 
 def _rebuild(entries: dict[str, np.ndarray]) -> Mixture:
     """The mixture, checked by `jaxgmm.mixture` and then given its own numbers back, which that may have rounded."""
-    log_weights = entries["log_weights"]
+    log_weights = plain(entries["log_weights"], "log_weights")
     params = {name.removeprefix(PREFIX): values for name, values in entries.items() if name.startswith(PREFIX)}
+    params = {name: plain(values, name) for name, values in params.items()}
     for name, values in {"log_weights": log_weights, **params}.items():
         if values.dtype not in (np.float32, np.float64):
             raise ValueError(f"{name} holds {values.dtype} where float32 or float64 is expected")

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from .headers import LOOKED_AT, MISSING, doubt, judge
+from .plain import plain
 from .records import FitWarning
 
 NO_TEXT = "is not a text file in UTF-8; tables are read from csv, tsv, npy, npz and parquet files"
@@ -44,8 +45,8 @@ def read(
         header: whether the first row of text names the columns; None: as `headers.judge` finds.
 
     Returns:
-        x (n, d), float64 from text and in its own dtype from arrays; its column names, None where the file has none;
-        sample weights (n,), or None.
+        x (n, d), float64 from text and in its own dtype, in native byte order, from arrays; its column names, None
+        where the file has none; sample weights (n,), or None.
 
     Raises:
         ValueError: what is not a finite number, in which row and column; an unknown column; an unreadable file.
@@ -214,8 +215,8 @@ def _read_npz(path: Path, pick: Pick) -> tuple[np.ndarray, tuple[str, ...] | Non
     except (AttributeError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError("is not a .npz file of numbers, or is cut short") from error
 
-    tables = [name for name, values in arrays.items() if values.ndim == 2]
-    vectors = {name: values for name, values in arrays.items() if values.ndim == 1}
+    tables = [name for name, values in arrays.items() if values.ndim == 2 or values.dtype.names]
+    vectors = {name: values for name, values in arrays.items() if values.ndim == 1 and name not in tables}
     if len(tables) == 1:
         x = arrays[tables[0]]
         if pick.weights not in vectors:
@@ -230,8 +231,10 @@ def _read_npz(path: Path, pick: Pick) -> tuple[np.ndarray, tuple[str, ...] | Non
     raise ValueError(f"expected one two-dimensional array, or one-dimensional ones of equal length; it holds {shapes}")
 
 
-def _take(values: np.ndarray, pick: Pick) -> tuple[np.ndarray, None, np.ndarray | None]:
-    """x and weights of one two-dimensional array, whose columns have numbers for names."""
+def _take(values: np.ndarray, pick: Pick) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
+    """x and weights of one two-dimensional array, whose columns have numbers for names, or of one with fields."""
+    if values.dtype.names and values.ndim == 1:
+        return _take_vectors({name: values[name] for name in values.dtype.names}, pick)
     if values.ndim == 1:
         raise ValueError("holds a one-dimensional array; save x[:, None] for one feature, x[None, :] for one row")
     if values.ndim != 2:
@@ -245,19 +248,28 @@ def _take_vectors(vectors: dict[str, np.ndarray], pick: Pick) -> tuple[np.ndarra
     names = tuple(vectors)
     indices, weight = pick.indices(names, len(names))
     chosen = tuple(names[j] for j in indices)
+    check_real(*(vectors[name].dtype for name in chosen))
     x = _numbers(np.stack([vectors[name] for name in chosen], axis=1), chosen)
     return x, chosen, None if weight is None else _numbers(vectors[names[weight]][:, None], [names[weight]])[:, 0]
 
 
 def _numbers(values: np.ndarray, names: Sequence[str | int]) -> np.ndarray:
-    """The same (n, d) array, checked to hold finite numbers and nothing else."""
-    if values.dtype.kind not in "fiub":
-        raise ValueError(f"holds values of type {values.dtype} where real numbers are expected")
+    """The same (n, d) array in native byte order, checked to hold finite numbers and nothing else."""
+    check_real(values.dtype)
+    values = plain(values)
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):
         row, column = wrong[0]
         raise ValueError(f"row {row} (counted from 0), column {names[column]!r}: {values[row, column]} is not finite")
     return values
+
+
+def check_real(*dtypes: np.dtype) -> None:
+    """Check that arrays in a file hold real numbers."""
+    for dtype in dtypes:
+        if dtype.kind not in "fiub":
+            hint = "; NumPy's files hold bfloat16 so: save it as float32" if dtype.str[1:] == "V2" else ""
+            raise ValueError(f"holds values of type {dtype} where real numbers are expected{hint}")
 
 
 def _check_weights(sample_weight: np.ndarray) -> None:

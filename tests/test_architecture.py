@@ -12,7 +12,7 @@ ROOT = Path(jaxgmm.__file__).parent
 
 # From the ground up. A module imports from floors below its own, never from its own floor or above.
 FLOORS = [
-    {"namespace", "forks"},
+    {"namespace", "plain", "forks"},
     {"numerics", "precision", "compiling", "files", "terminal", "options", "headers", "distributed"},
     {"records", "registry", "writing", "processes", "special"},
     {"tables"},
@@ -33,7 +33,7 @@ MATHS = {"namespace", "numerics", "special", "records", "registry", "family", "f
 LOOPS = {"em", "drivers", "initializers", "accelerate", "pruning", "outcome", "watching", "starting", "restarts"}
 LOOPS |= {"measuring", "streaming"}
 FAMILY_FILE = {"family", "namespace", "numerics", "special", "records", "families"}  # all that one family needs
-PICTURES = {"records", "inference"}  # a picture shows what is public: any mixture, and what it says of rows
+PICTURES = {"plain", "records", "inference"}  # a picture shows what is public: any mixture, and what it says of rows
 
 
 def rooms():

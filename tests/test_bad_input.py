@@ -41,7 +41,7 @@ REFUSED = {
     "three dimensions": (lambda: fit(X[None]), ["x"]),
     "text": (lambda: fit(np.full((N, D), "a")), ["x"]),
     "complex": (lambda: fit(X.astype(complex)), ["x", "complex"]),
-    "object": (lambda: fit(X.astype(object)), ["x", "object"]),
+    "objects": (lambda: fit(np.full((N, D), {1})), ["x", "row 0, column 0"]),
     "weights of another length": (lambda: fit(sample_weight=ONES[:5]), ["sample_weight", "5"]),
     "weights of another rank": (lambda: fit(sample_weight=ONES[:, None]), ["sample_weight"]),
     "negative weights": (lambda: fit(sample_weight=np.where(np.arange(N) == 3, -1.0, 1)), ["sample_weight", "3"]),

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..plain import plain
 from ..records import Mixture
 
 GAUSSIAN = ("full", "tied", "diag", "spherical")
@@ -24,7 +25,7 @@ def mixture_of(model) -> Mixture:
 
 def rows_of(x) -> np.ndarray:
     """x, which a function of `inference` has accepted, as finite float64 rows (n, d)."""
-    rows = np.asarray(x, np.float64)
+    rows = np.asarray(plain(x), np.float64)
     wrong = ~np.isfinite(rows).all(1)
     if wrong.any():
         raise ValueError(f"x must be finite; row {int(np.argmax(wrong))} is not: drop or impute such rows")

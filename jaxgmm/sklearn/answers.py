@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_non_negative, validate_data
+from sklearn.utils.validation import check_array, check_non_negative, validate_data
 
 from .. import checks, criteria, inference, streaming
 from ..building import cast
 from ..compiling import compiled
-from ..precision import compute_dtype, in_precision_of
+from ..plain import columns_of, plain
+from ..precision import HALF, compute_dtype, in_precision_of
 from ..records import Mixture
 from ..sources import Stream
 from . import arrays, few, room, starts
@@ -107,7 +108,11 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
             return X
         x = arrays.on_device(X)
         if x is None:
-            x = validate_data(self, X, reset=reset, dtype=self._dtypes, ensure_min_samples=least)
+            x = plain(X, "X")
+            x = x.astype(np.float32) if x.dtype.name in HALF else x  # of which scikit-learn knows one, as float64
+            x = check_array(x, dtype=self._dtypes, ensure_min_samples=least, estimator=self, input_name="X")
+            named = x if isinstance(X, np.ndarray) or columns_of(X) is None else X
+            validate_data(self, named, reset=reset, skip_check_array=True)
         else:
             x = checks.table(x, "X")
             if x.shape[0] < least:

@@ -7,6 +7,7 @@ from sklearn.utils import check_array
 from .. import checks
 from ..family import lookup
 from ..numerics import triangular_inverse
+from ..plain import plain
 from ..records import GaussianPrior, Mixture
 from . import arrays
 from .base import MixtureEstimator
@@ -187,7 +188,7 @@ def covariances_of(factors, covariance_type):
 
 
 def _shaped(values, shape, name, dtype):
-    values = np.asarray(values)
+    values = np.asarray(plain(values, name))
     values = check_array(values, dtype=dtype, ensure_2d=False, allow_nd=True, ensure_min_features=0, input_name=name)
     if values.shape != shape:
         raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {values.shape}")
@@ -201,7 +202,7 @@ def _weights(values, k, dtype):
             "The parameter 'weights' should be in the range [0, 1], but got max value "
             f"{given.min():.5f}, min value {given.max():.5f}"
         )
-    if abs(1 - given.sum()) > (1e-6 if np.asarray(values).dtype == np.float32 else 1e-8):
+    if abs(1 - given.sum()) > (1e-6 if plain(values).dtype == np.float32 else 1e-8):
         raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {given.sum():.5f}")
     return given.astype(dtype)
 

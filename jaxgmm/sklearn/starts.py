@@ -13,6 +13,7 @@ from ..drivers.memory import in_block
 from ..drivers.stream import Flow
 from ..frame import enter
 from ..inference import as_key
+from ..plain import plain
 from ..records import Mixture
 from ..sources import Stream
 from . import arrays
@@ -66,8 +67,8 @@ def check(init, x, k: int, family):
         return init
     if callable(init):
         return init
-    values = np.asarray(init)
-    if values.dtype.kind not in "fiub" or values.shape != (n, k):
+    values = np.asarray(plain(init, "init_params"))
+    if not np.isrealobj(values) or values.shape != (n, k):
         raise ValueError(
             f"init_params must be one of {', '.join(map(repr, ALLOWED))}, a callable, a Mixture, or responsibilities "
             f"of shape {(n, k)}, got {init!r:.80}"
@@ -80,8 +81,8 @@ def check(init, x, k: int, family):
 def called(init, x, weight, k: int, n_init: int, rng) -> list:
     """The centres (k, d) that a user's function gives, one array a start."""
     keys = starting.keys_of(as_key(seed(rng)), n_init)
-    every = [np.asarray(init(keys[i], x, weight, k)) for i in range(n_init)]
-    return [checks.centres(each, (k, x.shape[1]), "init_params") for each in every]
+    every = [init(keys[i], x, weight, k) for i in range(n_init)]
+    return [np.asarray(checks.centres(each, (k, x.shape[1]), "init_params")) for each in every]
 
 
 def random(rng, n: int, k: int):
