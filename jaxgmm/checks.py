@@ -12,7 +12,6 @@ from .precision import HALF, compute_dtype
 from .records import GaussianPrior
 
 MOST = 2**31 - 1
-SMALL = 2**17  # rows up to which concrete arrays are padded, so that nearly equal sizes share a program
 
 
 def in_trace(*values) -> bool:
@@ -162,23 +161,6 @@ def first(x, wrong, elsewhere: bool, block: int = 65536) -> list:
     if elsewhere:
         return []
     raise AssertionError("a value was counted as wrong and is not to be found")
-
-
-def padded(x, sample_weight, *columns):
-    """Concrete small arrays with rows of weight 0 appended up to one of few sizes; others as they are."""
-    n = x.shape[0]
-    if n > SMALL or not all(isinstance(each, np.ndarray) for each in (x, sample_weight, *columns)):
-        return x, sample_weight, *columns
-    size = few_sizes(n)
-    index = np.minimum(np.arange(size), n - 1)
-    sample_weight = np.where(np.arange(size) < n, sample_weight[index], 0).astype(sample_weight.dtype)
-    return x[index], sample_weight, *(each[index] for each in columns)
-
-
-def few_sizes(n: int) -> int:
-    """The least of 8, 9, ... 16 times a power of two that is at least n."""
-    step = 1 << max((n - 1).bit_length() - 4, 0)
-    return -(-n // step) * step
 
 
 def count(value, name: str, least: int = 1) -> int:

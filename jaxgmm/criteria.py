@@ -13,6 +13,7 @@ from .building import cast
 from .compiling import compiled
 from .drivers.memory import total
 from .inference import Certainty, e_step, n_parameters, rows_for
+from .padding import padded
 from .precision import compute_dtype, in_precision_of
 
 
@@ -41,8 +42,8 @@ def certainty(mixture, x, sample_weight=None):
     x = checks.table(x)
     checks.like_mixture(x, mixture)
     dtype = compute_dtype(x)
-    padded = checks.padded(x, checks.weights(sample_weight, x.shape[0], dtype))
-    return certainty_of(rows_for(mixture, *padded, mixture.family.accurate, None), cast(mixture, dtype))
+    held = padded(x, checks.weights(sample_weight, x.shape[0], dtype))
+    return certainty_of(rows_for(mixture, *held, mixture.family.accurate, None), cast(mixture, dtype))
 
 
 @compiled()

@@ -24,6 +24,7 @@ from .frame import enter
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .loading import Problem, family_of, load
+from .padding import filled
 from .plain import plain
 from .precision import compute_dtype, in_precision_of, on_device
 from .pruning import SEARCHES
@@ -285,9 +286,7 @@ def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, bl
     if layout is not None:
         resp = rewrapped(resp, layout) if already_there(resp, layout.mesh) else layout.put(resp)
         return starting.begin_with(rows, family, resp, prior, method)
-    if rows.x.shape[0] != resp.shape[0]:
-        resp = resp[np.minimum(np.arange(rows.x.shape[0]), resp.shape[0] - 1)]
-    return starting.begin_with(rows, family, resp, prior, method)
+    return starting.begin_with(rows, family, filled(resp, rows.x.shape[0]), prior, method)
 
 
 def _called(init, key, x, sample_weight, k, dtype):

@@ -82,7 +82,7 @@ def fit_gradient(
     start = unconstrain(jax.tree.map(lambda leaf: leaf[0], states.candidate))
     if batch_size is not None and _searches_lines(optimizer, start):
         raise ValueError("batch_size must be None with L-BFGS: its line search needs one and the same objective")
-    mixture, rest = _climb(rows, start, draw_key, optimizer, steps, batch_size)
+    mixture, rest = _climb(rows, np.int32(x.shape[0]), start, draw_key, optimizer, steps, batch_size)
     state = _judge(rows, family, mixture, rest, states, problem.measured)
     result = outcome.conclude_one(rows.frame, problem.measured.weight, state, problem.measured.heaviest, False)
     result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
@@ -101,7 +101,7 @@ def loss(view, x, weight):
 
 
 @compiled("optimizer", "steps", "batch_size")
-def _climb(rows, start, key, optimizer, steps, batch_size):
+def _climb(rows, n, start, key, optimizer, steps, batch_size):
     optimizer = optax.with_extra_args_support(optimizer)
     whole_weight = rows.weight.sum()
 
@@ -110,7 +110,7 @@ def _climb(rows, start, key, optimizer, steps, batch_size):
         return total(rows, jax.checkpoint(lambda x, weight: loss(view, x, weight))) / whole_weight
 
     def batch_objective(view, key):
-        index = jax.random.randint(key, (batch_size,), 0, rows.x.shape[0])
+        index = jax.random.randint(key, (batch_size,), 0, n)  # what fills up is not drawn
         weight = rows.weight[index]
         return loss(view, rows.framed(rows.x[index]), weight) / jnp.maximum(weight.sum(), jnp.finfo(weight.dtype).tiny)
 

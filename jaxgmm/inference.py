@@ -1,7 +1,7 @@
 """What a mixture says of rows: both steps of EM, densities, responsibilities, labels, samples. Pure functions.
 
-They run under ``jit``, ``vmap`` and ``grad``. Concrete NumPy rows are scored in blocks of few sizes, so that a new n
-compiles nothing.
+They run under ``jit``, ``vmap`` and ``grad``. Concrete rows are filled up to few sizes, in host memory block by
+block, so that a new n compiles nothing.
 """
 
 import jax
@@ -18,7 +18,8 @@ from .initializers import threefry
 from .measuring import left_out
 from .namespace import xp
 from .numerics import first_of_largest
-from .precision import compute_dtype, in_precision_of
+from .padding import filled, on_host, padded, padded_rows
+from .precision import compute_dtype, in_precision_of, on_device
 from .records import GaussianPrior, Mixture, Statistics, record
 
 MASK = 2**32 - 1
@@ -61,7 +62,7 @@ def e_step(
     if block_size is not None:
         checks.count(block_size, "block_size")
     dtype = compute_dtype(x)
-    x, sample_weight = checks.padded(x, checks.weights(sample_weight, x.shape[0], dtype))
+    x, sample_weight = padded(x, checks.weights(sample_weight, x.shape[0], dtype))
     rows = rows_for(mixture, x, sample_weight, getattr(mixture.family, form), block_size)
     return _e_step(rows, cast(mixture, dtype), form)
 
@@ -178,20 +179,20 @@ def _by_rows(function, mixture, x):
     checks.like_mixture(x, mixture)
     mixture = cast(mixture, compute_dtype(x))
     form = mixture.family.accurate
+    x, n = on_host(x), x.shape[0]
     if not isinstance(x, np.ndarray) or checks.in_trace(mixture):
-        return _whole(function, mixture, rows_for(mixture, x, np.ones(x.shape[0], compute_dtype(x)), form, None))
-    n = x.shape[0]
-    size = min(checks.few_sizes(n), SCORED_TOGETHER)
+        rows = rows_for(mixture, *padded(x, np.ones(n, compute_dtype(x))), form, None)
+        return _whole(function, mixture, rows)[:n]
+    size = min(padded_rows(n), SCORED_TOGETHER)
     parts = []
     for start in range(0, n, size):
         part = x[start : start + size]
-        filled = part if len(part) == size else part[np.minimum(np.arange(size), len(part) - 1)]
-        rows = rows_for(mixture, filled, np.ones(size, compute_dtype(x)), form, None)
+        rows = rows_for(mixture, filled(part, size), np.ones(size, compute_dtype(x)), form, None)
         answer = _whole(function, mixture, rows)
         parts.append((answer if checks.in_trace(answer) else np.asarray(answer))[: len(part)])
     if checks.in_trace(parts):  # of rows and a mixture that were closed over
         return jnp.concatenate(parts)
-    return jnp.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
+    return on_device(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
 
 @in_precision_of("x")

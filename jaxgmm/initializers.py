@@ -23,6 +23,7 @@ from jax.extend.random import threefry_2x32
 
 from .drivers.memory import Rows, total
 from .numerics import divide, eps, first_of_largest, product
+from .padding import padded_rows
 
 LLOYD_ITERATIONS = 50
 SAMPLED = 2**15  # rows that stand for all: a thousand for each of 32 components
@@ -125,7 +126,7 @@ def _joined(layout, size: int, length: int, best, x, weight):
 
 def stretches(n: int, k: int) -> tuple[int, int]:
     """How many stretches n rows are cut into, and the rows of one; few rows are each their own."""
-    size = max(SAMPLED, 32 << (k - 1).bit_length())
+    n, size = padded_rows(n), max(SAMPLED, 32 << (k - 1).bit_length())  # as many in memory, in a stream, on a mesh
     return (n, 1) if n <= 2 * size else (size, -(-n // size))
 
 

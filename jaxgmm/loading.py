@@ -13,6 +13,7 @@ from .drivers.mesh import already_there, layout_of, rewrapped
 from .em import NEVER, Limits, Method
 from .family import Family, lookup
 from .measuring import Measured
+from .padding import padded
 from .precision import compute_dtype, numbers, on_device
 from .records import GaussianPrior, record, static
 from .sources import Stream, rows
@@ -128,7 +129,7 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size, mes
         checks.enough_rows(n, k)
         if not checks.in_trace(weight):
             checks.weight_values(weight, k)
-        held_x, held_weight = map(on_device, checks.padded(x, weight))
+        held_x, held_weight = map(on_device, padded(x, weight))
         n, layout = held_x.shape[0], None
     else:
         held_x, held_weight, layout = spread(x, sample_weight, dtype, k, mesh)

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 
 from . import checks
-from .checks import few_sizes
 from .drivers.memory import block_rows, lanes_together
 from .family import Family, lookup
+from .padding import padded_rows
 from .precision import compute_dtype
 from .restarts import slots_for
 from .sources import BLOCK_BYTES
@@ -97,9 +97,9 @@ def plan(
     family = lookup(family) if isinstance(family, str) else family
     dtype = compute_dtype(np.empty(0, dtype))
     form, item = family.moments, dtype.itemsize
-    here = -(-n // devices)
+    here = padded_rows(-(-n // devices))
     if streams:
-        read = min(block_size or max(BLOCK_BYTES // (d * item), 64), few_sizes(here))
+        read = min(block_size or max(BLOCK_BYTES // (d * item), 64), here)
         together = lanes_together(form, d, k, n_init, item)
         data = 2 * read * (d + 1) * item
         block = min(block_rows(read, form.width(d, k * together), item), read)

@@ -17,7 +17,7 @@ FLOORS = [
     {"records", "registry", "writing", "processes", "special"},
     {"tables"},
     {"family", "parts"},
-    {"families", "unconstrained", "frame", "checks", "em", "sources"},
+    {"families", "unconstrained", "frame", "checks", "em", "sources", "padding"},
     {"building", "drivers"},
     {"initializers", "storage", "accelerate", "pruning", "measuring"},
     {"outcome", "watching", "checkpoints", "inference"},

@@ -30,14 +30,15 @@ def test_a_plan_is_near_what_the_compiler_sets_aside(family):
         problem.measured, em.LOSSY, plan.together, fresh_queue(r, plan.together))  # fmt: skip
     taken = lowered.compile().memory_analysis().temp_size_in_bytes
     assert 0.2 < (plan.working + plan.lanes) / taken < 5
-    assert plan.data == 4 * n * (d + 1) and plan.memory > plan.data
+    assert plan.data == problem.rows.x.nbytes + problem.rows.weight.nbytes  # as they are filled up
+    assert plan.memory > plan.data
 
 
 def test_work_is_that_of_the_products():
     features = 1 + 16 + 16 * 17 // 2  # constant, linear, quadratic
-    plan = jaxgmm.plan(200_000, 16, 32, n_init=3, dtype="float32")
-    assert plan.flops == pytest.approx(4 * 200_000 * 32 * features * 3, rel=0.02)
-    assert jaxgmm.plan(200_000, 16, 32, n_init=3, dtype="float32", devices=4).flops == plan.flops / 4
+    plan = jaxgmm.plan(196_608, 16, 32, n_init=3, dtype="float32")
+    assert plan.flops == pytest.approx(4 * 196_608 * 32 * features * 3, rel=0.02)
+    assert jaxgmm.plan(196_608, 16, 32, n_init=3, dtype="float32", devices=4).flops == plan.flops / 4
 
 
 def test_what_streams_does_not_grow_with_the_rows():

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from ..checks import SMALL, few_sizes
+from ..padding import padded_rows
 
 MASK = 2**32 - 1
 
@@ -28,7 +28,7 @@ MASK = 2**32 - 1
 class Layout:
     """How rows lie on a 1-D mesh: ``rows`` of them on every device, what fills up (weight 0) at their end.
 
-    ``firsts`` are the global rows that the devices' begin with, ``n`` is how many there are, as padded in memory.
+    ``firsts`` are the global rows that the devices' begin with, ``n`` is how many there are.
     The methods from `mine` on are for the inside of ``shard_map``.
     """
 
@@ -162,9 +162,7 @@ def layout_of(mesh: Mesh, counts: dict[int, int]) -> Layout:
     """The layout of ``counts[p]`` rows of every process p: global rows are process 0's, then 1's, and so on."""
     owners = [device.process_index for device in mesh.devices.flat]
     shares, n = Counter(owners), sum(counts.values())
-    rows = max(-(-count // shares[p]) for p, count in counts.items())
-    if n <= SMALL:
-        n, rows = few_sizes(n), few_sizes(rows)
+    rows = padded_rows(max(-(-count // shares[p]) for p, count in counts.items()))
     processes = sorted(counts)
     begin = dict(zip(processes, accumulate((counts[p] for p in processes), initial=0), strict=False))
     firsts = [begin[p] + owners[:i].count(p) * rows for i, p in enumerate(owners)]
@@ -181,7 +179,7 @@ def already_there(x, mesh: Mesh) -> Layout | None:
     if not x.sharding.is_equivalent_to(wanted, x.ndim):
         return None
     n, rows = x.shape[0], x.shape[0] // mesh.size
-    return Layout(mesh, rows, tuple(range(0, n, rows)), few_sizes(n) if n <= SMALL else n)
+    return Layout(mesh, rows, tuple(range(0, n, rows)), n)
 
 
 def rewrapped(x, layout: Layout):

@@ -16,10 +16,10 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from ..checks import few_sizes
 from ..compiling import compiled
 from ..distributed import agreed, everyones
 from ..frame import Frame
+from ..padding import padded_rows
 from ..sources import Stream, read_ahead
 from .memory import Rows, added, block_rows, total
 from .mesh import layout_of, over_shards
@@ -46,7 +46,7 @@ class Flow:
     def size(self) -> int:
         """Rows of a block."""
         n = self.stream.n
-        return self.stream.block_size if n is None else min(self.stream.block_size, few_sizes(n))
+        return self.stream.block_size if n is None else min(self.stream.block_size, padded_rows(n))
 
     @property
     def counts(self) -> list[int]:

@@ -17,7 +17,6 @@ from ..family import lookup
 from ..inference import as_key, labels_of
 from ..precision import compute_dtype, in_precision_of
 from ..sources import Stream
-from . import arrays
 
 MOST = 10_000  # rows: of more, evenly spaced ones stand for all
 
@@ -44,9 +43,8 @@ def agreement(seed: int, x, weight, family: str, ks: list[int], n_init: int) -> 
     """
     n, family = x.shape[0], lookup(family)
     ks = [min(k, n) for k in ks]
-    held = arrays.padded(x)[0], arrays.padded_weight(x, weight)
     models = [(family, prior_for(None, family, compute_dtype(x)))]
-    [problem] = loading.load(*held, max(ks), models, 1e-6, 1000, "auto", None)
+    [problem] = loading.load(x, weight, max(ks), models, 1e-6, 1000, "auto", None)
     active = np.arange(max(ks)) < np.array(ks)[:, None]
     rows = in_block(problem.rows, family.moments, active.size, n_init, None)
     key = as_key(seed)

@@ -4,7 +4,6 @@ import abc
 import numbers
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
@@ -13,6 +12,8 @@ from sklearn.utils.validation import check_array, check_non_negative, validate_d
 from .. import checks, criteria, inference, streaming
 from ..building import cast
 from ..compiling import compiled
+from ..namespace import xp
+from ..padding import filled, on_host, padded_rows
 from ..plain import columns_of, plain
 from ..precision import HALF, compute_dtype, in_precision_of
 from ..records import Mixture
@@ -79,7 +80,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
 
     def _drawn(self, rng, mixture: Mixture, labels):
         """Rows (n, d) of components (n,)."""
-        some = np.pad(labels.astype(np.int32), (0, arrays.roomy(len(labels)) - len(labels)))
+        some = np.pad(labels.astype(np.int32), (0, padded_rows(len(labels)) - len(labels)))
         return np.asarray(_draw(inference.as_key(starts.seed(rng)), mixture, some))[: len(labels)]
 
     def _make(self, values):
@@ -97,7 +98,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
             family = self.mixture_.family
             if few.few(x, 1):
                 few.check_support(x, family)
-            elif family.scaling not in ("feature", "common") and _outside(arrays.padded(x)[0], family):
+            elif family.scaling not in ("feature", "common") and _outside(x, family):
                 checks.row_values(x, family, few.Wrong)
         return x
 
@@ -118,7 +119,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
             if x.shape[0] < least:
                 raise ValueError(f"Found array with {x.shape[0]} sample(s) while a minimum of {least} is required.")
             validate_data(self, X, reset=reset, skip_check_array=True)
-            if not bool(_finite(x)):
+            if not bool(_finite(on_host(x))):
                 raise ValueError("Input X contains NaN or infinity.")
         if self.__sklearn_tags__().input_tags.positive_only and isinstance(x, np.ndarray):
             check_non_negative(x, type(self).__name__)
@@ -182,8 +183,8 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
         if few.few(x, k):
             return few.answer(function, mixture, x)
         mixture = room.with_room(mixture, room.room(k, x))
-        answers = function(mixture, arrays.padded(x)[0] if len(x) < inference.SCORED_TOGETHER else x)
-        answers = np.asarray(answers)[: len(x)] if isinstance(x, np.ndarray) else answers
+        answers = function(mixture, x)
+        answers = np.asarray(answers) if isinstance(x, np.ndarray) else answers
         return answers if answers.ndim == 1 else answers[:, :k]
 
 
@@ -194,12 +195,15 @@ def _certainty(mixture, x, weight):
 
 @in_precision_of("x")
 def _finite(x):
-    return jnp.isfinite(x).all()
+    return xp.isfinite(x).all()
 
 
 @in_precision_of("x")
 def _outside(x, family):
-    return bool(_any_outside(x, family))
+    x = on_host(x)
+    if isinstance(x, jax.Array):
+        return bool(_any_outside(filled(x, padded_rows(len(x))), family))
+    return bool(checks.first(x, lambda block: ~np.asarray(family.support.contains(block)), True))
 
 
 @compiled("family")

@@ -1,21 +1,15 @@
-"""Arrays in and out: NumPy for NumPy, JAX for JAX, and what speaks DLPack (torch, CuPy) in kind, without a copy.
-
-Rows in host memory are padded up to a size met before, where there is one: a fold with one row more compiles nothing.
-"""
+"""Arrays in and out: NumPy for NumPy, JAX for JAX, and what speaks DLPack (torch, CuPy) in kind, without a copy."""
 
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
 from ..files import too_large
 from ..precision import compute_dtype
+from ..precision import on_device as to_device
 from ..sources import Stream, marked, rows
-
-LEAST = 128  # rows: below, compiling a program is all that costs
-_SIZES: dict[int, int] = {}  # rows asked for -> rows padded to: a process answers one number always alike
 
 
 def source(X):
@@ -46,33 +40,7 @@ def maker(X):
 
 def _to_jax(values):
     with jax.enable_x64(True):
-        return jnp.asarray(values)
-
-
-def roomy(n: int) -> int:
-    """Rows that n are padded to: the size last met that holds n and not a quarter more, else one of few with room.
-
-    A new size has room for a sixteenth more rows, one that was met must have room for a sixty-fourth: folds that differ
-    by a row agree, whichever comes first.
-    """
-    if n > checks.SMALL:
-        return n
-    if n in _SIZES:
-        _SIZES[n] = _SIZES.pop(n)  # now the last
-    else:
-        met = (size for size in reversed(list(_SIZES.values())) if n + n // 64 < size <= n + n // 4)
-        _SIZES[n] = next(met, checks.few_sizes(max(n + n // 16 + 1, LEAST)))
-    return _SIZES[n]
-
-
-def padded(x, *columns):
-    """x (n, d) and columns (n, ...) with their last row repeated up to `roomy` rows; JAX arrays and streams as they
-    are."""
-    n = x.shape[0]
-    if isinstance(x, (jax.Array, Stream)) or roomy(n) == n:
-        return x, *columns
-    index = np.minimum(np.arange(roomy(n)), n - 1)
-    return x[index], *(column[index] for column in columns)
+        return to_device(values)
 
 
 def weighted(x, sample_weight):
@@ -87,11 +55,3 @@ def weights(x, sample_weight):
     given = on_device(sample_weight)
     with jax.enable_x64(True):  # or float64 would become float32
         return checks.weights(sample_weight if given is None else given, x.shape[0], compute_dtype(x))
-
-
-def padded_weight(x, weight):
-    """Weights (n,) with zeros for the rows that `padded` adds to x."""
-    n = x.shape[0]
-    if isinstance(x, (jax.Array, Stream)) or roomy(n) == n:
-        return weight
-    return np.concatenate([np.asarray(weight), np.zeros(roomy(n) - n, weight.dtype)])

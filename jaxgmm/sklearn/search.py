@@ -84,12 +84,12 @@ class MixtureSearch(MixtureAnswers):
             seed = starts.seed(check_random_state(self.random_state))
             chosen = selection.select(
                 seed,
-                arrays.padded(x)[0],
+                x,
                 self.n_components,
                 families=types,
                 criterion=self.criterion,
                 n_init=self.n_init,
-                sample_weight=arrays.padded_weight(x, weight),
+                sample_weight=weight,
             )
         some, own, whole = thinned(x, weight)
         self._keep(chosen, X, whole)

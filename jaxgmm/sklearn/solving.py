@@ -15,7 +15,7 @@ from ..compiling import compiled
 from ..family import Family
 from ..precision import in_precision_of
 from ..records import Mixture, Status
-from . import arrays, room, rule, starts
+from . import room, rule, starts
 from .narrator import Narrator
 
 LIMIT = 1e-6  # nats per unit weight, as jaxgmm.fit has it
@@ -104,9 +104,8 @@ def clean(bound: float, dtype) -> float:
 def framed(x, weight, options: Options):
     """The checked rows in their frame, with the method that is to run; and what the frame adds to a mean bound."""
     tol = LIMIT if options.tol == "limit" else options.tol
-    padded, held = arrays.padded(x)[0], arrays.padded_weight(x, weight)
     models = [(options.family, options.prior)]
-    [problem] = loading.load(padded, held, options.k, models, tol, options.max_iter, options.accelerate, None)
+    [problem] = loading.load(x, weight, options.k, models, tol, options.max_iter, options.accelerate, None)
     if options.tol != "limit":
         method = rule.FASTER if options.accelerate == "squarem" else rule.PLAIN
         problem = dataclasses.replace(problem, method=method)

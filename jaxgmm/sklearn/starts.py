@@ -13,10 +13,10 @@ from ..drivers.memory import in_block
 from ..drivers.stream import Flow
 from ..frame import enter
 from ..inference import as_key
+from ..padding import filled
 from ..plain import plain
 from ..records import Mixture
 from ..sources import Stream
-from . import arrays
 from .room import nothing, repeated, with_room
 
 NAMES = {"kmeans": "kmeans", "k-means++": "k-means++", "random_from_data": "random"}  # ours for scikit-learn's
@@ -41,14 +41,14 @@ def begin(problem, family, init, x, weight, active, n_init: int, rng) -> em.Stat
         framed = entered(cast(with_room(init, most), dtype), rows.frame)
         return starting.begin_from(streaming.head(rows) if streams else rows, family, framed)
     if isinstance(init, str) and init == "random":
-        states = [_with(rows, family, prior, x, random(rng, x.shape[0], k), most) for _ in range(n_init)]
+        states = [_with(rows, family, prior, random(rng, x.shape[0], k), most) for _ in range(n_init)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *states)
     if isinstance(init, str):
         return begins.begin(rows, family, NAMES[init], most, n_init, as_key(seed(rng)), active, prior)
     if callable(init):
         centres = [each.astype(dtype) for each in called(init, x, weight, k, n_init, rng)]
         return begins.begin_at(rows, family, np.stack([repeated(each, most) for each in centres]), active[0], prior)
-    return _with(rows, family, prior, x, init, most)
+    return _with(rows, family, prior, init, most)
 
 
 def check(init, x, k: int, family):
@@ -91,8 +91,8 @@ def random(rng, n: int, k: int):
     return resp / resp.sum(axis=1)[:, None]
 
 
-def _with(rows, family, prior, x, resp, most):
-    _, resp = arrays.padded(x, nothing(resp, most, axis=1).astype(rows.dtype))
+def _with(rows, family, prior, resp, most):
+    resp = filled(nothing(resp, most, axis=1).astype(rows.dtype), rows.x.shape[0])
     return starting.begin_with(rows, family, resp, prior)
 
 

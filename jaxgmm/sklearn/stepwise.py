@@ -12,10 +12,11 @@ from ..building import cast
 from ..compiling import compiled
 from ..drivers.memory import Rows, in_block
 from ..frame import enter_prior, leave, log_volume
+from ..padding import padded
 from ..precision import in_precision_of, numbers
 from ..records import FitWarning, Mixture
 from ..stepwise import LOST, Blend, advance, mergeable, start
-from . import arrays, solving, starts
+from . import solving, starts
 
 
 def update(x, weight, options, before: Blend | None, random_state):
@@ -54,7 +55,7 @@ def _first(x, weight, options, random_state):
 def _next(x, weight, options, before: Blend):
     """What goes on from the estimator's own parameters, and the block in the first one's frame."""
     dtype = before.statistics.counts.dtype
-    held, weight = arrays.padded(x)[0], arrays.padded_weight(x, weight)
-    whole = Rows(held, weight.astype(dtype), before.frame, held.shape[0], str(dtype))
+    x, weight = padded(x, weight)
+    whole = Rows(x, weight.astype(dtype), before.frame, x.shape[0], str(dtype))
     mixture = starts.entered(cast(options.init, dtype), before.frame)
     return dataclasses.replace(before, mixture=mixture), in_block(whole, mergeable(options.family), options.k, 1, None)

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import em, starting
-from ..checks import SMALL, few_sizes
 from ..compiling import compiled
 from ..distributed import agreed, everyones
 from ..drivers.memory import LANE_BYTES, Rows, lanes_together
@@ -111,12 +110,10 @@ def _all_distinct(centres):
 
 def sample(key, flow: Flow, k: int) -> Rows:
     """The rows that `initializers.sample` takes of the same rows in memory, by one pass; kept for the next model."""
-    n = (
-        few_sizes(flow.n_everywhere) if flow.n_everywhere <= SMALL else flow.n_everywhere
-    )  # as rows in memory are padded
+    size, length = stretches(flow.n_everywhere, k)
     name = "sample", k.bit_length(), bytes(np.asarray(jax.random.key_data(key)))
     if name not in flow.kept:
-        flow.kept[name] = _everything(flow, n) if stretches(n, k)[1] == 1 else _stretched(key, flow, n, k)
+        flow.kept[name] = _everything(flow, size) if length == 1 else _stretched(key, flow, size, length)
     x, weight = flow.kept[name]
     return flow.block(x, weight, len(x), flow.stream.d)
 
@@ -135,8 +132,7 @@ def _filled(x, weight, n: int):
     return x[np.minimum(np.arange(n), len(x) - 1)], np.concatenate([weight, np.zeros(n - len(x), weight.dtype)])
 
 
-def _stretched(key, flow: Flow, n: int, k: int):
-    size, length = stretches(n, k)
+def _stretched(key, flow: Flow, size: int, length: int):
     with agreed(flow.mesh):
         own = _own_stretches(key, flow, size, length)
     every = everyones(own, flow.mesh)

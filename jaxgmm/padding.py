@@ -1,0 +1,72 @@
+"""Rows filled up to few sizes, so that a new number of rows compiles nothing.
+
+What fills up are copies of the last row, of weight 0: they change nothing, and cost an eighth more work at most.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .compiling import compiled
+
+LEAST = 128  # rows: below, compiling a program is all that costs
+COPIED = 2**31  # bytes of rows on an accelerator: there may be no room for a copy of more, and they stay as they are
+ALIGNMENT = 64  # bytes, at which JAX takes NumPy's memory on a CPU as it is
+
+
+def few_sizes(n: int) -> int:
+    """The least of 8, 9, ... 16 times a power of two that is at least n."""
+    step = 1 << max((n - 1).bit_length() - 4, 0)
+    return -(-n // step) * step
+
+
+def padded_rows(n: int) -> int:
+    """How many n rows are filled up to."""
+    return few_sizes(max(n, LEAST))
+
+
+def padded(x, sample_weight):
+    """Concrete rows (n, d) of one device and their weights, filled up; others as they are."""
+    size = padded_rows(x.shape[0])
+    if _stays(x) or _stays(sample_weight):
+        return x, sample_weight
+    return filled(x, size), filled(sample_weight, size, weigh=False)
+
+
+def filled(values, size: int, weigh: bool = True):
+    """Concrete rows (n, ...) filled up to a size: with copies of the last, or with 0 where those are not to weigh."""
+    n = values.shape[0]
+    if n == size:
+        return values
+    values = on_host(values)
+    if isinstance(values, jax.Array):
+        return _filled(values, size, weigh)
+    length = size * int(np.prod(values.shape[1:])) * values.dtype.itemsize
+    memory = np.empty(length + ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % ALIGNMENT
+    whole = memory[begin : begin + length].view(values.dtype).reshape(size, *values.shape[1:])
+    whole[:n], whole[n:] = values, values[-1] if weigh else 0
+    return whole
+
+
+def on_host(values):
+    """JAX's array as NumPy's where that is the same memory; others as they are."""
+    if isinstance(values, jax.Array) and not isinstance(values, jax.core.Tracer) and jax.default_backend() == "cpu":
+        default = jax.config.jax_default_device
+        if values.devices() == {default if isinstance(default, jax.Device) else jax.local_devices()[0]}:
+            return np.asarray(values)
+    return values
+
+
+def _stays(values) -> bool:
+    if not isinstance(values, jax.Array):
+        return False
+    if isinstance(values, jax.core.Tracer) or len(values.devices()) > 1:
+        return True
+    return values.nbytes > COPIED and not isinstance(on_host(values), np.ndarray)
+
+
+@compiled("size", "weigh")
+def _filled(values, size: int, weigh: bool):
+    short = (size - values.shape[0], *values.shape[1:])
+    return jnp.concatenate([values, jnp.broadcast_to(values[-1:], short) if weigh else jnp.zeros(short, values.dtype)])
