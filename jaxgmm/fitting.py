@@ -124,7 +124,7 @@ def fit(
     family = family_of(family, x, mesh)
     key = as_key(key)
     with agreed(mesh):
-        _check_init(init, n_init, k, family, x, spans(mesh))
+        check_init(init, n_init, k, family, x, spans(mesh))
     checks.choice(search, "search", SEARCHES)
     keeper = opened(checkpoint, checkpoint_every, resume, mesh)
     watch = Watch(callback, every, verbose, 1, spans(mesh), keeper)
@@ -133,12 +133,12 @@ def fit(
     take_up(watch, "fit", [problem], [family], [k], n_init, init, key, prior, tol, max_iter, accelerate, search)
 
     def fitted():
-        lanes = _starts(problem, key, x, k, family, n_init, init, sample_weight, block_size)
-        keeps_order = not isinstance(init, str) and not callable(init)
+        lanes = first_lanes(problem, key, x, k, family, n_init, init, sample_weight, block_size)
         ended = run(problem, family, lanes, np.ones((1, k), bool), block_size, search, watch)
         left = np.zeros(n_init, bool) if watch.left is None else watch.left
-        frame, measured = problem.rows.frame, problem.measured
-        return outcome.conclude_one(frame, measured.weight, ended, measured.heaviest, keeps_order, problem.method, left)
+        weight, heaviest = problem.measured.weight, problem.measured.heaviest
+        given = keeps_order(init), problem.method, left
+        return outcome.conclude_one(problem.rows.frame, weight, ended, heaviest, *given)
 
     result = results_of(keeper, outcome.template(family), fitted, watch)
     if checks.in_trace(result):
@@ -234,7 +234,8 @@ def warn(status: Status, tol, what: str = "the fit", stacklevel: int = 4):
         warnings.warn(f"{what} ended {status.name}: {ADVICE[status]}", FitWarning, stacklevel=stacklevel)
 
 
-def _check_init(init, n_init, k, family, x, in_processes: bool):
+def check_init(init, n_init, k, family, x, in_processes: bool = False):
+    """Check what a fit is to start from."""
     if isinstance(init, str):
         checks.choice(init, "init", INITIALIZERS)
         return
@@ -263,7 +264,7 @@ def _check_init(init, n_init, k, family, x, in_processes: bool):
             raise ValueError("init must hold responsibilities >= 0 whose rows sum to 1")
 
 
-def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, block_size):
+def first_lanes(problem: Problem, key, x, k, family, n_init, init, sample_weight, block_size):
     """First lanes (n_init,)."""
     prior, dtype, method = problem.prior, problem.rows.dtype, problem.method
     streams, active = isinstance(problem.rows, Flow), np.ones((1, k), bool)
@@ -287,6 +288,11 @@ def _starts(problem: Problem, key, x, k, family, n_init, init, sample_weight, bl
         resp = rewrapped(resp, layout) if already_there(resp, layout.mesh) else layout.put(resp)
         return starting.begin_with(rows, family, resp, prior, method)
     return starting.begin_with(rows, family, filled(resp, rows.x.shape[0]), prior, method)
+
+
+def keeps_order(init) -> bool:
+    """Whether the components of a result stand as those it started from."""
+    return not isinstance(init, str) and not callable(init)
 
 
 def _called(init, key, x, sample_weight, k, dtype):

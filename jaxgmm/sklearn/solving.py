@@ -78,8 +78,7 @@ def solve(x, weight, options: Options, rng) -> Solution:
     values = np.asarray(ended.log_likelihood)
     best = int(np.argmax(np.where(np.isnan(values), -np.inf, values))) if options.max_iter else len(values) - 1
     if options.tol == "limit" and options.max_iter:  # a start that nothing judged has no likelihood to rank by
-        keeps_order = not isinstance(options.init, str) and not callable(options.init)
-        result = outcome.conclude_one(frame, weight, ended, heaviest, keeps_order, active=active)
+        result = outcome.conclude_one(frame, weight, ended, heaviest, fitting.keeps_order(options.init), active=active)
         best = int(np.nanargmin(np.abs(np.asarray(result.restarts) - np.asarray(result.log_likelihood))))
     else:
         result = outcome.conclude_one(frame, weight, lane(ended, best), heaviest, True, active=active)
