@@ -16,7 +16,7 @@ def mixture(family: str | Family, *, weights, **params) -> Mixture:
     """A mixture from its weights and the parameters of its components.
 
     Args:
-        family: a name or a `Family`. For ``"categorical"`` the number of codes is read off ``probs``.
+        family: a name or a `Family`. For ``"categorical"`` the codes are 0 .. c - 1 (see `categorical` for others).
         weights: (k,) mixing weights; they are normalised where they miss 1 by less than 1e-4.
         **params: by name. Gaussian ``means`` (k, d) and ``covariances``: full (k, d, d), tied (d, d), diag (k, d),
             spherical (k,). Bernoulli ``probs`` (k, d); categorical ``probs`` (k, d, c); Poisson and exponential
@@ -45,7 +45,7 @@ def mixture(family: str | Family, *, weights, **params) -> Mixture:
     weights = plain(weights, "weights")
     if weights.ndim != 1 or weights.size == 0:
         raise ValueError(f"weights must have shape (k,), got {weights.shape}")
-    _check_shapes(given, declared, weights.shape[0])
+    _check_shapes(given, declared, {"k": weights.shape[0], **dict(family.sizes)})
     double = any(compute_dtype(value) == np.float64 for value in given.values())
     with jax.enable_x64(jax.config.jax_enable_x64 or double):
         dtype = np.float64 if double else np.float32
@@ -53,14 +53,14 @@ def mixture(family: str | Family, *, weights, **params) -> Mixture:
             weights = _checked_weights(np.asarray(weights, dtype))
             for name, value in given.items():
                 checks.constrained(np.asarray(value, dtype), declared[name], name)
+            family.check(family.parameters(**{name: np.asarray(value) for name, value in given.items()}))
         given = {name: jnp.asarray(value, dtype) for name, value in given.items()}
         with np.errstate(divide="ignore"):
             log_weights = jnp.log(weights) if checks.in_trace(weights) else jnp.asarray(np.log(weights), dtype)
         return Mixture(log_weights.astype(dtype), family.parameters(**given), family)
 
 
-def _check_shapes(given, declared, k):
-    sizes = {"k": k}
+def _check_shapes(given, declared, sizes):
     for name, about in declared.items():
         value, letters = given[name], about["shape"]
         wanted = f"({', '.join(str(sizes.get(letter, letter)) for letter in letters)})"

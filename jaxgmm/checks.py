@@ -105,7 +105,7 @@ def mixture_to_start_from(init, x, k: int, family: Family, name: str):
     if init.family != family or init.n_components != k:
         raise ValueError(
             f"{name} is a mixture of {init.n_components} components of family {init.family.name!r}; "
-            f"n_components={k}, family={family.name!r} were asked for"
+            f"n_components={k}, family={family.name!r} were asked for ({init.family}, {family})"
         )
 
 
@@ -135,10 +135,15 @@ def row_values(x, family: Family, measured, elsewhere: bool = False):
         for row, column, value in first(x, lambda block: ~np.isfinite(block), elsewhere):
             raise ValueError(f"x must be finite; row {row}, column {column} is {value}: drop or impute such rows")
     elif measured.outside:
-        for row, column, value in first(x, lambda block: ~np.asarray(family.support.contains(block)), elsewhere):
+        for row, column, value in first(x, lambda block: outside(block, family), elsewhere):
             raise ValueError(
                 f"x must be {family.support.words} for family {family.name!r}; row {row}, column {column} is {value}"
             )
+
+
+def outside(rows, family: Family):
+    """Which values of rows (n, d) are outside the support, in NumPy."""
+    return ~np.asarray(family.support.contains(rows.T)).T
 
 
 def own_parts(x) -> list:
@@ -234,6 +239,14 @@ def _factors(value) -> bool:
     except np.linalg.LinAlgError:
         return False
     return True
+
+
+def of_features(family: Family, d: int) -> Family:
+    """The family, where it can describe d features."""
+    fixed = dict(family.sizes).get("d", d)
+    if fixed != d:
+        raise ValueError(f"x has {d} features (columns), family {family.name!r} was made for {fixed}")
+    return family
 
 
 def is_family(family) -> None:

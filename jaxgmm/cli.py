@@ -249,15 +249,18 @@ def _checked(path: str, x, sample_weight, family):
     import jax
     import numpy as np
 
+    from . import checks
+
+    def wrong(rows):
+        with jax.enable_x64(True):  # else 1 + 1e-9 would pass for an integer
+            return checks.outside(rows, family) | ~np.isfinite(rows)
+
     stream = hasattr(x, "blocks")
     for rows, weight, first in x.blocks(x.block_size) if stream else [(x, sample_weight, 0)]:
-        with jax.enable_x64(True):  # else 1 + 1e-9 would pass for an integer
-            outside = np.argwhere(~np.asarray(family.support.contains(rows)) | ~np.isfinite(rows))
-        if len(outside):
-            row, column = outside[0]
+        for row, column, value in checks.first(rows, wrong, True):
             where = x.place(first + row) if stream else f"{path}: row {row}"
             raise ValueError(
-                f"{where}, column {column} (counted from 0) is {rows[row, column]}; "
+                f"{where}, column {column} (counted from 0) is {value}; "
                 f"family {family.name!r} needs {family.support.words}"
             )
         yield rows, weight

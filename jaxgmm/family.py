@@ -22,6 +22,7 @@ mixtures. One that does not say so is taken for one whose sums do.
 
 import dataclasses
 import enum
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -69,11 +70,13 @@ def parameters(kind: type) -> dict[str, Any]:
     return {field.name: field.metadata for field in dataclasses.fields(kind)}
 
 
-def free_parameters(params) -> int:
-    """Number of free parameters of the components: read off shapes and constraints."""
+def declared(params, weights) -> int:
+    """Number of free parameters of the components of one mixture: read off shapes and constraints."""
     total = 0
     for name, about in parameters(type(params)).items():
-        size, last = getattr(params, name).size, (1, *getattr(params, name).shape)[-1]
+        shape = getattr(params, name).shape
+        shape = shape[len(shape) - len(about["shape"]) :]  # without the axes of a batch
+        size, last = math.prod(shape), (1, *shape)[-1]
         if about["constraint"] is Constraint.POSITIVE_DEFINITE:
             size = size // last * (last + 1) // 2
         elif about["constraint"] is Constraint.SIMPLEX:
@@ -84,7 +87,7 @@ def free_parameters(params) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Support:
-    """Which values a feature can take: ``contains(x)`` elementwise (NaN counts as inside), and in words."""
+    """Which values features can take: ``contains(x (d, b)) -> (d, b)`` bool (NaN counts as inside), and in words."""
 
     contains: Callable
     words: str
@@ -97,6 +100,10 @@ def nothing_left_out(x, reference):
 
 def as_it_is(value, *others):
     return value
+
+
+def nothing_ruled_out(params):
+    """Whatever the declared constraints allow is a mixture of the family."""
 
 
 def no_slack(prepared, added, counts):
@@ -123,6 +130,10 @@ class Family:
         points: ``x -> (p, b)``: where initialisers measure distance.
         scaling: how `fit` frames the data: "feature", "common", "ratio" (no shift) or None.
         slack: ``(prepared, added, counts) -> ()``: how far the prior can make the log-likelihood fall in one step.
+        n_parameters: ``(params, weights (..., k)) -> (...)``: free parameters of the components of every mixture of a
+            batch, or one number for all; default what is declared.
+        sizes: pairs of an axis, as `parameter` names it, and the size that the options fix it to.
+        check: ``params -> None``: ValueError where parameters made by hand are not of the options. They are in NumPy.
         options: what `lookup` makes the family of, beside its name: pairs of a name and a number, a string or a tuple.
     """
 
@@ -140,6 +151,9 @@ class Family:
     points: Callable = as_it_is
     scaling: str | None = None
     slack: Callable = no_slack
+    n_parameters: Callable = declared
+    sizes: tuple = ()
+    check: Callable = nothing_ruled_out
     options: tuple = ()
 
     def left_out(self, form) -> Callable | None:

@@ -12,7 +12,6 @@ from . import checks, em
 from .building import cast
 from .compiling import compiled
 from .drivers.memory import Rows, block_rows, collect, each, total
-from .family import free_parameters
 from .frame import unit_frame
 from .initializers import threefry
 from .measuring import left_out
@@ -286,6 +285,17 @@ def _kind(key):
     return np.dtype(object) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key.dtype
 
 
+@in_precision_of("mixture")
 def n_parameters(mixture: Mixture) -> int:
-    """Number of free parameters: k - 1 weights and those of the components."""
-    return mixture.n_components - 1 + free_parameters(mixture.components)
+    """Number of free parameters: k - 1 weights and those of the components; of a batch of mixtures, an array.
+
+    A categorical feature has one less than the codes that it shows: those to which any component of positive weight
+    gives a positive probability.
+    """
+    free = mixture.n_components - 1 + mixture.family.n_parameters(mixture.components, xp.exp(mixture.log_weights))
+    batch = mixture.log_weights.shape[:-1]
+    if batch:
+        free = xp.broadcast_to(free, batch)
+    if checks.in_trace(free):
+        return free
+    return np.asarray(free) if batch else int(free)

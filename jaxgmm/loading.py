@@ -7,10 +7,12 @@ import numpy as np
 
 from . import checks, measuring, streaming
 from .accelerate import METHODS, method_of
+from .codes import shown
 from .distributed import agreed, alike, gathered, spans
 from .drivers.memory import block_rows
 from .drivers.mesh import already_there, layout_of, rewrapped
 from .em import NEVER, Limits, Method
+from .families.categorical import of_shown
 from .family import Family, lookup
 from .measuring import Measured
 from .padding import padded
@@ -31,32 +33,16 @@ class Problem:
 
 
 def family_of(family, x, mesh=None) -> Family:
-    """The Family asked for; the number of categories is read off concrete data, in every process that has some."""
+    """The Family asked for; the codes of "categorical" are read off concrete data, in every process that has some."""
     checks.is_family(family)
     if family != "categorical":
-        return lookup(family)
-    if isinstance(x, Stream):
-        return lookup(family, n_categories=_categories(streaming.largest_code(x, mesh)))
+        return checks.of_features(lookup(family), x.shape[-1])
     if checks.in_trace(x):
         raise ValueError(
-            "family 'categorical' reads the number of codes off the data, which a trace does not have: "
+            "family 'categorical' reads the codes off the data, which a trace does not have: "
             "pass jaxgmm.categorical(n_categories)"
         )
-    with agreed(mesh):
-        categories = _categories(_largest(x))
-    return lookup(family, n_categories=max(gathered(categories)) if spans(mesh) else categories)
-
-
-def _largest(x):
-    for row, column, value in checks.first(x, lambda block: ~np.isfinite(block), True):
-        raise ValueError(f"x must be finite; row {row}, column {column} is {value}: drop or impute such rows")
-    return max(np.asarray(part).max() for _, part in checks.own_parts(x))
-
-
-def _categories(largest) -> int:
-    if not largest >= 0:
-        raise ValueError(f"x must be integer codes >= 0 for family 'categorical'; its largest value is {largest}")
-    return int(largest) + 1
+    return of_shown(shown(x, mesh))
 
 
 def spread(x, sample_weight, dtype, k: int, mesh):

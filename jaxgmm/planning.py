@@ -94,7 +94,7 @@ def plan(
     d, k = checks.count(d, "d"), checks.count(n_components, "n_components")
     n_init, devices = checks.count(n_init, "n_init"), checks.count(devices, "devices")
     checks.is_family(family)
-    family = lookup(family) if isinstance(family, str) else family
+    family = checks.of_features(lookup(family), d)
     dtype = compute_dtype(np.empty(0, dtype))
     form, item = family.moments, dtype.itemsize
     here = padded_rows(-(-n // devices))

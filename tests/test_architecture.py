@@ -18,7 +18,7 @@ FLOORS = [
     {"tables"},
     {"family", "parts"},
     {"families", "unconstrained", "frame", "checks", "em", "sources", "padding"},
-    {"building", "drivers"},
+    {"building", "codes", "drivers"},
     {"initializers", "storage", "accelerate", "pruning", "measuring"},
     {"outcome", "watching", "checkpoints", "inference"},
     {"restarts", "starting", "criteria", "report"},

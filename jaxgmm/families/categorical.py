@@ -1,11 +1,17 @@
-"""Independent features that hold integer codes 0 .. c-1.
+"""Independent features that hold integer codes.
 
     log p(x) = Σ_j log p_j,x_j             the features are one-hot codes (d·c of them)
+
+``codes`` are the family's: a tuple of them for each feature, or one for all. The probabilities are in their order; c is
+the largest number of them, and what a feature has less of is NaN in the table of codes, equal to nothing.
 
 Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.3.3 and exercise 9.19.
 """
 
 import functools
+import itertools
+import operator
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -15,6 +21,9 @@ from ..family import Constraint, Family, Natural, Support, exponential_family, p
 from ..namespace import xp
 from ..numerics import contract, keep_empty, safe_log
 from ..records import record
+
+EXACT = 2**53  # from here on float64 does not tell integers apart
+SAID = 200  # letters in which a message says the codes of a family
 
 
 @record
@@ -31,10 +40,24 @@ class CategoricalCounts:
     codes: Any
 
 
-def one_hot(x, n_categories):
+def table(codes, dtype):
+    """The codes of every feature (d, c), or of all (1, c), in a float dtype; NaN beyond them and where it cannot hold
+    one."""
+    exact = np.full((len(codes), max(map(len, codes))), np.nan)
+    for row, own in zip(exact, codes, strict=True):
+        row[: len(own)] = own
+    held = exact.astype(np.result_type(dtype, np.float32))
+    return np.where(held == exact, held, np.nan)
+
+
+def equal(x, codes):
+    """Which code of its feature a value is, (d, b) -> (d, c, b) bool."""
+    return x[:, None, :] == table(codes, x.dtype)[:, :, None]
+
+
+def one_hot(x, codes):
     """(d, b) -> (d·c, b); codes outside the support are all zeros."""
-    codes = x[:, None, :] == xp.arange(n_categories, dtype=x.dtype)[None, :, None]
-    return codes.astype(x.dtype).reshape(-1, x.shape[1])
+    return equal(x, codes).astype(x.dtype).reshape(-1, x.shape[1])
 
 
 def natural(params, reference):
@@ -49,58 +72,127 @@ def maximize(params, prepared, sums, counts, prior):
     return Categorical(keep_empty(counts, probs, params.probs)), xp.zeros_like(probs)
 
 
-def around(centres, d):
-    probs = centres.reshape(centres.shape[0], d, -1)
-    return Categorical(xp.full_like(probs, 1 / probs.shape[-1]))
+def around(centres, d, codes):
+    own = ~np.isnan(table(codes, np.float64))
+    even = np.broadcast_to(own / own.sum(-1, keepdims=True), (len(centres), d, own.shape[-1]))
+    return Categorical(xp.zeros_like(centres).reshape(even.shape) + even.astype(centres.dtype))
 
 
-def centre(params, weights):
+def values(params, codes):
+    """The codes (d, c) in the dtype of the probabilities, 0 beyond those of a feature."""
+    exact = np.nan_to_num(table(codes, np.float64))
+    return np.broadcast_to(exact.astype(params.probs.dtype), params.probs.shape[-2:])
+
+
+def centre(params, weights, codes):
     """Mean code (d,)."""
-    return contract("k,kdc,c->d", weights, params.probs, xp.arange(params.probs.shape[-1], dtype=weights.dtype))
+    return contract("k,kdc,dc->d", weights, params.probs, values(params, codes))
 
 
 def loosen(params, weights, counts, added):
     """A code never seen by a component would stay so for ever: it starts with one row of the whole data added."""
     count = counts[:, None, None]
-    whole = contract("k,kdc->dc", weights, params.probs)
-    free = (count * params.probs + whole[None]) / (count + 1)
-    return Categorical(xp.where((params.probs == 0).any(-1, keepdims=True), free, params.probs))
+    whole = contract("k,kdc->dc", weights, params.probs)[None]
+    free = (count * params.probs + whole) / (count + 1)
+    unseen = (params.probs == 0) & (whole > 0)
+    return Categorical(xp.where(unseen.any(-1, keepdims=True), free, params.probs))
 
 
-def sample(key, params, labels):
+def sample(key, params, labels, codes):
     log_probs = xp.log(params.probs.astype(np.float32))[labels]  # (n, d, c)
     noise = jax.random.gumbel(key, log_probs.shape, np.float32, mode="high")
-    return xp.argmax(log_probs + noise, axis=-1).astype(params.probs.dtype)
+    chosen = xp.argmax(log_probs + noise, axis=-1)
+    return xp.take_along_axis(values(params, codes)[None], chosen[..., None], axis=-1)[..., 0]
 
 
-@functools.cache
-def categorical(n_categories: int) -> Family:
-    """The categorical family with codes 0 .. n_categories - 1 in every feature.
+def n_parameters(params, weights):
+    """k Σ_j (c_j - 1), where a component of positive weight shows c_j of the codes of feature j."""
+    shown = ((params.probs > 0) & (weights > 0)[..., None, None]).any(-3)  # (..., d, c)
+    return weights.shape[-1] * (shown.sum(-1) - 1).sum(-1)
+
+
+def check(params, codes):
+    if (params.probs[:, np.isnan(table(codes, np.float64))] > 0).any():
+        raise ValueError("probs must be 0 beyond the codes of a feature")
+
+
+def categorical(n_categories: int | None = None, *, codes: Iterable[Iterable[int]] | None = None) -> Family:
+    """The categorical family with codes 0 .. n_categories - 1 in every feature, or with codes of each feature's own.
 
     Args:
         n_categories: number of codes; features with fewer have probability 0 for the rest.
+        codes: for each feature its codes, increasing integers. ``probs`` (k, d, c) are in their order: c is the largest
+            number of them, and the probabilities beyond those of a feature are 0.
 
     Raises:
-        ValueError: n_categories is not an integer >= 1.
+        ValueError: both or none of them, n_categories is not an integer >= 1, or codes are no increasing integers.
     """
+    if (n_categories is None) == (codes is None):
+        raise ValueError("family 'categorical' has n_categories, or codes for each feature: pass one of them")
+    if codes is not None:
+        codes = tuple(map(_increasing, codes))
+        if not codes:
+            raise ValueError("codes must be those of at least one feature, got none")
+        return _with_codes(codes)
     if not isinstance(n_categories, int) or isinstance(n_categories, bool) or n_categories < 1:
         raise ValueError(f"n_categories must be an integer >= 1, got {n_categories!r}")
-    last = n_categories - 1
+    return _numbered(n_categories)
+
+
+def of_shown(codes: tuple[tuple[int, ...], ...]) -> Family:
+    """The family of data whose features show these codes: of 0, 1, ... where no more of them are needed for all."""
+    most, last = max(map(len, codes)), max(own[-1] for own in codes)
+    return categorical(last + 1) if min(own[0] for own in codes) >= 0 and last < most else categorical(codes=codes)
+
+
+def codes_of(family: Family, d: int) -> list[tuple[int, ...]]:
+    """The codes of each of d features, in the order of the probabilities."""
+    options = dict(family.options)
+    return list(options["codes"]) if "codes" in options else [tuple(range(options["n_categories"]))] * d
+
+
+def _increasing(codes) -> tuple[int, ...]:
+    try:
+        own = tuple(map(operator.index, codes))
+    except TypeError:
+        own = ()
+    rises = all(one < other for one, other in itertools.pairwise(own))
+    if not own or not rises or not -EXACT < own[0] <= own[-1] < EXACT:
+        raise ValueError(f"codes must be, for each feature, increasing integers (below 2**53), got {codes!r}")
+    return own
+
+
+@functools.cache
+def _numbered(n: int) -> Family:
+    support = Support(
+        lambda x: ((x >= 0) & (x < n) & (x == xp.floor(x))) | xp.isnan(x), f"integer codes from 0 to {n - 1}"
+    )
+    return _family((tuple(range(n)),), support, options=(("n_categories", n),), sizes=(("c", n),))
+
+
+@functools.cache
+def _with_codes(codes: tuple[tuple[int, ...], ...]) -> Family:
+    said = "; ".join(f"{', '.join(map(str, own))} in column {j}" for j, own in enumerate(codes))
+    said = said if len(said) <= SAID else f"{said[:SAID]} ..."
+    support = Support(lambda x: equal(x, codes).any(1) | xp.isnan(x), f"one of the codes {said}")
+    sizes, sound = (("d", len(codes)), ("c", max(map(len, codes)))), functools.partial(check, codes=codes)
+    return _family(codes, support, options=(("codes", codes),), sizes=sizes, check=sound)
+
+
+def _family(codes, support: Support, **given) -> Family:
     return exponential_family(
         "categorical",
         Categorical,
-        support=Support(
-            lambda x: ((x >= 0) & (x <= last) & (x == xp.floor(x))) | xp.isnan(x),
-            f"integer codes from 0 to {last}",
-        ),
-        features=lambda x, reference: one_hot(x, n_categories),
+        support=support,
+        features=lambda x, reference: one_hot(x, codes),
         natural=natural,
         sums=CategoricalCounts,
         maximize=maximize,
-        around=around,
-        centre=centre,
+        around=functools.partial(around, codes=codes),
+        centre=functools.partial(centre, codes=codes),
         loosen=loosen,
-        sample=sample,
-        points=functools.partial(one_hot, n_categories=n_categories),
-        options=(("n_categories", n_categories),),
+        sample=functools.partial(sample, codes=codes),
+        points=functools.partial(one_hot, codes=codes),
+        n_parameters=n_parameters,
+        **given,
     )

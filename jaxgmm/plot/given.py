@@ -70,13 +70,13 @@ def covariances_of(mixture: Mixture, features) -> np.ndarray | None:
 
 def discrete(mixture: Mixture, rows) -> bool:
     """Whether the family lives on integers: there is none of it half-way between two of them."""
-    return not possible(mixture, np.floor(rows.min()) + 0.5)
+    return not possible(mixture, np.floor(rows.min(0, keepdims=True)) + 0.5).any()
 
 
-def possible(mixture: Mixture, values):
-    """Whether the family can take these values, elementwise."""
+def possible(mixture: Mixture, rows):
+    """Which values of rows (n, d) the family can take."""
     with jax.enable_x64(True):  # half-way between integers above 2**24 is an integer in float32
-        return np.asarray(mixture.family.support.contains(values))
+        return np.asarray(mixture.family.support.contains(rows.T)).T
 
 
 def axes(ax) -> Axes:

@@ -105,5 +105,5 @@ def _abscissae(mixture, values):
         ends = np.array([min(ends[0], (means - 4 * sds).min()), max(ends[1], (means + 4 * sds).max())])
         ends = np.clip(ends, low - room, high + room)  # a component far away must not shrink the rows to nothing
     points = np.concatenate([np.linspace(*ends, FINE), *near])
-    inside = (points >= ends[0]) & (points <= ends[1]) & possible(mixture, points)
+    inside = (points >= ends[0]) & (points <= ends[1]) & possible(mixture, points[:, None])[:, 0]
     return np.unique(points[inside])

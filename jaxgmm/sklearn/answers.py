@@ -208,7 +208,7 @@ def _outside(x, family):
 
 @compiled("family")
 def _any_outside(x, family):
-    return (~family.support.contains(x.astype(compute_dtype(x)))).any()
+    return (~family.support.contains(x.astype(compute_dtype(x)).T)).any()
 
 
 @in_precision_of("mixture")

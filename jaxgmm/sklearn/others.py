@@ -1,6 +1,9 @@
 """Mixtures of the other families, in the shape of `GaussianMixture`. They have no prior and no initial parameters."""
 
+import numpy as np
+
 from .. import checks
+from ..families.categorical import codes_of, of_shown
 from ..family import lookup
 from ..loading import family_of
 from .base import MixtureEstimator
@@ -88,9 +91,14 @@ class GammaMixture(OtherMixture):
 
 
 class CategoricalMixture(OtherMixture):
-    """Mixture of independent categorical features, integer codes 0 .. c-1.
+    """Mixture of independent categorical features: integer codes.
 
-    ``n_categories``: c; None reads the largest code off the data. Attribute: ``probs_`` (K, n_features, c).
+    Args:
+        n_categories: c, for codes 0 .. c-1 in every feature; None reads the codes of each feature off the data.
+
+    Attributes:
+        probs_: (K, n_features, c), in the order of ``categories_``, 0 beyond those of a feature.
+        categories_: list of the sorted codes of each feature, as scikit-learn's `OrdinalEncoder` has them.
     """
 
     _integers = True
@@ -130,4 +138,13 @@ class CategoricalMixture(OtherMixture):
         return lookup("categorical", n_categories=checks.count(self.n_categories, "n_categories"))
 
     def _fitted_family(self):
-        return lookup("categorical", n_categories=self.probs_.shape[-1])
+        return of_shown(tuple(tuple(codes.tolist()) for codes in self.categories_))
+
+    def _adopt(self, mixture, make):
+        super()._adopt(mixture, make)
+        self.categories_ = list(map(np.array, codes_of(mixture.family, self.n_features_in_)))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = False
+        return tags

@@ -10,6 +10,6 @@ the moment form leaves out, one for the rows that stand for all, one for the fir
 
 from .begin import begin, begin_at, head
 from .loop import certainties, solve
-from .survey import Census, checked, largest_code, measure
+from .survey import Census, checked, measure
 
-__all__ = ["Census", "begin", "begin_at", "certainties", "checked", "head", "largest_code", "measure", "solve"]
+__all__ = ["Census", "begin", "begin_at", "certainties", "checked", "head", "measure", "solve"]
