@@ -42,6 +42,7 @@ def as_json(selection: Selection, seconds: float, columns: Sequence[str] | None)
         **selection.table[_best_row(selection)],
         "criterion": selection.criterion,
         "columns": list(columns) if columns else None,
+        "options": dict(mixture.family.options),
         "weights": np.asarray(mixture.weights).tolist(),
         "components": {name: values.tolist() for name, values in _arrays(mixture).items()},
     }
@@ -108,8 +109,13 @@ def describe(mixture: Mixture, columns: Sequence[str] | None) -> str:
         elif len(labels) == 1:
             rows.append([name])
             rows.extend([f"  {label}", *map(_short, numbers)] for label, numbers in zip(*labels, every.T, strict=True))
-        elif len(labels) > 2 or max(map(len, labels)) > WIDEST_MATRIX:
+        elif len(labels) > 2 or math.prod(map(len, labels)) > WIDEST_MATRIX**2:
             matrices.append(f"{name}: {' x '.join(map(str, values.shape))} numbers, too many to print")
+        elif axes == "kdc":
+            codes = dict(mixture.family.options).get("codes", [labels[1]] * len(features))
+            rows.append([name])
+            for j, feature in enumerate(features):
+                rows.extend([f"  {feature} = {code}", *map(_short, values[:, j, c])] for c, code in enumerate(codes[j]))
         elif axes.startswith("k"):
             matrices.extend(_matrix(f"{name}, component {i}", values[i], *labels) for i in components)
         else:
@@ -152,9 +158,13 @@ def _arrays(mixture: Mixture) -> dict[str, np.ndarray]:
 
 
 def _matrix(title: str, values: np.ndarray, labels: Iterable, head: Iterable) -> str:
-    """One (d, d) matrix, or the (d, c) probabilities of every feature's codes."""
+    """One matrix of a component, such as (d, d)."""
     rows = [[f"  {label}", *map(_short, values[j])] for j, label in enumerate(labels)]
     return f"{title}\n{aligned([['', *map(str, head)], *rows], left={0})}"
+
+
+def _json(value) -> str:
+    return json.dumps(_finite(value), allow_nan=False)
 
 
 def _json(value) -> str:
