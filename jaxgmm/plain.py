@@ -20,6 +20,11 @@ BYTES = "bytes of no type", "NumPy's files hold bfloat16 so: save it as float32"
 KINDS = {"M": DATES, "m": DURATIONS, "V": BYTES}  # of NumPy's dtypes
 OBJECTS = {datetime.date: DATES, datetime.timedelta: DURATIONS}
 
+WORDS = (
+    "drop words or, for family 'categorical', make codes of them, in pandas by "
+    "frame.apply(lambda c: c.astype('category').cat.codes); jaxgmm.sklearn.CategoricalMixture takes words"
+)
+
 
 class NotNumbers(ValueError, TypeError):
     """Objects that stand for no number: a ValueError like all that is refused, and scikit-learn's TypeError."""
@@ -131,5 +136,5 @@ def _advice(value) -> str:
     try:
         float(value)
     except (TypeError, ValueError) as error:
-        return str(error)
+        return f"{error}; {WORDS}" if isinstance(value, str) else str(error)
     return "convert it, as with astype(float), or drop it"

@@ -5,6 +5,7 @@ import pickle
 import jax
 import numpy as np
 import oracles
+import polars
 import pytest
 from families import DTYPES
 from scipy.special import logsumexp
@@ -136,11 +137,19 @@ REFUSED = {
     "codes and their number": (lambda x: jaxgmm.categorical(2, codes=[[0, 1]]), ["n_categories", "codes"]),
     "a start of other codes": (
         lambda x: jaxgmm.fit(0, x, 2, init=numbered(), **FIT), ["n_categories=2", "codes=((10, 20, 30)"]),
+    "words": (lambda x: jaxgmm.fit(0, words(x), 2, **FIT), ["'job'", "row 0 is 'a'", "cat.codes", "Mixture"]),
+    "words in polars": (lambda x: jaxgmm.fit(0, polars.from_pandas(words(x)), 2, **FIT), ["'job'", "'a'"]),
 }  # fmt: skip
 
 
 def numbered():
     return jaxgmm.mixture("categorical", weights=[0.5, 0.5], probs=np.full((2, 3, 2), 0.5))
+
+
+def words(x):
+    frame = pandas.DataFrame({"kids": x[:, 1], "job": np.array(list("abc"))[x[:, 0] // 10 - 1]})
+    frame.loc[0, "job"] = "a"
+    return frame
 
 
 @pytest.mark.parametrize("what", REFUSED)
