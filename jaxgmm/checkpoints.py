@@ -11,7 +11,6 @@ again goes the same way: runs that had ended give what they gave, the one on its
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import time
@@ -21,16 +20,21 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from .checks import count
+from .checks import count, in_trace
+from .digests import digest
 from .distributed import agreed, from_first, spans
+from .family import Family
 from .files import forget_unfinished, replacing
-from .precision import on_device
+from .identity import alike, facts
+from .precision import numbers, on_device
 from .pruning import Standing
 from .records import FitWarning
+from .sources import Stream
 
-FORMAT = "jaxgmm checkpoint 1"
+KIND = "jaxgmm checkpoint"
+FORMAT = f"{KIND} 2"
 SECONDS = 60.0  # from one file to the next, unless iterations are asked for
-CLOSE = 1e-4  # how near facts about the data are, on any number of devices
+UNKNOWN = "of unknown functions"
 
 
 class Checkpoint:
@@ -69,7 +73,7 @@ class Checkpoint:
             return None
         if self.resume:
             return self.path.read_bytes()
-        if _format(self.path) != FORMAT:
+        if not _format(self.path).startswith(KIND):
             raise ValueError(f"{self.path}: not a checkpoint, so it is not written over; name another file")
         return None
 
@@ -143,14 +147,18 @@ class Checkpoint:
             words = "not a checkpoint, or one cut short or damaged; it is left as it is"
             raise ValueError(f"{self.path}: {words}") from error
         if str(entries.get("format")) != FORMAT:
-            raise ValueError(f"{self.path}: not a checkpoint of this jaxgmm; it is left as it is")
+            whose = "of another jaxgmm" if str(entries.get("format")).startswith(KIND) else "not a checkpoint"
+            raise ValueError(f"{self.path}: {whose}, and this one cannot go on with it; it is left as it is")
         theirs = json.loads(str(entries["about"]))
         for name, ours in self.about.items():
-            if name == "data" and not _alike(theirs[name], ours):
+            if name == "data" and not alike(theirs[name], ours):
                 raise ValueError(f"{self.path}: a checkpoint of other data; it is left as it is")
             if name != "data" and theirs.get(name) != ours:
                 other = f"its {name} is {theirs.get(name)}, not {ours}"
                 raise ValueError(f"{self.path}: a checkpoint of another fit: {other}; it is left as it is")
+            if UNKNOWN in str(ours):
+                words = f"its {name} is {ours}: they hold what cannot be compared, like an open file or a generator"
+                raise ValueError(f"{self.path}: cannot be told from a checkpoint of another fit: {words}; it is left")
         self.concluded, self.ended = (_lists(entries, kind) for kind in ("concluded", "ended"))
         self.iteration = int(entries["iteration"])
         names = "lanes", "standing", "queue"
@@ -166,6 +174,36 @@ def opened(path, every: int | None, resume: bool, mesh) -> Checkpoint | None:
     return None
 
 
+def take_up(watch, problems, models, data, starts, asked: dict):
+    """Tell the checkpoint, where there is one, of which fit it is; the watch goes on where it stood.
+
+    ``data`` are rows, weights and block_size, ``starts`` the key and init, ``asked`` other options that the answer
+    depends on; those that problems and models (family, prior) know need not be among them.
+    """
+    if watch.checkpoint is None:
+        return
+    if in_trace(problems):
+        raise ValueError("checkpoint needs the host: inside jit or vmap leave it out")
+    (x, sample_weight, block_size), (key, init) = data, starts
+    rows, limits = problems[0].rows, problems[0].limits
+    priors = [numbers(prior, rows.dtype) for _, prior in models]
+    watch.checkpoint.begin(
+        asked
+        | {
+            "dtype": str(rows.dtype),
+            "families": [told_of(family) for family, _ in models],
+            "prior": [np.ravel(leaf).tolist() for prior in priors for leaf in (prior.reg_covar, prior.reg_relative)],
+            "init": told_of(init),
+            "key": np.asarray(jax.random.key_data(key)).tolist(),
+            "tol": float(limits.tol),
+            "max_iter": int(limits.max_iter),
+            "block_size": ["rows that stream", x.block_size] if isinstance(x, Stream) else block_size,
+            "data": facts(rows, problems[0].measured, x, sample_weight),
+        }
+    )
+    watch.iteration = watch.checkpoint.iteration
+
+
 def results_of(checkpoint: Checkpoint | None, template, compute, watch):
     """``compute()``, a tree like template of arrays; or what the file says it gave."""
     found = None if checkpoint is None else checkpoint.conclusion()
@@ -178,28 +216,15 @@ def results_of(checkpoint: Checkpoint | None, template, compute, watch):
 
 
 def told_of(value) -> str:
-    """A start in words: its name, or what tells its arrays from others."""
-    if isinstance(value, str) or callable(value):
-        return value if isinstance(value, str) else getattr(value, "__qualname__", "callable")
-    digest = hashlib.sha256()
-    for leaf in _arrays(value):
-        digest.update(leaf.tobytes())
-    return digest.hexdigest()
-
-
-def facts(rows, measured) -> dict:
-    """What tells data from others: Σ w, and mean and scale of the features."""
-    frame = rows.frame
-    mean = np.asarray(frame.shift) + np.asarray(frame.scale) * np.asarray(frame.reference)
-    return {"weight": float(measured.weight), "mean": mean.tolist(), "scale": np.asarray(frame.scale).tolist()}
-
-
-def _alike(theirs: dict, ours: dict) -> bool:
-    """Whether facts are of the same data, up to what another number of devices changes."""
-    if len(theirs["mean"]) != len(ours["mean"]):
-        return False
-    spread = {"weight": 0.0, "mean": np.asarray(ours["scale"]), "scale": 0.0}
-    return all(np.all(np.isclose(theirs[name], ours[name], CLOSE, CLOSE * spread[name])) for name in ours)
+    """A start or a family in words: its name, and what tells its functions or arrays from others."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Family) or callable(value):
+        name = repr(value) if isinstance(value, Family) else getattr(value, "__qualname__", type(value).__qualname__)
+        found = digest(value)
+    else:
+        name, found = type(value).__name__, digest(_arrays(value))
+    return f"{name} {found[:16] if found else UNKNOWN}"
 
 
 def _format(path: Path) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import checks, outcome, restarts, starting, streaming
 from .building import cast
-from .checkpoints import facts, opened, results_of, told_of
+from .checkpoints import opened, results_of, take_up
 from .distributed import agreed, spans
 from .drivers.memory import in_block
 from .drivers.mesh import already_there, checked, rewrapped
@@ -129,8 +129,10 @@ def fit(
     keeper = opened(checkpoint, checkpoint_every, resume, mesh)
     watch = Watch(callback, every, verbose, 1, spans(mesh), keeper)
     options = tol, max_iter, accelerate, block_size, mesh
-    [problem] = load(x, sample_weight, k, [(family, checks.prior_for(prior, family, compute_dtype(x)))], *options)
-    take_up(watch, "fit", [problem], [family], [k], n_init, init, key, prior, tol, max_iter, accelerate, search)
+    models = [(family, checks.prior_for(prior, family, compute_dtype(x)))]
+    [problem] = load(x, sample_weight, k, models, *options)
+    asked = {"kind": "fit", "n_components": [k], "n_init": n_init, "accelerate": accelerate, "search": search}
+    take_up(watch, [problem], models, (x, sample_weight, block_size), (key, init), asked)
 
     def fitted():
         lanes = first_lanes(problem, key, x, k, family, n_init, init, sample_weight, block_size)
@@ -146,33 +148,6 @@ def fit(
     result = concrete(result)
     warn(result.status, tol, stacklevel=5)
     return result if mesh is None else dataclasses.replace(result, mixture=at_home(result.mixture))
-
-
-def take_up(watch: Watch, kind, problems, families, ks, n_init, init, key, prior, tol, max_iter, accelerate, search):
-    """Tell the checkpoint, where there is one, of which fit it is; the watch goes on where it stood."""
-    if watch.checkpoint is None:
-        return
-    if checks.in_trace(problems):
-        raise ValueError("checkpoint needs the host: inside jit or vmap leave it out")
-    rows, prior = problems[0].rows, GaussianPrior() if prior is None else prior
-    watch.checkpoint.begin(
-        {
-            "kind": kind,
-            "families": [repr(family) for family in families],
-            "n_components": list(ks),
-            "n_init": n_init,
-            "init": told_of(init),
-            "key": np.asarray(jax.random.key_data(key)).tolist(),
-            "prior": [float(np.mean(prior.reg_covar)), float(np.mean(prior.reg_relative))],
-            "tol": float(tol),
-            "max_iter": int(max_iter),
-            "accelerate": accelerate,
-            "search": search,
-            "dtype": str(rows.dtype),
-            "data": facts(rows, problems[0].measured),
-        }
-    )
-    watch.iteration = watch.checkpoint.iteration
 
 
 def on_mesh(x, sample_weight, mesh):

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from . import checks, outcome, starting, streaming
-from .checkpoints import opened, results_of
+from .checkpoints import opened, results_of, take_up
 from .compiling import compiled
 from .criteria import certainty_of
 from .distributed import alike, spans
@@ -22,7 +22,7 @@ from .drivers.memory import in_block
 from .drivers.mesh import per_shard
 from .drivers.stream import Flow
 from .family import Family
-from .fitting import concrete, on_mesh, run, take_up, warn
+from .fitting import concrete, on_mesh, run, warn
 from .frame import unit_frame
 from .inference import as_key, n_parameters
 from .initializers import INITIALIZERS
@@ -114,7 +114,8 @@ def select(
     fits = {}
     keeper = opened(checkpoint, checkpoint_every, resume, mesh)
     watch = Watch(callback, every, verbose, len(families) * len(ks), spans(mesh), keeper)
-    take_up(watch, "select", problems, families, ks, n_init, init, key, prior, tol, max_iter, accelerate, search)
+    asked = {"kind": "select", "n_components": ks, "n_init": n_init, "accelerate": accelerate, "search": search}
+    take_up(watch, problems, models, (x, sample_weight, block_size), (key, init), asked)
     try:
         for (family, problem), some in itertools.product(zip(families, problems, strict=True), together):
             done = dict(_cells(problem, family, some, n_init, init, key, block_size, search, watch))

@@ -13,13 +13,13 @@ ROOT = Path(jaxgmm.__file__).parent
 # From the ground up. A module imports from floors below its own, never from its own floor or above.
 FLOORS = [
     {"namespace", "plain", "forks"},
-    {"numerics", "precision", "compiling", "files", "terminal", "options", "headers", "distributed"},
+    {"numerics", "precision", "compiling", "files", "terminal", "options", "headers", "distributed", "digests"},
     {"records", "registry", "writing", "processes", "special"},
     {"tables"},
     {"family", "parts"},
     {"families", "unconstrained", "frame", "checks", "em", "sources", "padding"},
     {"building", "codes", "drivers"},
-    {"initializers", "storage", "accelerate", "pruning", "measuring"},
+    {"initializers", "storage", "accelerate", "pruning", "measuring", "identity"},
     {"outcome", "watching", "checkpoints", "inference"},
     {"restarts", "starting", "criteria", "report"},
     {"streaming", "planning"},

@@ -1,21 +1,27 @@
 """A fit that was killed goes on from its file, to the same bits."""
 
+import dataclasses
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
+import handmade
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from programs import killed
 
 import jaxgmm
-from jaxgmm import Status, watching
+from jaxgmm import Status, family, watching
+from jaxgmm.checkpoints import UNKNOWN, told_of
 from jaxgmm.cli import main
+from jaxgmm.identity import alike, facts
 
 PROGRAM = Path(killed.__file__)
 KILLS = int(os.environ.get("JAXGMM_KILLS", "3"))  # of each kind; 20 in the long run
@@ -93,7 +99,7 @@ def test_kill_9_at_any_moment(kind, whole, tmp_path):
         process.wait()
         if path.exists():
             with np.load(path) as file:  # whole, whatever happened
-                assert str(file["format"]) == "jaxgmm checkpoint 1"
+                assert str(file["format"]) == "jaxgmm checkpoint 2"
     assert same(killed.work(kind, path), whole[kind])
     assert [file.name for file in tmp_path.iterdir()] == ["c"]
 
@@ -177,6 +183,180 @@ def test_other_data_of_the_same_shape_is_refused(family, tmp_path):
     jaxgmm.fit(0, rng.integers(2, size=(300, 3)), **given)
     with pytest.raises(ValueError, match="of other data"):
         jaxgmm.fit(0, rng.integers(2, size=(300, 3)), **given, resume=True)
+
+
+FEW = {"family": "diag", "max_iter": 2, "tol": 0}
+
+
+def taken_up(path, x, before, after):
+    """Resume with other options; the words of the refusal, or None where it goes on."""
+    jaxgmm.fit(0, x, 2, **FEW | before, checkpoint=path)
+    content = path.read_bytes()
+    try:
+        jaxgmm.fit(0, **{"x": x, "n_components": 2} | FEW | after, checkpoint=path, resume=True)
+    except ValueError as error:
+        assert path.read_bytes() == content and str(path) in str(error)
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_default_prior_is_the_one_written_out_and_no_other(dtype, tmp_path):
+    x, written_out = killed.data().astype(dtype), resolved(dtype)
+    assert taken_up(tmp_path / "c", x, {}, {"prior": written_out}) is None
+    assert taken_up(tmp_path / "c", x, {"prior": written_out}, {}) is None
+    assert "its prior" in taken_up(tmp_path / "c", x, {}, {"prior": jaxgmm.GaussianPrior()})
+    assert "its prior" in taken_up(tmp_path / "c", x, {"prior": jaxgmm.GaussianPrior(1e-3)}, {"prior": written_out})
+
+
+def resolved(dtype):
+    """What a fit without a prior runs with."""
+    from jaxgmm import fitting
+
+    seen, load = [], fitting.load
+
+    def loaded(x, weight, k, models, *options):
+        seen.extend(models)
+        return load(x, weight, k, models, *options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "load", loaded)
+        jaxgmm.fit(0, killed.data().astype(dtype), 2, **FEW)
+    return seen[0][1]
+
+
+def first_rows(shift):
+    def centres(key, x, sample_weight, k):
+        return x[:k] + shift
+
+    return centres
+
+
+class Among:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __call__(self, key, x, sample_weight, k):
+        return x[self.rows]
+
+
+@pytest.mark.parametrize(
+    "one, same_again, other",
+    [
+        (first_rows(1.0), first_rows(1.0), first_rows(2.0)),
+        (lambda key, x, w, k: x[:k], None, lambda key, x, w, k: x[k : 2 * k]),
+        (Among([0, 5]), Among([0, 5]), Among([0, 6])),
+        (Among([0, 5]).__call__, Among([0, 5]).__call__, Among([0, 6]).__call__),
+        (partial(first_rows(0.0), k=2), None, first_rows(0.0)),
+        (jax.jit(first_rows(1.0), static_argnums=3), None, jax.jit(first_rows(2.0), static_argnums=3)),
+    ],
+)
+def test_a_start_is_known_by_what_it_does(one, same_again, other):
+    assert told_of(one) == told_of(same_again or one) != told_of(other)
+    assert UNKNOWN not in told_of(one)
+
+
+def test_a_start_is_known_by_the_globals_that_it_reads(monkeypatch):
+    before = told_of(scaled_rows)
+    monkeypatch.setitem(globals(), "SCALE", 3.0)
+    after = told_of(scaled_rows)
+    monkeypatch.undo()
+    assert before == told_of(scaled_rows) != after
+
+
+SCALE = 2.0
+
+
+def scaled(x):
+    return SCALE * x
+
+
+def scaled_rows(key, x, sample_weight, k):
+    return scaled(x)[:k]
+
+
+def test_another_function_of_the_same_name_is_refused(tmp_path):
+    x, path = killed.data(), tmp_path / "c"
+    assert taken_up(path, x, {"init": first_rows(1.0)}, {"init": first_rows(1.0)}) is None
+    assert "its init" in taken_up(path, x, {"init": first_rows(1.0)}, {"init": first_rows(2.0)})
+    nobody = Among([0, 5])
+    nobody.log = (i for i in range(3))
+    assert "cannot be told from a checkpoint of another fit" in taken_up(path, x, {"init": nobody}, {"init": nobody})
+
+
+def test_a_family_of_a_users_is_known_by_what_it_does(tmp_path):
+    x, path = handmade.rows(), tmp_path / "c"
+    without = dataclasses.replace(handmade.COUNTS, base=family.nothing_left_out)
+    again = dataclasses.replace(without, base=handmade.base)
+    assert taken_up(path, x, {"family": handmade.COUNTS}, {"family": again}) is None
+    assert "its families" in taken_up(path, x, {"family": handmade.COUNTS}, {"family": without})
+    assert told_of(jaxgmm.categorical(3)) == told_of(family.lookup("categorical", 3)) != told_of(jaxgmm.categorical(4))
+
+
+W = np.random.default_rng(0).integers(1, 4, 900).astype(float)
+X = killed.data()
+SWAPPED = np.r_[1, 0, 2:900]
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ({}, {"x": X[SWAPPED]}),
+        ({}, {"x": X[::-1]}),
+        ({}, {"sample_weight": W / W.mean()}),
+        ({"sample_weight": W}, {"sample_weight": W[::-1]}),
+        ({"sample_weight": W}, {"sample_weight": np.where(W == 1, 2, np.where(W == 2, 1, W))}),
+        ({}, {"x": jaxgmm.rows(X[SWAPPED], block_size=900), "block_size": None}),
+    ],
+    ids=["two rows swapped", "reversed", "weights of the same sum", "weights reversed", "weights swapped", "stream"],
+)
+def test_other_rows_other_weights_and_another_order_are_refused(before, after, tmp_path):
+    said = taken_up(tmp_path / "c", X, before, after)
+    assert "of other data" in said or "its block_size" in said
+
+
+def test_facts_are_those_of_the_same_rows_however_they_come():
+    expected = known(X, W)
+    assert known(X, 1.0 * W) == expected
+    noisy = X * (1 + 1e-13 * np.random.default_rng(0).normal(size=X.shape))
+    far, constant = X + 1e6, np.column_stack([X, np.full(900, 1e9 / 3)])
+    for one, other in [
+        (known(noisy, W), expected),
+        (known(jnp.asarray(X, jnp.float32), W), known(X.astype(np.float32), W)),
+        (known(jaxgmm.rows(X, block_size=100), W), expected),
+        (known(jaxgmm.rows(X, W, block_size=899), None), expected),
+        (known(X, W, jax.make_mesh((1,), ("rows",))), expected),
+        (known(far * (1 + 1e-14), W), known(far, W)),
+        (known(constant, W), known(constant, W)),
+    ]:
+        assert alike(one, other) and alike(other, one)
+    for one, other in [(known(far[SWAPPED], W), known(far, W)), (known(constant[SWAPPED], W), known(constant, W))]:
+        assert not alike(one, other)
+
+
+def known(x, weight, mesh=None):
+    from jaxgmm.loading import load
+
+    dtype = np.asarray(x).dtype if not hasattr(x, "blocks") else x.dtype
+    with jax.enable_x64(dtype == np.float64):
+        [problem] = load(x, weight, 2, [(family.lookup("diag"), jaxgmm.GaussianPrior())], 0, 1, "none", None, mesh)
+        return facts(problem.rows, problem.measured, x, weight)
+
+
+def test_another_block_size_gives_other_bits_and_is_refused(tmp_path):
+    assert "its block_size is None, not 100" in taken_up(tmp_path / "c", X, {}, {"block_size": 100})
+
+
+def test_a_file_of_an_older_version_is_refused_and_may_be_written_over(tmp_path):
+    path = tmp_path / "c"
+    jaxgmm.fit(0, X, 2, **FEW, checkpoint=path)
+    with np.load(path) as file:
+        entries = {name: file[name] for name in file.files} | {"format": "jaxgmm checkpoint 1"}
+    with path.open("wb") as handle:
+        np.savez(handle, **entries)
+    with pytest.raises(ValueError, match="of another jaxgmm, and this one cannot go on with it; it is left as it is"):
+        jaxgmm.fit(0, X, 2, **FEW, checkpoint=path, resume=True)
+    jaxgmm.fit(0, X, 2, **FEW, checkpoint=path)
 
 
 def test_bad_options_are_said(tmp_path):

@@ -42,6 +42,12 @@ class Layout:
         return self.mesh.axis_names[0]
 
     @property
+    def begin(self) -> int:
+        """The global row that this process's rows begin with."""
+        owners = (device.process_index for device in self.mesh.devices.flat)
+        return min(first for first, owner in zip(self.firsts, owners, strict=True) if owner == jax.process_index())
+
+    @property
     def sharding(self) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(self.axis))
 
