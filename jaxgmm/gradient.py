@@ -10,16 +10,14 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from . import checks, em, outcome, starting
 from .compiling import compiled
 from .drivers.memory import in_block, total
 from .family import Family
-from .fitting import concrete, traced_status, warn
+from .fitting import check_init, concrete, first_lanes, keeps_order, traced_status, warn
 from .inference import as_key, joint
-from .initializers import INITIALIZERS
 from .loading import family_of, load
 from .precision import compute_dtype, in_precision_of
 from .records import FitResult, Status
@@ -35,7 +33,7 @@ def fit_gradient(
     n_components: int,
     *,
     family: str | Family = "full",
-    init: str = "auto",
+    init="auto",
     sample_weight=None,
     optimizer: optax.GradientTransformation,
     steps: int,
@@ -48,7 +46,8 @@ def fit_gradient(
         x: (n, d) rows.
         n_components: K >= 1.
         family: as in `jaxgmm.fit`.
-        init: "auto", "k-means++", "kmeans" or "random".
+        init: as in `jaxgmm.fit`: a name, a callable, a `Mixture` to start from, responsibilities (n, k); or a
+            `FitResult`, for its mixture.
         sample_weight: (n,) weights >= 0, as frequencies.
         optimizer: any optax optimiser; keep one object and it compiles once. ``optax.lbfgs()`` gets value and gradient
             at every step.
@@ -57,7 +56,8 @@ def fit_gradient(
 
     Returns:
         FitResult: ``log_likelihood`` over all rows. CONVERGED where the gradient is at rest (its largest entry below
-        1e-4 nats a row), MAX_ITER where the steps ended before; components by decreasing weight.
+        1e-4 nats a row), MAX_ITER where the steps ended before; components by decreasing weight, unless ``init`` is a
+        mixture, a result or responsibilities.
 
     Raises:
         ValueError: bad values or shapes; L-BFGS with ``batch_size``: its line search needs one and the same objective.
@@ -68,7 +68,8 @@ def fit_gradient(
     k = checks.count(n_components, "n_components")
     steps = checks.count(steps, "steps", least=0)
     family = family_of(family, x)
-    checks.choice(init if isinstance(init, str) else repr(init), "init", INITIALIZERS)
+    init = init.mixture if isinstance(init, FitResult) else init
+    check_init(init, 1, k, family, x)
     if not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(f"optimizer must be an optax optimiser, as of optax.adam(1e-2), got {optimizer!r}")
     model = family, checks.prior_for(None, family, compute_dtype(x))
@@ -76,15 +77,15 @@ def fit_gradient(
     if batch_size is not None:
         batch_size = min(checks.count(batch_size, "batch_size"), x.shape[0])
     key, draw_key = as_key(key), jax.random.fold_in(as_key(key), 1)
-    active = np.ones((1, k), bool)
+    states = first_lanes(problem, key, x, k, family, 1, init, sample_weight, None)
     rows = in_block(problem.rows, family.accurate, k, 1, None)
-    states = starting.begin(rows, family, init, k, 1, key, active, problem.prior)
     start = unconstrain(jax.tree.map(lambda leaf: leaf[0], states.candidate))
     if batch_size is not None and _searches_lines(optimizer, start):
         raise ValueError("batch_size must be None with L-BFGS: its line search needs one and the same objective")
     mixture, rest = _climb(rows, np.int32(x.shape[0]), start, draw_key, optimizer, steps, batch_size)
     state = _judge(rows, family, mixture, rest, states, problem.measured)
-    result = outcome.conclude_one(rows.frame, problem.measured.weight, state, problem.measured.heaviest, False)
+    weight, heaviest = problem.measured.weight, problem.measured.heaviest
+    result = outcome.conclude_one(rows.frame, weight, state, heaviest, keeps_order(init))
     result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
