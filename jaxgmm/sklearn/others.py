@@ -1,11 +1,13 @@
 """Mixtures of the other families, in the shape of `GaussianMixture`. They have no prior and no initial parameters."""
 
 import numpy as np
+from sklearn.utils.validation import check_array, validate_data
 
 from .. import checks
 from ..families.categorical import codes_of, of_shown
 from ..family import lookup
 from ..loading import family_of
+from . import arrays, labels
 from .base import MixtureEstimator
 
 
@@ -91,17 +93,19 @@ class GammaMixture(OtherMixture):
 
 
 class CategoricalMixture(OtherMixture):
-    """Mixture of independent categorical features: integer codes.
+    """Mixture of independent categorical features: integer codes, or words in a frame or an array of objects.
 
     Args:
         n_categories: c, for codes 0 .. c-1 in every feature; None reads the codes of each feature off the data.
 
     Attributes:
         probs_: (K, n_features, c), in the order of ``categories_``, 0 beyond those of a feature.
-        categories_: list of the sorted codes of each feature, as scikit-learn's `OrdinalEncoder` has them.
+        categories_: list of the sorted codes or labels of each feature, as scikit-learn's `OrdinalEncoder` has them.
+            ``mixture_`` knows codes, and of columns of words the places of their labels in these arrays.
     """
 
     _integers = True
+    _labels = None  # those that the data hold in place of codes
 
     def __init__(
         self,
@@ -138,13 +142,38 @@ class CategoricalMixture(OtherMixture):
         return lookup("categorical", n_categories=checks.count(self.n_categories, "n_categories"))
 
     def _fitted_family(self):
+        if self._labels:
+            return lookup("categorical", n_categories=self.probs_.shape[-1])
         return of_shown(tuple(tuple(codes.tolist()) for codes in self.categories_))
 
     def _adopt(self, mixture, make):
         super()._adopt(mixture, make)
-        self.categories_ = list(map(np.array, codes_of(mixture.family, self.n_features_in_)))
+        self.categories_ = self._labels or list(map(np.array, codes_of(mixture.family, self.n_features_in_)))
+
+    def _read(self, X, reset, least):
+        X = arrays.source(X)
+        learns = reset and not (self.warm_start and hasattr(self, "categories_"))
+        if learns:
+            self._labels = None
+        if not (labels.labelled(X) if learns else self._labels):
+            return super()._read(X, reset, least)
+        if self.n_categories is not None:
+            raise ValueError("n_categories must be None where X holds words: they are read off it")
+        values = check_array(labels.values_of(X), dtype=None, ensure_all_finite=False, ensure_min_samples=least)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        names = getattr(X, "columns", range(values.shape[1]))
+        if learns:
+            self._labels = labels.learned(values, names)
+        return labels.coded(values, names, self._labels)
+
+    def _drawn(self, rng, mixture, labels):
+        x = super()._drawn(rng, mixture, labels)
+        if not self._labels:
+            return x
+        columns = zip(self.categories_, x.T.astype(int), strict=True)
+        return np.stack([own.astype(object)[codes] for own, codes in columns], axis=1)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = False
+        tags.input_tags.positive_only, tags.input_tags.string = False, True
         return tags
