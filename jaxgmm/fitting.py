@@ -24,6 +24,7 @@ from .frame import enter
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .loading import Problem, family_of, load
+from .numerics import forward_only
 from .padding import filled
 from .plain import plain
 from .precision import compute_dtype, in_precision_of, on_device
@@ -110,7 +111,8 @@ def fit(
         is). Ctrl-C is heard within about a second, and before the first iteration it is Python's KeyboardInterrupt.
 
     Raises:
-        ValueError: bad values or shapes, before anything runs. Under a trace, values become `Status` codes.
+        ValueError: bad values or shapes, before anything runs. Under a trace, values become `Status` codes. Or
+            reverse-mode differentiation: derivatives go forward (`jax.jvp`, `jax.jacfwd`).
 
     Warns:
         FitWarning: the fit ended degenerate, decreasing, not finite, or at ``max_iter`` with tol > 0.
@@ -144,7 +146,7 @@ def fit(
 
     result = results_of(keeper, outcome.template(family), fitted, watch)
     if checks.in_trace(result):
-        return dataclasses.replace(result, status=traced_status(problem, result.status))
+        return forward_only(dataclasses.replace(result, status=traced_status(problem, result.status)))
     result = concrete(result)
     warn(result.status, tol, stacklevel=5)
     return result if mesh is None else dataclasses.replace(result, mixture=at_home(result.mixture))

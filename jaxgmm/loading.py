@@ -125,7 +125,7 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size, mes
     for family, prior in models:
         prior = numbers(prior, dtype)
         held, measured, framed = measuring.measure(held_x, held_weight, prior, family, str(dtype), block, layout)
-        if not checks.in_trace(measured):
+        if not checks.in_trace(held, measured):
             with agreed(mesh):
                 checks.row_values(x, family, measured, spans(mesh))
             checks.sound_weights(measured.lightest, measured.weight)

@@ -20,6 +20,7 @@ from .frame import Frame
 from .inference import as_key
 from .initializers import INITIALIZERS
 from .loading import family_of
+from .numerics import forward_only
 from .plain import plain
 from .precision import compute_dtype, in_precision_of, numbers, on_device
 from .pruning import SEARCHES, finish
@@ -94,7 +95,7 @@ def fit_many(
     limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32), NEVER)
     x, weight, method = on_device(x), on_device(weight), method_of(accelerate, family)
     loaded, lanes = _begin(x, weight, family, init, k, r, as_key(key), numbers(prior, dtype), str(dtype), method)
-    traced = checks.in_trace(loaded)  # also where x was closed over
+    traced = checks.in_trace(x, weight, loaded)  # also where x was closed over
     if not traced:
         _check_values(x, family, loaded.measured)
 
@@ -104,7 +105,9 @@ def fit_many(
     reach = both_forms(family, stage, limits, traced)
     lanes = finish(reach, lanes, loaded.measured.weight, limits, b, search, traced)
     result = _conclude(loaded, lanes, method)
-    return result if traced else jax.block_until_ready(result)  # x may be the caller's own memory
+    if checks.in_trace(result):
+        return forward_only(result)
+    return jax.block_until_ready(result)  # x may be the caller's own memory
 
 
 def _weights(sample_weight, shape, dtype, k):
