@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import checks, outcome, restarts, starting, streaming
+from . import checks, outcome, repeats, restarts, starting, streaming
 from .building import cast
 from .checkpoints import opened, results_of, take_up
 from .distributed import agreed, spans
@@ -148,7 +148,7 @@ def fit(
     if checks.in_trace(result):
         return forward_only(dataclasses.replace(result, status=traced_status(problem, result.status)))
     result = concrete(result)
-    warn(result.status, tol, stacklevel=5)
+    warn(result, tol, stacklevel=5, rows=(x, sample_weight) if mesh is None else ())
     return result if mesh is None else dataclasses.replace(result, mixture=at_home(result.mixture))
 
 
@@ -205,10 +205,12 @@ def concrete(result: FitResult) -> FitResult:
     )
 
 
-def warn(status: Status, tol, what: str = "the fit", stacklevel: int = 4):
-    """One FitWarning that says what to change, where the status calls for one."""
+def warn(result: FitResult, tol, what: str = "the fit", stacklevel: int = 4, rows=()):
+    """One FitWarning that says what to change, where the status calls for one; ``rows`` are x and its weights."""
+    status = result.status
     if status in ADVICE and (status is not Status.MAX_ITER or tol > 0):
-        warnings.warn(f"{what} ended {status.name}: {ADVICE[status]}", FitWarning, stacklevel=stacklevel)
+        cause = repeats.named(result.mixture, *rows) if rows and status is Status.DEGENERATE else ""
+        warnings.warn(f"{what} ended {status.name}: {ADVICE[status]}{cause}", FitWarning, stacklevel=stacklevel)
 
 
 def check_init(init, n_init, k, family, x, in_processes: bool = False):

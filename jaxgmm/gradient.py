@@ -91,7 +91,7 @@ def fit_gradient(
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
     result = concrete(result)
-    warn(result.status, 0.0)
+    warn(result, 0.0, rows=(x, sample_weight))
     return result
 
 

@@ -139,7 +139,7 @@ def select(
             stacklevel=4,
         )
     best = min(range(len(table)), key=lambda i: (_rank(results[i].status), _or_infinite(table[i][criterion])))
-    warn(results[best].status, tol, "the best fit", stacklevel=5)
+    warn(results[best], tol, "the best fit", stacklevel=5, rows=(x, sample_weight) if mesh is None else ())
     return Selection(results[best], table, results, criterion)
 
 

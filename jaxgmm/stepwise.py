@@ -191,7 +191,7 @@ def fit_stepwise(
     if lossy:
         return _finished(key, stream, family, blend, prior, tol, max_iter, given)
     result = _judged(flow, family, blend, census.heaviest, given)
-    warn(result.status, 0, "stepwise EM", stacklevel=5)
+    warn(result, 0, "stepwise EM", stacklevel=5)
     return result
 
 

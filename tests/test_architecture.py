@@ -21,7 +21,7 @@ FLOORS = [
     {"building", "codes", "drivers"},
     {"initializers", "storage", "accelerate", "pruning", "measuring", "identity"},
     {"outcome", "watching", "checkpoints", "inference"},
-    {"restarts", "starting", "criteria", "report"},
+    {"restarts", "starting", "criteria", "report", "repeats"},
     {"streaming", "planning"},
     {"loading"},
     {"fitting"},

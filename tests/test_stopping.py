@@ -173,7 +173,8 @@ def test_a_collapsed_component_is_degenerate(family, explicit_prior):
     if explicit_prior and not gaussian:
         pytest.skip("these families have no prior")
     prior = MAXIMUM_LIKELIHOOD if explicit_prior else None
-    with pytest.warns(jaxgmm.FitWarning):
+    equal = np.unique(x, return_counts=True)[1].max()
+    with pytest.warns(jaxgmm.FitWarning, match=f"collapsed onto {equal} rows that are equal in column 0"):
         result = jaxgmm.fit(0, x, 2, family=family, init=start, prior=prior)
     assert result.status is Status.DEGENERATE and not result.converged
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(result.mixture))

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .. import checks, streaming
+from .. import checks, repeats, streaming
 from ..accelerate import METHODS
 from ..family import Family, parameters
 from ..precision import compute_dtype
@@ -83,7 +83,7 @@ class MixtureEstimator(MixtureAnswers):
         self.lower_bounds_ = solution.bounds
         self.lower_bound_ = solution.bounds[-1] if solution.bounds else -np.inf
         self._stepwise = None
-        self._warn(solution)
+        self._warn(solution, x, weight)
         return self
 
     def fit_predict(self, X, y=None, sample_weight=None):
@@ -212,7 +212,7 @@ class MixtureEstimator(MixtureAnswers):
     def _collapsed(self, solution) -> bool:
         return False
 
-    def _warn(self, solution):
+    def _warn(self, solution, x, weight):
         if not solution.converged and self.max_iter > 0:
             warnings.warn(
                 "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
@@ -223,7 +223,8 @@ class MixtureEstimator(MixtureAnswers):
         if solution.degenerate:
             warnings.warn(
                 "a component is held up by the prior or by less than a row of data: ask for fewer components, more "
-                "starts (n_init), or a larger reg_covar where there is one",
+                "starts (n_init), or a larger reg_covar where there is one"
+                + repeats.named(solution.mixture, x, weight),
                 DegenerateWarning,
                 stacklevel=3,
             )

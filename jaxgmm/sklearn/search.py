@@ -7,9 +7,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .. import checks, selection
+from .. import checks, repeats, selection
 from ..fitting import ADVICE
-from ..records import FitWarning, Mixture, Selection, Status
+from ..records import FitResult, FitWarning, Mixture, Selection, Status
 from . import arrays, starts
 from .agreement import agreement, thinned
 from .answers import MixtureAnswers
@@ -98,7 +98,7 @@ class MixtureSearch(MixtureAnswers):
             "n_components": np.array(ks),
             "adjusted_rand": agreement(seed, some, own, family, ks, self.n_init),
         }
-        self._warn(chosen.best.status)
+        self._warn(chosen.best, x, weight)
         return self
 
     def fit_predict(self, X, y=None, sample_weight=None):
@@ -145,7 +145,10 @@ class MixtureSearch(MixtureAnswers):
             if hasattr(self, name):
                 setattr(self.best_estimator_, name, getattr(self, name))
 
-    def _warn(self, status: Status):
+    def _warn(self, best: FitResult, x, weight):
+        status = best.status
         if status in ADVICE:
-            kind = DegenerateWarning if status is Status.DEGENERATE else ConvergenceWarning
-            warnings.warn(f"the best fit ended {status.name}: {ADVICE[status]}", kind, stacklevel=3)
+            degenerate = status is Status.DEGENERATE
+            cause = repeats.named(best.mixture, x, weight) if degenerate else ""
+            kind = DegenerateWarning if degenerate else ConvergenceWarning
+            warnings.warn(f"the best fit ended {status.name}: {ADVICE[status]}{cause}", kind, stacklevel=3)
