@@ -293,9 +293,7 @@ def n_parameters(mixture: Mixture) -> int:
     gives a positive probability.
     """
     free = mixture.n_components - 1 + mixture.family.n_parameters(mixture.components, xp.exp(mixture.log_weights))
-    batch = mixture.log_weights.shape[:-1]
-    if batch:
-        free = xp.broadcast_to(free, batch)
+    free = xp.broadcast_to(free, mixture.log_weights.shape[:-1])
     if checks.in_trace(free):
         return free
-    return np.asarray(free) if batch else int(free)
+    return np.asarray(free) if free.ndim else int(free)

@@ -4,8 +4,6 @@ A `Part` says what it holds before a row of it is read, as far as its kind can k
 dtype or in a ValueError; values are checked by whoever reads.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import dataclasses

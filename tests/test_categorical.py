@@ -166,7 +166,7 @@ def test_the_command_line_prints_codes():
     said = [line.split()[:3] for line in report.describe(mixture, columns).splitlines() if "=" in line]
     assert said == [[name, "=", str(code)] for name, own in zip(columns, NAMES, strict=True) for code in own]
     chosen = jaxgmm.select(0, named(ranks()), [1], families=["categorical"], n_init=1)
-    assert '"options": {"codes": [[10, 20, 30], [1, 2], [-7, 1990, 2000000]]}' in report.as_json(chosen, 0.0)
+    assert '"options": {"codes": [[10, 20, 30], [1, 2], [-7, 1990, 2000000]]}' in report.as_json(chosen, 0.0, columns)
 
 
 def test_a_frame_of_integer_categories_is_fitted_on_its_values():

@@ -203,7 +203,7 @@ def _outside(x, family):
     x = on_host(x)
     if isinstance(x, jax.Array):
         return bool(_any_outside(filled(x, padded_rows(len(x))), family))
-    return bool(checks.first(x, lambda block: ~np.asarray(family.support.contains(block)), True))
+    return bool(checks.first(x, lambda block: checks.outside(block, family), True))
 
 
 @compiled("family")
