@@ -164,14 +164,12 @@ def _of_npz(path: Path, pick: Pick) -> Part:
         if fortran:
             raise ValueError(f"array {tables[0]!r} is in Fortran order, whose rows cannot be read in turn")
     elif vectors and len(vectors) == len(headers) and len({shape for shape, _, _ in vectors.values()}) == 1:
-        wanted = tuple(vectors)
-        (shape, _, _) = vectors[wanted[0]]
+        shape = next(iter(vectors.values()))[0]
         taken = _Taken.of(shape, np.dtype([(name, about[2]) for name, about in vectors.items()]), pick)
+        wanted = [taken.names[j] for j in (*taken.indices, taken.weight) if j is not None]
     else:
-        shapes = ", ".join(f"{name} {shape}" for name, (shape, _, _) in headers.items())
-        raise ValueError(
-            f"expected one two-dimensional array, or 1-dimensional ones of equal length; it holds {shapes}"
-        )
+        held = ", ".join(f"{name} {shape}" for name, (shape, _, _) in headers.items())
+        raise ValueError(f"expected one two-dimensional array, or 1-dimensional ones of equal length; it holds {held}")
     if beside and headers[beside][0] != shape[:1]:
         raise ValueError(f"array {beside!r} has shape {headers[beside][0]} for {shape[0]} rows")
 
@@ -182,7 +180,7 @@ def _of_npz(path: Path, pick: Pick) -> Part:
                 file = opened.enter_context(archive.open(f"{name}.npy"))
                 streams.append(_slabs(file, *_header(file)[::2], size))
             for slabs in zip(*streams, strict=True):
-                table = slabs[0] if tables else np.stack(slabs, axis=1)
+                table = slabs[0] if tables else dict(zip(wanted, slabs, strict=True))
                 x, weight = taken(table)
                 yield x, plain(slabs[-1]).astype(taken.dtype, copy=False) if beside else weight
 
@@ -242,7 +240,7 @@ def _of_parquet(path: Path, pick: Pick) -> Part:
 
 @dataclasses.dataclass(frozen=True)
 class _Taken:
-    """What is taken of an array's columns or fields: those of x, and that of the weights."""
+    """What is taken of an array's columns, or of named ones: those of x, and that of the weights."""
 
     names: tuple[str, ...] | None
     indices: list[int]
@@ -252,29 +250,31 @@ class _Taken:
 
     @classmethod
     def of(cls, shape, dtype, pick: Pick):
-        names, kinds = dtype.names, [dtype]
-        if names and len(shape) == 1:
-            shape, kinds = (*shape, len(names)), [dtype[name] for name in names]
+        names = dtype.names
+        if names:
+            shape = (*shape, len(names))
         if len(shape) == 1:
             raise ValueError("holds a one-dimensional array; save x[:, None] for one feature, x[None, :] for one row")
         if len(shape) != 2:
             raise ValueError(f"holds an array of shape {shape} where (n, d) is expected")
-        check_real(*kinds)
         indices, weight = pick.indices(names, shape[1])
-        everything = indices == list(range(shape[1]))
+        kinds = [dtype[j] for j in indices] if names and not dtype.hasobject else [dtype]
+        for kind in kinds:
+            check_real(kind)
+        everything = names is None and indices == list(range(shape[1]))
         return cls(names, indices, weight, everything, compute_dtype(np.empty(0, np.result_type(*kinds))))
 
     def part(self, path: Path, n: int, read, beside: bool = False) -> Part:
-        """The part of n rows; weights may lie beside the array."""
         columns = tuple(self.names[j] for j in self.indices) if self.names else None
         weighted = beside or self.weight is not None
         return Part(str(path), n, len(self.indices), self.dtype, self.names, columns, weighted, read)
 
     def __call__(self, table):
-        table = plain(table)
-        x = table if self.everything else table[:, self.indices]
-        weight = None if self.weight is None else table[:, self.weight].astype(self.dtype, copy=False)
-        return x.astype(self.dtype, copy=False), weight
+        def column(j):
+            return plain(table[self.names[j]] if self.names else table[:, j]).astype(self.dtype, copy=False)
+
+        x = plain(table) if self.everything else np.column_stack([column(j) for j in self.indices])
+        return x.astype(self.dtype, copy=False), None if self.weight is None else column(self.weight)
 
 
 def _header(file):

@@ -72,11 +72,11 @@ def columns_of(x) -> list | None:
 def _held(x, name: str) -> np.ndarray:
     """What x holds, in whatever dtype and byte order; masks stay."""
     library = type(x).__module__.partition(".")[0]
-    if library == "pyarrow":
+    if library == "pyarrow" and hasattr(x, "to_numpy"):
         if hasattr(x.type, "index_type"):  # of a dictionary, whose nulls would come as its first entry
             x = x.cast(x.type.value_type)
         return x.to_numpy(zero_copy_only=False)
-    if library == "polars":
+    if library == "polars" and hasattr(x, "to_numpy"):
         values = x.to_numpy()  # short integers with nulls come as float32
         return values.astype(np.float64) if x.dtype.is_integer() and values.dtype.kind == "f" else values
     if hasattr(x, "to_numpy"):

@@ -248,7 +248,10 @@ def _take_vectors(vectors: dict[str, np.ndarray], pick: Pick) -> tuple[np.ndarra
     names = tuple(vectors)
     indices, weight = pick.indices(names, len(names))
     chosen = tuple(names[j] for j in indices)
-    check_real(*(vectors[name].dtype for name in chosen))
+    for name in chosen:
+        check_real(vectors[name].dtype)
+        if vectors[name].ndim > 1:
+            raise ValueError(f"field {name!r} holds arrays of {vectors[name].shape[1:]} where numbers are expected")
     x = _numbers(np.stack([vectors[name] for name in chosen], axis=1), chosen)
     return x, chosen, None if weight is None else _numbers(vectors[names[weight]][:, None], [names[weight]])[:, 0]
 
@@ -264,12 +267,11 @@ def _numbers(values: np.ndarray, names: Sequence[str | int]) -> np.ndarray:
     return values
 
 
-def check_real(*dtypes: np.dtype) -> None:
-    """Check that arrays in a file hold real numbers."""
-    for dtype in dtypes:
-        if dtype.kind not in "fiub":
-            hint = "; NumPy's files hold bfloat16 so: save it as float32" if dtype.str[1:] == "V2" else ""
-            raise ValueError(f"holds values of type {dtype} where real numbers are expected{hint}")
+def check_real(dtype: np.dtype) -> None:
+    """Check that an array in a file holds real numbers."""
+    if dtype.kind not in "fiub":
+        hint = "; NumPy's files hold bfloat16 so: save it as float32" if dtype.str[1:] == "V2" else ""
+        raise ValueError(f"holds values of type {dtype} where real numbers are expected{hint}")
 
 
 def _check_weights(sample_weight: np.ndarray) -> None:

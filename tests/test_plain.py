@@ -410,6 +410,7 @@ REFUSED = {
     "dates in polars": (polars.DataFrame({"day": DAYS.to_numpy()}), "column 'day' holds dates"),
     "durations": (pandas.DataFrame({"wait": DAYS - DAYS[0]}), "column 'wait' holds durations"),
     "bytes of no type": (np.zeros((9, 2), "V2"), "it holds bytes of no type .* bfloat16"),
+    "lazy frame": (polars.LazyFrame({"a": X[:, 0]}), "it is <LazyFrame"),
     "sparse matrix": (scipy.sparse.csr_matrix(X), r"is sparse: pass \w\.toarray\(\)"),
     "sparse array": (scipy.sparse.coo_array(X), r"is sparse: pass \w\.toarray\(\)"),
     "generator": ((row for row in X), "ends after one pass: pass an array, or what jaxgmm.rows makes of a list"),
@@ -463,6 +464,20 @@ def test_files_of_other_values_are_one_line_on_the_command_line(tmp_path, capsys
     path = on_disk(tmp_path, np.array([(1.0, b"a")] * 9, [("x", "f8"), ("name", "S3")]), kind)
     assert cli.main(["fit", str(path)]) == cli.BAD_INPUT
     assert "holds values of type |S3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reader", ["memory", "stream"])
+def test_fields_that_are_not_picked_may_hold_anything(tmp_path, capsys, monkeypatch, reader):
+    monkeypatch.setattr("jaxgmm.files.too_large", lambda size: reader == "stream")
+    table = np.array([(1.0, b"a", 2, (0, 0)), (2.0, b"b", 1, (0, 0))] * 9, "f8, S3, >i4, (2,)f8")
+    np.save(tmp_path / "x.npy", table)
+    np.savez(tmp_path / "x.npz", **{name: table[name] for name in ("f0", "f1", "f2")})
+    for name in ("x.npy", "x.npz"):
+        options = ["--components", "1", "--family", "diag", "--columns", "f0", "--weights", "f2"]
+        assert cli.main(["fit", str(tmp_path / name), *options]) == 0
+        assert "1.3333" in capsys.readouterr().out
+    assert cli.main(["fit", str(tmp_path / "x.npy"), "--columns", "f3"]) == cli.BAD_INPUT
+    assert "(2,)" in capsys.readouterr().err
 
 
 def test_a_parquet_file_of_categories_and_booleans_names_what_is_missing(tmp_path, capsys):
