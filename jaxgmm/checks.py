@@ -111,7 +111,10 @@ def mixture_to_start_from(init, x, k: int, family: Family, name: str):
 
 def centres(values, shape: tuple, name: str):
     """Check what a user's function gives for centres."""
-    values = plain(values, name)
+    try:
+        values = plain(values, "centres")
+    except ValueError as error:
+        raise ValueError(f"{name} must return finite numbers: {error}") from None
     if values.shape != shape:
         raise ValueError(f"{name} must return centres of shape {shape}, got {values.shape}")
     if not in_trace(values) and not (np.isrealobj(values) and np.isfinite(np.asarray(values)).all()):
