@@ -43,4 +43,9 @@ def linalg(matrix):
     return jnp.linalg if is_jax(matrix) else np.linalg
 
 
+def product(a, b):
+    """Matrix product at float32-grade precision (JAX's default on recent GPUs is TF32)."""
+    return jnp.matmul(a, b, precision="highest") if is_jax(a, b) else np.matmul(a, b)
+
+
 xp = _Either()

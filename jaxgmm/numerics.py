@@ -11,7 +11,8 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from .namespace import is_jax, xp
+from .factors import cholesky, triangular_inverse
+from .namespace import is_jax, product, xp
 
 LOG_ZERO = -1e28  # stands for log 0 inside products, where -inf * 0 would be NaN; far below any log density
 LOG_2PI = float(np.log(2 * np.pi))
@@ -20,11 +21,6 @@ LOG_2PI = float(np.log(2 * np.pi))
 def eps(x) -> float:
     """Rounding unit of x's dtype."""
     return float(np.finfo(x.dtype).eps)
-
-
-def product(a, b):
-    """Matrix product at float32-grade precision (JAX's default on recent GPUs is TF32)."""
-    return jnp.matmul(a, b, precision="highest") if is_jax(a, b) else np.matmul(a, b)
 
 
 def contract(subscripts: str, *operands):
@@ -215,30 +211,6 @@ def whitening(covariances):
     """
     lower = cholesky(covariances)
     return lower, triangular_inverse(lower), xp.log(diagonal(lower)).sum(-1)
-
-
-def triangular_inverse(lower):
-    """Inverses of lower triangular matrices. (k, d, d) -> (k, d, d)."""
-    identity = np.broadcast_to(np.eye(lower.shape[-1], dtype=lower.dtype), lower.shape)
-    if is_jax(lower):
-        return jax.lax.linalg.triangular_solve(lower, identity, left_side=True, lower=True)
-    inverse = np.zeros_like(lower)
-    for i in range(lower.shape[-1]):  # forward substitution, all matrices at once
-        above = product(lower[:, i, None, :i], inverse[:, :i])[:, 0]
-        inverse[:, i] = (identity[:, i] - above) / lower[:, i, i, None]
-    return inverse
-
-
-def cholesky(matrices):
-    """Lower factors of symmetric matrices, NaN where a matrix has none. (..., d, d) -> same."""
-    if is_jax(matrices):
-        return jnp.linalg.cholesky(matrices)
-    try:
-        return np.linalg.cholesky(matrices)
-    except np.linalg.LinAlgError:  # NumPy's answer to one of them
-        if matrices.ndim == 2:
-            return np.full_like(matrices, np.nan)
-        return np.stack([cholesky(matrix) for matrix in matrices])
 
 
 def positive_definite(covariances, floor):

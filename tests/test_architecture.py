@@ -13,6 +13,7 @@ ROOT = Path(jaxgmm.__file__).parent
 # From the ground up. A module imports from floors below its own, never from its own floor or above.
 FLOORS = [
     {"namespace", "plain", "forks"},
+    {"factors"},
     {"numerics", "precision", "compiling", "files", "terminal", "options", "headers", "distributed", "digests"},
     {"records", "registry", "writing", "processes", "special"},
     {"tables"},

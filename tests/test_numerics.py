@@ -16,6 +16,7 @@ import pytest
 from families import BY_NAME, DTYPES, FAMILIES, WEIGHTS, K, N, precision, read
 
 import jaxgmm
+from jaxgmm import numerics
 from jaxgmm.numerics import over_rows
 
 MAXIMUM_LIKELIHOOD = jaxgmm.GaussianPrior()
@@ -244,3 +245,23 @@ def test_sums_over_rows_repack_the_narrower_operand(lanes, product):
     compiled = jax.jit(jax.vmap(over_rows, (0, None))).lower(a, b).compile().as_text()
     assert re.search(product, compiled)
     assert not re.search(r"\[[\d,]*40[\d,]*\]\S* (copy|transpose)\(", compiled)  # of the rows
+
+
+@DTYPES
+@pytest.mark.parametrize("d", [129, 300])
+def test_factors_of_many_features_are_as_exact_as_lapack(d, dtype):
+    """NumPy's come a tile at a time, with the residual of one whole factorisation."""
+    rng = np.random.default_rng(d)
+    axes = np.linalg.qr(rng.normal(size=(2, d, d)))[0]
+    covariances = np.einsum("kij,j,klj->kil", axes, np.geomspace(1, 1e-3 if dtype == np.float32 else 1e-9, d), axes)
+    scale = np.sqrt(np.einsum("kii->ki", covariances))
+    matrices = (covariances / (scale[:, :, None] * scale[:, None])).astype(dtype)
+    lower = numerics.cholesky(matrices)
+    inverse = numerics.triangular_inverse(lower)
+    exact = np.finfo(dtype).eps
+    assert lower.dtype == inverse.dtype == dtype and not np.triu(lower, 1).any()
+    whole, back = lower.astype(float), inverse.astype(float)
+    assert np.abs(whole @ whole.swapaxes(1, 2) - matrices).max() < 16 * exact
+    assert np.abs(back @ whole - np.eye(d)).max() < 16 * exact * (np.abs(back) @ np.abs(whole)).max()
+    broken = np.stack([matrices[0], -matrices[1]])
+    np.testing.assert_array_equal(np.isnan(numerics.cholesky(broken)).any((1, 2)), [False, True])
