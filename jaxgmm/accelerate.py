@@ -35,12 +35,12 @@ class Cycle:
     """The state of plain EM, and where in a cycle it stands.
 
     ``before`` and ``last`` are the views of the two latest candidates; ``fallback`` is θ₂ while θ' is tried; ``reach``
-    bounds |α|; ``beyond`` is what the curvature within the cycle says may remain. ``best`` is the state that held the
-    best mixture so far.
+    bounds |α|; ``beyond`` is what the curvature within the cycle says may remain. ``best`` is what the state held
+    of the best mixture so far.
     """
 
     state: em.State
-    best: em.State
+    best: dict
     phase: Any
     before: Unconstrained
     last: Unconstrained
@@ -54,7 +54,7 @@ def start(state: em.State) -> Cycle:
     view = unconstrain(state.candidate)
     zero = jnp.zeros_like(state.gain)
     phase = jnp.full_like(state.status, HEAD)
-    return Cycle(state, state, phase, view, view, state.candidate, state.candidate_added, zero + GROWTH, zero)
+    return Cycle(state, _judged(state), phase, view, view, state.candidate, state.candidate_added, zero + GROWTH, zero)
 
 
 def state_of(cycle: Cycle) -> em.State:
@@ -63,8 +63,11 @@ def state_of(cycle: Cycle) -> em.State:
 
 def finish(cycle: Cycle) -> em.State:
     """The state with the best mixture seen."""
-    names = ("mixture", "added", "log_likelihood", "counts")
-    return dataclasses.replace(cycle.state, **{name: getattr(cycle.best, name) for name in names})
+    return dataclasses.replace(cycle.state, **cycle.best)
+
+
+def _judged(state: em.State) -> dict:
+    return {name: getattr(state, name) for name in ("mixture", "added", "log_likelihood", "counts")}
 
 
 def advance(form, prior, limits, cycle: Cycle, prepared, statistics, lossy, on_fall: int) -> Cycle:
@@ -102,10 +105,10 @@ def advance(form, prior, limits, cycle: Cycle, prepared, statistics, lossy, on_f
     grown = jnp.where(leaps & (length >= cycle.reach), cycle.reach * GROWTH, cycle.reach)
     begins = heads & (state.n_iter >= WARM_UP) & (limits.tol > 0)
     leap = leap(jnp.minimum(length, cycle.reach))
-    fallen = cycle.best.log_likelihood > state.log_likelihood + noise + 2 * slack
+    fallen = cycle.best["log_likelihood"] > state.log_likelihood + noise + 2 * slack
     fallen &= trial | ~swayed  # where an update of EM falls, the prior wants it
     return Cycle(
-        best=_where(fallen, cycle.best, state),
+        best=_where(fallen, cycle.best, _judged(state)),
         state=dataclasses.replace(state, candidate=_where(leaps, constrain(leap), candidate), candidate_added=added),
         phase=jnp.where(leaps, TRIAL, jnp.where(begins, MIDDLE, HEAD)).astype(cycle.phase.dtype),
         before=cycle.last,
