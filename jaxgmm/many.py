@@ -13,7 +13,7 @@ import numpy as np
 from . import checks, em, measuring, outcome, starting
 from .accelerate import METHODS, method_of
 from .compiling import compiled
-from .drivers.memory import Rows, block_bytes, block_rows, in_groups, run
+from .drivers.memory import Packed, Rows, block_bytes, block_rows, in_groups, pack, run, unpack
 from .em import NEVER, Limits
 from .family import Family
 from .frame import Frame
@@ -21,6 +21,7 @@ from .inference import as_key
 from .initializers import INITIALIZERS
 from .loading import family_of
 from .numerics import forward_only
+from .padding import few_sizes, on_host, padded
 from .plain import plain
 from .precision import compute_dtype, in_precision_of, numbers, on_device
 from .pruning import SEARCHES, finish
@@ -72,7 +73,7 @@ def fit_many(
 
     Cost: that of the single fits, of as many iterations as each needs.
     """
-    x = plain(x)
+    x = on_host(plain(x))
     if x.ndim != 3 or 0 in x.shape:
         raise ValueError(f"x must have shape (b, n, d), none of them 0, got {x.shape}")
     traced = checks.in_trace(x, sample_weight)
@@ -93,8 +94,16 @@ def fit_many(
     weight = _weights(sample_weight, (b, n), dtype, k)
 
     limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32), NEVER)
-    x, weight, method = on_device(x), on_device(weight), method_of(accelerate, family)
-    loaded, lanes = _begin(x, weight, family, init, k, r, as_key(key), numbers(prior, dtype), str(dtype), method)
+    key, prior, method = as_key(key), numbers(prior, dtype), method_of(accelerate, family)
+    if not traced:
+        sets = b if b <= TOGETHER else -(-b // TOGETHER) * TOGETHER
+        x, weight = padded(x, weight, few_sizes(sets), few_sizes(n))
+    x, weight = on_device(x), on_device(weight)
+
+    def begin(some):
+        return _begin(*some, family, init, k, r, key, prior, str(dtype), method)
+
+    loaded, lanes = _by_groups(begin, (x, weight), traced)
     traced = checks.in_trace(x, weight, loaded)  # also where x was closed over
     if not traced:
         _check_values(x, family, loaded.measured)
@@ -102,12 +111,14 @@ def fit_many(
     def stage(form, lanes, alive, limits, on_fall):
         return _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_fall)
 
-    reach = both_forms(family, stage, limits, traced)
-    lanes = finish(reach, lanes, loaded.measured.weight, limits, b, search, traced)
-    result = _conclude(loaded, lanes, method)
+    reach = both_forms(_has_two(family, d), stage, limits, traced)
+    lanes = finish(reach, _in_row(lanes), loaded.measured.weight, limits, len(x), search, traced)
+    lanes = lanes if traced else jax.tree.map(np.asarray, lanes)  # or a program would be compiled for the next line
+    lanes = jax.tree.map(lambda leaf: leaf.reshape(len(x), r, -1), lanes)
+    result = _by_groups(lambda some: _conclude(*some, method), (loaded, lanes), traced)
     if checks.in_trace(result):
         return forward_only(result)
-    return jax.block_until_ready(result)  # x may be the caller's own memory
+    return jax.tree.map(lambda leaf: on_device(leaf[:b]), result)
 
 
 def _weights(sample_weight, shape, dtype, k):
@@ -135,7 +146,7 @@ def _weights(sample_weight, shape, dtype, k):
 
 
 def _check_values(x, family, measured):
-    bad = np.asarray((measured.not_finite > 0) | (measured.outside > 0))
+    bad = np.asarray(measured.not_finite) + np.asarray(measured.outside) > 0
     if bad.any():
         which = int(np.argmax(bad))
         try:
@@ -146,23 +157,31 @@ def _check_values(x, family, measured):
 
 @compiled("family", "init", "k", "r", "dtype", "method")
 def _begin(x, weight, family, init, k, r, key, prior, dtype, method):
-    """What is known of every data set, and first lanes (b·r,)."""
+    """What is known of every data set, and first lanes (b, r)."""
     active = jnp.ones((1, k), bool)
 
-    def one(data):
-        x, weight = data
+    def one(x, weight):
         rows, measured, framed = measuring.measure(x, weight, prior, family, dtype, x.shape[0])
-        return Loaded(rows.frame, measured, framed), starting.begin(
-            rows, family, init, k, r, key, active, framed, method
-        )
+        lanes = starting.begin(rows, family, init, k, r, key, active, framed, method)
+        return Loaded(rows.frame, measured, framed), pack(lanes)
 
-    loaded, lanes = in_groups(one, (x, weight), TOGETHER)
-    return loaded, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), lanes)
+    return jax.vmap(one)(x, weight)
+
+
+def _in_row(lanes: Packed) -> Packed:
+    """Lanes (b, r) as lanes (b·r,)."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), lanes)
+
+
+def _has_two(family: Family, d: int) -> bool:
+    """Whether EM is done in two forms: of one feature the accurate one is no more work, and one program does."""
+    return family.accurate is not family.moments and d > 1
 
 
 @compiled("family", "method", "form", "on_fall")
-def _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_fall):
-    if form == "accurate":
+def _iterate(packed, alive, x, weight, loaded, limits, family, method, form, on_fall):
+    lanes = unpack(packed)
+    if form == "accurate" and _has_two(family, x.shape[2]):
         lanes = jax.vmap(functools.partial(em.resume_accurately, method))(lanes)
     (b, n, d), counts = x.shape, method.state_of(lanes).counts
     (count, k), dtype = counts.shape, counts.dtype
@@ -180,14 +199,25 @@ def _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_f
 
     lanes, _, _ = run(problem, chosen, method, lanes, alive, limits, on_fall, slots)
     stand = jax.vmap(functools.partial(outcome.standing, method), (0, None, 0))
-    return lanes, stand(lanes, jnp.ones(k, bool), jnp.repeat(loaded.measured.heaviest, r))
+    return pack(lanes), stand(lanes, jnp.ones(k, bool), jnp.repeat(loaded.measured.heaviest, r))
 
 
 @compiled("method")
 def _conclude(loaded, lanes, method):
-    def one(data):
-        here, lanes = data
-        return outcome.conclude_one(here.frame, here.measured.weight, lanes, here.measured.heaviest, False, method)
+    def one(here, lanes):
+        weight, heaviest = here.measured.weight, here.measured.heaviest
+        return outcome.conclude_one(here.frame, weight, unpack(lanes), heaviest, False, method)
 
-    lanes = jax.tree.map(lambda leaf: leaf.reshape(loaded.measured.heaviest.shape[0], -1, *leaf.shape[1:]), lanes)
-    return in_groups(one, (loaded, lanes), TOGETHER)
+    return jax.vmap(one)(loaded, lanes)
+
+
+def _by_groups(function, sets, traced: bool):
+    """``function`` of data sets (b, ...), of `TOGETHER` at a time: one program, however many there are."""
+    if traced:
+        return in_groups(
+            lambda one: jax.tree.map(lambda leaf: leaf[0], function(starting.one_lane(one))), sets, TOGETHER
+        )
+    begins = range(0, jax.tree.leaves(sets)[0].shape[0], TOGETHER)
+    parts = [function(jax.tree.map(lambda leaf, i=i: leaf[i : i + TOGETHER], sets)) for i in begins]
+    join = jnp.concatenate if checks.in_trace(parts) else np.concatenate
+    return jax.tree.map(lambda *leaves: join(leaves), *parts)

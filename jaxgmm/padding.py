@@ -25,27 +25,32 @@ def padded_rows(n: int) -> int:
     return few_sizes(max(n, LEAST))
 
 
-def padded(x, sample_weight):
-    """Concrete rows (n, d) of one device and their weights, filled up; others as they are."""
-    size = padded_rows(x.shape[0])
+def padded(x, sample_weight, *sizes: int):
+    """Concrete rows of one device and their weights, filled up (to sizes as in `filled`); others as they are."""
     if _stays(x) or _stays(sample_weight):
         return x, sample_weight
-    return filled(x, size), filled(sample_weight, size, weigh=False)
+    sizes = sizes or (padded_rows(x.shape[0]),)
+    return filled(x, *sizes), filled(sample_weight, *sizes, weigh=False)
 
 
-def filled(values, size: int, weigh: bool = True):
-    """Concrete rows (n, ...) filled up to a size: with copies of the last, or with 0 where those are not to weigh."""
-    n = values.shape[0]
-    if n == size:
+def filled(values, *sizes: int, weigh: bool = True):
+    """Concrete rows (n, ...) filled up to a size, sets of rows (b, n, ...) to two sizes: with copies of the last, or
+    with 0 where those are not to weigh."""
+    own = values.shape[: len(sizes)]
+    if own == sizes:
         return values
     values = on_host(values)
     if isinstance(values, jax.Array):
-        return _filled(values, size, weigh)
-    length = size * int(np.prod(values.shape[1:])) * values.dtype.itemsize
+        return _filled(values, sizes, weigh)
+    shape = *sizes, *values.shape[len(sizes) :]
+    length = int(np.prod(shape)) * values.dtype.itemsize
     memory = np.empty(length + ALIGNMENT, np.uint8)
     begin = -memory.ctypes.data % ALIGNMENT
-    whole = memory[begin : begin + length].view(values.dtype).reshape(size, *values.shape[1:])
-    whole[:n], whole[n:] = values, values[-1] if weigh else 0
+    whole = memory[begin : begin + length].view(values.dtype).reshape(shape)
+    whole[tuple(slice(n) for n in own)] = values
+    for axis, n in enumerate(own):
+        along = np.moveaxis(whole, axis, 0)
+        along[n:] = along[n - 1] if weigh else 0
     return whole
 
 
@@ -66,7 +71,8 @@ def _stays(values) -> bool:
     return values.nbytes > COPIED and not isinstance(on_host(values), np.ndarray)
 
 
-@compiled("size", "weigh")
-def _filled(values, size: int, weigh: bool):
-    short = (size - values.shape[0], *values.shape[1:])
-    return jnp.concatenate([values, jnp.broadcast_to(values[-1:], short) if weigh else jnp.zeros(short, values.dtype)])
+@compiled("sizes", "weigh")
+def _filled(values, sizes: tuple, weigh: bool):
+    widths = [(0, size - n) for size, n in zip(sizes, values.shape, strict=False)]
+    widths += [(0, 0)] * (values.ndim - len(sizes))
+    return jnp.pad(values, widths, mode="edge" if weigh else "constant")

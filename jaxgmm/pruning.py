@@ -47,7 +47,9 @@ def finish(reach, lanes, weight, limits, groups: int, search: str, in_trace: boo
     ``reach(lanes, alive, pause) -> lanes, standing`` runs those alive (l,) up to a pause.
     """
     count = jax.tree.leaves(lanes)[0].shape[0]
-    alive = np.ones(count, bool)
+    alive = weighs = np.ones(count, bool)
+    if not in_trace:  # data sets that only fill up weigh nothing
+        alive = weighs = np.repeat(np.broadcast_to(np.asarray(weight) != 0, groups), count // groups)
     if search == "exhaustive" or count // groups < FEWEST:
         return reach(lanes, alive, NEVER)[0]
     if in_trace:
@@ -58,7 +60,7 @@ def finish(reach, lanes, weight, limits, groups: int, search: str, in_trace: boo
         if pause == NEVER or not (alive & (np.asarray(standing.status) == RUNNING)).any():
             break
         alive = np.asarray(survivors(standing, alive, weight, limits.tol, groups))
-    again = np.asarray(recalled(standing, alive, groups))
+    again = np.asarray(recalled(standing, alive, groups)) & weighs
     return reach(lanes, again, NEVER)[0] if again.any() else lanes
 
 

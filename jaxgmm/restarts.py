@@ -47,7 +47,7 @@ def iterate(
     The accurate form takes up what moments gave up. Components of the m numbers in active (m, k) count.
     """
     chosen = getattr(family, form)
-    if form == "accurate":
+    if form == "accurate" and family.accurate is not family.moments:
         lanes = jax.vmap(functools.partial(em.resume_accurately, method))(lanes)
     left_out = measured.left_out(family, chosen)
 
@@ -107,19 +107,19 @@ def solve(
             return go(lanes, queue, em.NEVER)[:2]
         return watch.through(go, lanes, queue, alive, active.shape[0], volume, cut.n * form.width(d, k * slots))
 
-    reach = both_forms(family, stage, limits, in_trace)
+    reach = both_forms(family.accurate is not family.moments, stage, limits, in_trace)
     return pruning.finish(reach, lanes, measured.weight, limits, active.shape[0], search, in_trace)
 
 
-def both_forms(family: Family, stage, limits, in_trace: bool):
+def both_forms(two: bool, stage, limits, in_trace: bool):
     """``reach(lanes, alive, pause) -> lanes, standing`` by ``stage(form's name, lanes, alive, limits, on_fall)``.
 
-    In the moment form first, where the family has one; then in the accurate form those lanes that it gave up.
+    In the moment form first, where there are two; then in the accurate form those lanes that it gave up.
     """
 
     def reach(lanes, alive, pause):
         until = dataclasses.replace(limits, pause=pause)
-        if family.accurate is family.moments:
+        if not two:
             return stage("accurate", lanes, alive, until, int(Status.DECREASED))
         lanes, stand = stage("moments", lanes, alive, until, em.LOSSY)
         if in_trace or (np.asarray(stand.status) == em.LOSSY).any():

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from families import DTYPES, FAMILIES, K
+from test_stopping import compilations
 
 import jaxgmm
 
@@ -65,3 +66,23 @@ def test_bad_stacks_are_refused_by_name(change, message):
     x, w = change(rng.normal(size=(3, 20, 2)), np.ones((3, 20)))
     with pytest.raises(ValueError, match=message):
         jaxgmm.fit_many(0, x, 2, sample_weight=w)
+
+
+@DTYPES
+def test_a_new_number_of_data_sets_or_rows_compiles_nothing_and_changes_nothing(dtype):
+    """Also of rows of weight 0, and of more data sets than are begun at a time."""
+    stack = (rng.normal(size=(70, 36, 1)) + 6 * (np.arange(36)[:, None] % 2)).astype(dtype)
+    whole = jaxgmm.fit_many(0, stack, 2)
+    found = []
+    calls = [lambda: found.append(jaxgmm.fit_many(0, stack[:68], 2)), lambda: jaxgmm.fit_many(0, stack[:, :34], 2)]
+    assert compilations(calls) == 0
+    assert found[0].status.shape == (68,) and found[0].mixture.components.means.shape == (68, 2, 1)
+    np.testing.assert_allclose(found[0].log_likelihood, whole.log_likelihood[:68], rtol=1e-5)
+    assert {int(status) for status in whole.status} == {jaxgmm.Status.CONVERGED}
+    assert float(np.asarray(whole.log_likelihood)[69]) == pytest.approx(fit(0, stack[69], 2).log_likelihood, rel=1e-5)
+
+
+def test_many_fits_of_one_feature_are_done_by_three_programs():
+    """One begins, one iterates in a form that never gives way, one concludes."""
+    stack = np.stack([np.r_[np.zeros(20), rng.normal(size=21)][:, None].astype(np.float32) for _ in range(5)])
+    assert compilations([lambda: jaxgmm.fit_many(0, stack, 3, n_init=2)]) <= 3

@@ -57,7 +57,7 @@ def solve(flow, family, method, lanes, active, prior, limits, measured, search: 
         work = n * form.width(d, k * len(alive))
         return watch.through(go, lanes, np.int32(0), alive, active.shape[0], volume, work, n)
 
-    reach = both_forms(family, stage, limits, False)
+    reach = both_forms(family.accurate is not family.moments, stage, limits, False)
     return pruning.finish(reach, lanes, measured.weight, limits, active.shape[0], search, False)
 
 
