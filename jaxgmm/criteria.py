@@ -2,48 +2,57 @@
 
     bic = -2 log L + p log Σw        aic = -2 log L + 2 p        icl = bic - 2 Σ w log max_k r_k
 
+Of a batch of mixtures (b, ...), as `jaxgmm.fit_many` gives it, they are (b,): of x (b, n, d) with weights (b, n), or of
+one x (n, d) with weights (n,).
+
 Source: Schwarz (1978); Akaike (1974); Biernacki, Celeux and Govaert (2000), as in mclust.
 """
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from . import checks
 from .building import cast
 from .compiling import compiled
-from .drivers.memory import total
-from .inference import Certainty, e_step, n_parameters, rows_for
-from .padding import padded
+from .drivers.memory import in_groups, total
+from .inference import Certainty, e_step, expected, n_parameters, rows_for
+from .namespace import xp
+from .padding import TOGETHER, few_sizes, filled, on_host, padded, padded_sets
+from .plain import plain
 from .precision import compute_dtype, in_precision_of
 
 
 @in_precision_of("x")
 def bic(mixture, x, sample_weight=None):
-    """Bayesian information criterion, (); weights are frequencies: n is Σ w."""
-    statistics = e_step(mixture, x, sample_weight)
-    return scalar(-2 * statistics.log_likelihood + n_parameters(mixture) * jnp.log(statistics.weight))
+    """Bayesian information criterion, () or (b,) of a batch; weights are frequencies: n is Σ w."""
+    value, weight = _log_likelihood(mixture, x, sample_weight)
+    return -2 * value + xp.asarray(n_parameters(mixture), value.dtype) * xp.log(weight)
 
 
 @in_precision_of("x")
 def aic(mixture, x, sample_weight=None):
-    """Akaike information criterion, ()."""
-    return scalar(-2 * e_step(mixture, x, sample_weight).log_likelihood + 2 * n_parameters(mixture))
+    """Akaike information criterion, () or (b,) of a batch."""
+    value, _ = _log_likelihood(mixture, x, sample_weight)
+    return -2 * value + 2 * xp.asarray(n_parameters(mixture), value.dtype)
 
 
 @in_precision_of("x")
 def icl(mixture, x, sample_weight=None):
-    """Integrated completed likelihood, (): bic plus twice the uncertainty of the most probable labels."""
-    return scalar(bic(mixture, x, sample_weight) - 2 * certainty(mixture, x, sample_weight))
+    """Integrated completed likelihood, () or (b,) of a batch: bic plus twice the uncertainty of the most probable
+    labels."""
+    return bic(mixture, x, sample_weight) - 2 * certainty(mixture, x, sample_weight)
 
 
 @in_precision_of("x")
 def certainty(mixture, x, sample_weight=None):
-    """Σ w log max_k r_k <= 0, ()."""
+    """Σ w log max_k r_k <= 0, () or (b,) of a batch."""
+    if mixture.log_weights.ndim > 1:
+        return _of_batch(certainty_of, mixture, x, sample_weight)
     x = checks.table(x)
     checks.like_mixture(x, mixture)
     dtype = compute_dtype(x)
     held = padded(x, checks.weights(sample_weight, x.shape[0], dtype))
-    return certainty_of(rows_for(mixture, *held, mixture.family.accurate, None), cast(mixture, dtype))
+    return scalar(certainty_of(rows_for(mixture, *held, mixture.family.accurate, None), cast(mixture, dtype)))
 
 
 @compiled()
@@ -55,3 +64,59 @@ def certainty_of(rows, mixture):
 def scalar(value):
     """An exact NumPy number, or the tracer."""
     return value if checks.in_trace(value) else np.asarray(value)[()]
+
+
+def _log_likelihood(mixture, x, sample_weight):
+    """Σ w log p(x) and Σ w."""
+    if mixture.log_weights.ndim > 1:
+        return _of_batch(_sums, mixture, x, sample_weight)
+    statistics = e_step(mixture, x, sample_weight)
+    return scalar(statistics.log_likelihood), scalar(statistics.weight)
+
+
+def _sums(rows, mixture):
+    statistics = expected(rows, mixture, "accurate")
+    return statistics.log_likelihood, statistics.weight
+
+
+def _of_batch(function, mixture, x, sample_weight):
+    """What ``function(rows, mixture)`` gives of every mixture of a batch, in numbers of the batch's shape."""
+    batch = mixture.log_weights.shape[:-1]
+    b, (x, weight) = int(np.prod(batch)), _sets(x, sample_weight, batch)
+    checks.like_mixture(x.reshape(-1, x.shape[-1]), mixture)
+    dtype = compute_dtype(x)
+    mixtures = cast(mixture, dtype) if checks.in_trace(mixture) else jax.tree.map(np.asarray, mixture)
+    mixtures = jax.tree.map(lambda leaf: leaf.astype(dtype).reshape(b, *leaf.shape[len(batch) :]), mixtures)
+    if not checks.in_trace(mixtures, x, weight):
+        mixtures = jax.tree.map(lambda leaf: filled(leaf, padded_sets(b)), mixtures)
+        x, weight = padded(x, weight, *[padded_sets(b), few_sizes(x.shape[1])] if x.ndim > 2 else [])
+    found = _each(function, mixtures, x, weight)
+    return jax.tree.map(lambda leaf: scalar(leaf)[:b].reshape(batch), found)
+
+
+def _sets(x, sample_weight, batch):
+    """Checked rows (n, d) that all mixtures share, or (b, n, d), and their weights, (n,) or (b, n)."""
+    x = on_host(plain(x))
+    if x.ndim < 2 or x.shape[:-2] not in ((), batch):
+        raise ValueError(f"x must have shape (n, d), or (*{batch}, n, d) as the batch of mixtures, got {x.shape}")
+    rows, shape = checks.table(x.reshape(-1, x.shape[-1])), x.shape[:-1]
+    if sample_weight is not None:
+        sample_weight = plain(sample_weight, "sample_weight")
+        if sample_weight.shape != shape:
+            raise ValueError(f"sample_weight must have shape {shape}, one weight a row of x, got {sample_weight.shape}")
+        sample_weight = sample_weight.reshape(-1)
+    weight = checks.weights(sample_weight, rows.shape[0], compute_dtype(rows))
+    if x.ndim == 2:
+        return rows, weight
+    n, d = x.shape[-2:]
+    return rows.reshape(-1, n, d), weight.reshape(-1, n)
+
+
+@compiled("function")
+def _each(function, mixtures, x, weight):
+    def one(mixture, x=x, weight=weight):
+        return function(rows_for(mixture, x, weight, mixture.family.accurate, None), mixture)
+
+    if x.ndim == 2:
+        return in_groups(one, mixtures, TOGETHER)
+    return in_groups(lambda each: one(*each), (mixtures, x, weight), TOGETHER)

@@ -63,11 +63,12 @@ def e_step(
     dtype = compute_dtype(x)
     x, sample_weight = padded(x, checks.weights(sample_weight, x.shape[0], dtype))
     rows = rows_for(mixture, x, sample_weight, getattr(mixture.family, form), block_size)
-    return _e_step(rows, cast(mixture, dtype), form)
+    return expected(rows, cast(mixture, dtype), form)
 
 
 @compiled("form")
-def _e_step(rows: Rows, mixture: Mixture, form: str) -> Statistics:
+def expected(rows: Rows, mixture: Mixture, form: str) -> Statistics:
+    """`e_step` of rows in memory."""
     family = mixture.family
     chosen = getattr(family, form)
     reference = family.centre(mixture.components, jnp.exp(mixture.log_weights))

@@ -21,14 +21,12 @@ from .inference import as_key
 from .initializers import INITIALIZERS
 from .loading import family_of
 from .numerics import forward_only
-from .padding import few_sizes, on_host, padded
+from .padding import TOGETHER, few_sizes, on_host, padded, padded_sets
 from .plain import plain
 from .precision import compute_dtype, in_precision_of, numbers, on_device
 from .pruning import SEARCHES, finish
 from .records import FitResult, GaussianPrior, record
 from .restarts import both_forms
-
-TOGETHER = 64  # data sets measured and started at a time
 
 
 @record
@@ -96,8 +94,7 @@ def fit_many(
     limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32), NEVER)
     key, prior, method = as_key(key), numbers(prior, dtype), method_of(accelerate, family)
     if not traced:
-        sets = b if b <= TOGETHER else -(-b // TOGETHER) * TOGETHER
-        x, weight = padded(x, weight, few_sizes(sets), few_sizes(n))
+        x, weight = padded(x, weight, padded_sets(b), few_sizes(n))
     x, weight = on_device(x), on_device(weight)
 
     def begin(some):

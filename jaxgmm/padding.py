@@ -10,6 +10,7 @@ import numpy as np
 from .compiling import compiled
 
 LEAST = 128  # rows: below, compiling a program is all that costs
+TOGETHER = 64  # data sets that are looked at in one go, however many there are
 COPIED = 2**31  # bytes of rows on an accelerator: there may be no room for a copy of more, and they stay as they are
 ALIGNMENT = 64  # bytes, at which JAX takes NumPy's memory on a CPU as it is
 
@@ -23,6 +24,11 @@ def few_sizes(n: int) -> int:
 def padded_rows(n: int) -> int:
     """How many n rows are filled up to."""
     return few_sizes(max(n, LEAST))
+
+
+def padded_sets(b: int) -> int:
+    """How many b data sets are filled up to: few numbers, beyond `TOGETHER` multiples of it."""
+    return few_sizes(b if b <= TOGETHER else -(-b // TOGETHER) * TOGETHER)
 
 
 def padded(x, sample_weight, *sizes: int):

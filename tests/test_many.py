@@ -86,3 +86,33 @@ def test_many_fits_of_one_feature_are_done_by_three_programs():
     """One begins, one iterates in a form that never gives way, one concludes."""
     stack = np.stack([np.r_[np.zeros(20), rng.normal(size=21)][:, None].astype(np.float32) for _ in range(5)])
     assert compilations([lambda: jaxgmm.fit_many(0, stack, 3, n_init=2)]) <= 3
+
+
+@FAMILIES
+def test_criteria_of_a_batch_are_those_of_its_mixtures(case):
+    """Of data sets of their own, with weights, and of rows that all share."""
+    stack = np.stack([case.data(np.float64, 20, seed=seed) for seed in range(3)])
+    weights = rng.uniform(0.5, 2, stack.shape[:2])
+    single = case.mixture(np.float64)
+    batch = jax.tree.map(lambda leaf: np.stack([np.asarray(leaf)] * 3), single)
+    for criterion in (jaxgmm.bic, jaxgmm.aic, jaxgmm.icl):
+        own = [criterion(single, x, w) for x, w in zip(stack, weights, strict=True)]
+        np.testing.assert_allclose(criterion(batch, stack, weights), own, rtol=1e-10)
+        np.testing.assert_allclose(criterion(batch, stack[0]), [criterion(single, stack[0])] * 3, rtol=1e-10)
+    assert np.all(jaxgmm.n_parameters(batch) == jaxgmm.n_parameters(single))
+
+
+def test_criteria_of_many_fits_take_their_results():
+    stack = (rng.normal(size=(67, 36, 1)) + 6 * (np.arange(36)[:, None] % 2)).astype(np.float32)
+    result = jaxgmm.fit_many(0, stack, 2)
+    found = jaxgmm.bic(result.mixture, stack)
+    assert found.shape == (67,) and found.dtype == np.float32
+    np.testing.assert_allclose(found, -2 * np.asarray(result.log_likelihood) + 5 * np.log(36), rtol=1e-4)
+    fewer = jax.tree.map(lambda leaf: np.asarray(leaf)[1:], result.mixture)
+    assert compilations([lambda: jaxgmm.bic(fewer, stack[1:])]) == 0
+    traced = jax.jit(jaxgmm.bic)(result.mixture, stack)
+    np.testing.assert_allclose(traced, found, rtol=1e-5)
+    with pytest.raises(ValueError, match="batch of mixtures"):
+        jaxgmm.bic(result.mixture, stack[:64])
+    with pytest.raises(ValueError, match="sample_weight must have shape"):
+        jaxgmm.aic(result.mixture, stack, np.ones(36))
