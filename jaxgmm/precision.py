@@ -82,7 +82,8 @@ def is_double(value) -> bool:
         arrays = [leaf for leaf in leaves if isinstance(leaf, (jax.Array, np.ndarray))]
         if arrays:
             return any(np.dtype(leaf.dtype) == np.float64 for leaf in arrays if np.dtype(leaf.dtype).kind == "f")
-    try:  # the dtype of what has columns is that of its first row
-        return compute_dtype(plain(value[:1] if getattr(value, "shape", ()) else value)) == np.float64
+    try:  # the dtype of what has columns is that of its first row; to cut a JAX array would compile
+        some = value[:1] if getattr(value, "shape", ()) and not isinstance(value, jax.Array) else value
+        return compute_dtype(plain(some)) == np.float64
     except ValueError:  # the function itself says what is wrong
         return True
