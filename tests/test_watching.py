@@ -164,7 +164,7 @@ def test_an_interrupt_before_the_first_look_gives_the_start(monkeypatch):
 def test_a_stopped_fit_of_degenerate_starts_says_so():
     x = np.repeat([[0.0, 0.0], [1.0, 5.0], [4.0, 2.0]], 20, axis=0)
     with pytest.warns(jaxgmm.FitWarning, match="DEGENERATE"):
-        assert jaxgmm.fit(0, x, 3, n_init=2, callback=at(2), every=1).status is Status.DEGENERATE
+        assert jaxgmm.fit(0, x, 3, n_init=2, callback=at(8), every=1).status is Status.DEGENERATE
 
 
 def test_ctrl_c_while_a_compiled_run_is_under_way():
