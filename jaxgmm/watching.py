@@ -16,7 +16,7 @@ import numpy as np
 from .distributed import gathered
 
 SECONDS = 1.0  # that a run should last at most: as long as one likes to wait after Ctrl-C
-RATE = 1e8  # numbers that pass in a second on a slow machine: how long the first run may be
+RATE = 1e7  # numbers that pass in a second on a slow machine: how long the first run may be
 LONGEST = 10**6  # E-steps of a run
 
 
