@@ -19,7 +19,7 @@ from common import RESULTS, machine, timed_warm, write
 from optima import FAMILIES, real_data
 
 import jaxgmm
-from jaxgmm.pruning import SEARCHES
+from jaxgmm.search.pruning import SEARCHES
 
 LOST = 1e-4  # nats a row
 

@@ -22,7 +22,7 @@ import numpy as np
 from common import RESULTS, machine, write
 
 import jaxgmm
-from jaxgmm import restarts
+from jaxgmm.search import stages
 
 DEVICES = 1, 2, 4, 8
 SHORT, LONG = 2, 22  # updates
@@ -54,17 +54,17 @@ def exchanged(text):
 
 def program_of(call):
     """The compiled text of the loop that a fit runs."""
-    seen, kept = {}, restarts.iterate
+    seen, kept = {}, stages.iterate
 
     def spy(*args):
         seen["text"] = seen.get("text") or kept.lower(*args).compile().as_text()
         return kept(*args)
 
-    restarts.iterate = spy
+    stages.iterate = spy
     try:
         call()
     finally:
-        restarts.iterate = kept
+        stages.iterate = kept
     return seen["text"]
 
 
@@ -132,7 +132,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer rows and rounds")
     parser.add_argument("--output", type=Path, default=RESULTS / "scaling.json")
     args = parser.parse_args()
-    # Both are read when the first device is asked for. Threads: see `jaxgmm.drivers.mesh`.
+    # Both are read when the first device is asked for. Threads: see `jaxgmm.data.mesh`.
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
     os.environ.setdefault("NPROC", "32")
     warnings.simplefilter("ignore", jaxgmm.FitWarning)

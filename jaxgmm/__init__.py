@@ -1,10 +1,10 @@
 """jaxgmm: mixture models fitted by expectation-maximisation in JAX."""
 
 from . import distributed as distributed
-from .building import mixture
 from .criteria import aic, bic, icl
+from .data.sources import Stream, rows
+from .families.base import Constraint, Family, Natural, Support, exponential_family, parameter
 from .families.categorical import categorical  # the package fills the registry of names
-from .family import Constraint, Family, Natural, Support, exponential_family, parameter
 from .fitting import fit
 from .gradient import fit_gradient
 from .inference import (
@@ -18,14 +18,14 @@ from .inference import (
     sample,
 )
 from .many import fit_many
+from .mixtures import mixture
 from .planning import Plan, plan
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Statistics, Status
+from .search.callbacks import Glance, History, Progress
 from .selection import select
-from .sources import Stream, rows
 from .stepwise import fit_stepwise
 from .storage import load, save
 from .unconstrained import constrain, unconstrain
-from .watching import Glance, History, Progress
 
 __version__ = "0.1.0"
 

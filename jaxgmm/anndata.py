@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .family import Family
+from .families.base import Family
 from .inference import predict, responsibilities
 from .selection import select
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from .family import Constraint, Family, known, parameters
-from .plain import plain
-from .precision import HALF, compute_dtype
+from .families.base import Constraint, Family, known, parameters
+from .numerics.dtypes import HALF, compute_dtype
+from .numerics.plain import plain
 from .records import GaussianPrior
 
 MOST = 2**31 - 1

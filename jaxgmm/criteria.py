@@ -12,14 +12,14 @@ import jax
 import numpy as np
 
 from . import checks
-from .building import cast
-from .compiling import compiled
-from .drivers.memory import in_groups, total
+from .data.arrays import in_groups, total
+from .data.padding import TOGETHER, few_sizes, filled, on_host, padded, padded_sets
 from .inference import Certainty, e_step, expected, n_parameters, rows_for
-from .namespace import xp
-from .padding import TOGETHER, few_sizes, filled, on_host, padded, padded_sets
-from .plain import plain
-from .precision import compute_dtype, in_precision_of
+from .mixtures import cast
+from .numerics.backend import xp
+from .numerics.compiling import compiled
+from .numerics.dtypes import compute_dtype, in_precision_of
+from .numerics.plain import plain
 
 
 @in_precision_of("x")

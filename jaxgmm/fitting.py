@@ -12,26 +12,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import checks, outcome, repeats, restarts, starting, streaming
-from .building import cast
-from .checkpoints import opened, results_of, take_up
+from . import checks
+from .data.arrays import in_block
+from .data.frame import enter
+from .data.mesh import already_there, checked, rewrapped
+from .data.out_of_core import Flow
+from .data.padding import filled
+from .data.sources import Stream, opens
 from .distributed import agreed, spans
-from .drivers.memory import in_block
-from .drivers.mesh import already_there, checked, rewrapped
-from .drivers.stream import Flow
-from .family import Family
-from .frame import enter
-from .inference import as_key
-from .initializers import INITIALIZERS
-from .loading import Problem, family_of, load
+from .families.base import Family
+from .init import states, streamed_states
+from .init.kmeans import INITIALIZERS
+from .mixtures import cast
 from .numerics import forward_only
-from .padding import filled
-from .plain import plain
-from .precision import compute_dtype, in_precision_of, on_device
-from .pruning import SEARCHES
+from .numerics.dtypes import compute_dtype, in_precision_of, on_device
+from .numerics.keys import as_key
+from .numerics.plain import plain
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status
-from .sources import Stream, opens
-from .watching import Glance, Watch
+from .search import ranking, repeats, stages, streamed_stages
+from .search.callbacks import Glance, Watch
+from .search.checkpoints import opened, results_of, take_up
+from .search.problem import Problem, family_of, load
+from .search.pruning import SEARCHES
 
 ADVICE = {
     Status.MAX_ITER: "it ended at max_iter before the log-likelihood settled: raise max_iter or tol",
@@ -89,10 +91,10 @@ def fit(
         tol: how far the mean log-likelihood per unit weight may still be from its limit, by Aitken's estimate. 0: run
             exactly ``max_iter`` updates.
         max_iter: most parameter updates; 0 returns the start.
-        accelerate: "squarem" extrapolates EM (see `accelerate`), "none" is plain EM, "auto" is squarem for the Gaussian
+        accelerate: "squarem" extrapolates EM (see `em.squarem`), "none" is plain EM, "auto" is squarem for the Gaussian
             families, none for the others. Updates are counted in E-steps; ``tol=0`` is always plain.
-        search: "pruned" stops starts that fall far behind the best (see `pruning`; from 4 starts on), "exhaustive" runs
-            every start to its end.
+        search: "pruned" stops starts that fall far behind the best (see `search.pruning`; from 4 starts on),
+            "exhaustive" runs every start to its end.
         block_size: rows in flight; default by size.
         callback: called on the host with a `Glance` at the start, after every ``every`` iterations and at the end (see
             `History`, `Progress`); when it returns True the fit stops there. It changes no result.
@@ -142,9 +144,9 @@ def fit(
         left = np.zeros(n_init, bool) if watch.left is None else watch.left
         weight, heaviest = problem.measured.weight, problem.measured.heaviest
         given = keeps_order(init), problem.method, left
-        return outcome.conclude_one(problem.rows.frame, weight, ended, heaviest, *given)
+        return ranking.conclude_one(problem.rows.frame, weight, ended, heaviest, *given)
 
-    result = results_of(keeper, outcome.template(family), fitted, watch)
+    result = results_of(keeper, ranking.template(family), fitted, watch)
     if checks.in_trace(result):
         return forward_only(dataclasses.replace(result, status=traced_status(problem, result.status)))
     result = concrete(result)
@@ -178,11 +180,11 @@ def run(problem: Problem, family, lanes, active, block_size, search: str, watch:
     given = family, problem.method, lanes, active, problem.prior, problem.limits, problem.measured
     if isinstance(problem.rows, Flow):
         eye = Watch(None, 10, 0, 1) if watch is None else watch
-        lanes = streaming.solve(problem.rows, *given, search, eye)
+        lanes = streamed_stages.solve(problem.rows, *given, search, eye)
         if eye.stopped and watch is None:  # nobody to give the best so far to
             raise KeyboardInterrupt
         return lanes
-    return restarts.solve(problem.rows, *given, block_size, search, traced, watch)
+    return stages.solve(problem.rows, *given, block_size, search, traced, watch)
 
 
 def traced_status(problem: Problem, status):
@@ -248,11 +250,11 @@ def first_lanes(problem: Problem, key, x, k, family, n_init, init, sample_weight
     prior, dtype, method = problem.prior, problem.rows.dtype, problem.method
     streams, active = isinstance(problem.rows, Flow), np.ones((1, k), bool)
     rows = problem.rows if streams else in_block(problem.rows, family.moments, k, n_init, block_size)
-    begins, layout = streaming if streams else starting, None if streams else rows.layout
+    begins, layout = streamed_states if streams else states, None if streams else rows.layout
     if isinstance(init, str):
         return begins.begin(rows, family, init, k, n_init, key, active, prior, method)
     if callable(init):
-        keys = starting.keys_of(key, n_init)
+        keys = states.keys_of(key, n_init)
         centres = [_called(init, keys[i], x, sample_weight, k, dtype) for i in range(n_init)]
         centres = jnp.stack(centres) if layout is None else np.stack([np.asarray(each) for each in centres])
         return begins.begin_at(rows, family, centres, active[0], prior, method)
@@ -261,12 +263,12 @@ def first_lanes(problem: Problem, key, x, k, family, n_init, init, sample_weight
         if layout is not None:  # what lies on one device, and what on all, do not mix
             framed, frame = at_home((framed, frame))
         framed = dataclasses.replace(framed, components=enter(framed.components, frame))
-        return starting.begin_from(streaming.head(rows) if streams else rows, family, framed, method)
+        return states.begin_from(streamed_states.head(rows) if streams else rows, family, framed, method)
     resp = plain(init, "init").astype(dtype)
     if layout is not None:
         resp = rewrapped(resp, layout) if already_there(resp, layout.mesh) else layout.put(resp)
-        return starting.begin_with(rows, family, resp, prior, method)
-    return starting.begin_with(rows, family, filled(resp, rows.x.shape[0]), prior, method)
+        return states.begin_with(rows, family, resp, prior, method)
+    return states.begin_with(rows, family, filled(resp, rows.x.shape[0]), prior, method)
 
 
 def keeps_order(init) -> bool:

@@ -13,15 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from . import checks, em, outcome, starting
-from .compiling import compiled
-from .drivers.memory import in_block, total
-from .family import Family
+from . import checks, em
+from .data.arrays import in_block, total
+from .families.base import Family
 from .fitting import check_init, concrete, first_lanes, keeps_order, traced_status, warn
-from .inference import as_key, joint
-from .loading import family_of, load
-from .precision import compute_dtype, in_precision_of
+from .inference import joint
+from .init import states
+from .numerics.compiling import compiled
+from .numerics.dtypes import compute_dtype, in_precision_of
+from .numerics.keys import as_key
 from .records import FitResult, Status
+from .search import ranking
+from .search.problem import family_of, load
 from .unconstrained import constrain, unconstrain
 
 AT_REST = 1e-4  # largest entry of the gradient of the mean log-likelihood at which a climb counts as converged
@@ -86,7 +89,7 @@ def fit_gradient(
     mixture, rest = _climb(rows, np.int32(x.shape[0]), start, draw_key, optimizer, steps, batch_size)
     state = _judge(rows, family, mixture, rest, states, problem.measured)
     weight, heaviest = problem.measured.weight, problem.measured.heaviest
-    result = outcome.conclude_one(rows.frame, weight, state, heaviest, keeps_order(init))
+    result = ranking.conclude_one(rows.frame, weight, state, heaviest, keeps_order(init))
     result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
@@ -129,7 +132,7 @@ def _climb(rows, n, start, key, optimizer, steps, batch_size):
 
 
 @compiled("family")
-def _judge(rows, family, mixture, rest, states, measured):
+def _judge(rows, family, mixture, rest, lanes, measured):
     """The climb's end as a state of EM (1,), for the common conclusion."""
     form = family.accurate
     prepared = form.prepare(mixture.components, rows.frame.reference)
@@ -142,12 +145,12 @@ def _judge(rows, family, mixture, rest, states, measured):
     status = jnp.where(rest, int(Status.CONVERGED), int(Status.MAX_ITER))
     status = jnp.where(jnp.isfinite(value), status, int(Status.NON_FINITE)).astype(jnp.int32)
     ended = dataclasses.replace(
-        em.initial_state(mixture, jnp.zeros_like(states.added[0])),
+        em.initial_state(mixture, jnp.zeros_like(lanes.added[0])),
         log_likelihood=value,
         counts=statistics.counts,
         status=status,
     )
-    return starting.one_lane(ended)
+    return states.one_lane(ended)
 
 
 def _searches_lines(optimizer, start) -> bool:

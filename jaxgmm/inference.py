@@ -9,19 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import checks, em
-from .building import cast
-from .compiling import compiled
-from .drivers.memory import Rows, block_rows, collect, each, total
-from .frame import unit_frame
-from .initializers import threefry
-from .measuring import left_out
-from .namespace import xp
+from .data.arrays import Rows, block_rows, each, total
+from .data.frame import unit_frame
+from .data.padding import filled, on_host, padded, padded_rows
+from .data.summary import left_out
+from .em.loop import collect
+from .mixtures import cast
 from .numerics import first_of_largest
-from .padding import filled, on_host, padded, padded_rows
-from .precision import compute_dtype, in_precision_of, on_device
+from .numerics.backend import xp
+from .numerics.compiling import compiled
+from .numerics.dtypes import compute_dtype, in_precision_of, on_device
+from .numerics.keys import as_key
 from .records import GaussianPrior, Mixture, Statistics, record
 
-MASK = 2**32 - 1
 SCORED_TOGETHER = 2**16  # rows a call of the compiled function
 
 
@@ -264,26 +264,6 @@ def _draw(key, mixture, n):
     noise = jax.random.gumbel(label_key, (n, log_weights.shape[0]), jnp.float32, mode="high")
     labels = jnp.argmax(log_weights[None] + noise, axis=1).astype(jnp.int32)
     return mixture.family.sample(value_key, mixture.components, labels), labels
-
-
-def as_key(key):
-    """A typed threefry key from a JAX key (typed or raw) or an int seed."""
-    if isinstance(key, (jax.Array, np.ndarray)) and (key.ndim > 0 or not np.issubdtype(_kind(key), np.integer)):
-        try:
-            return threefry(key)
-        except (TypeError, ValueError):
-            key = f"an array of shape {key.shape} and dtype {key.dtype}"
-    elif isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-        if -(2**63) <= key < 2**63:  # all 64 bits in either precision: what jax.random.key gives where x64 is on
-            return jax.random.wrap_key_data(np.array([key >> 32 & MASK, key & MASK], np.uint32), impl="threefry2x32")
-        key = f"{key}, which is beyond 64 bits"
-    elif isinstance(key, (jax.Array, np.ndarray)):
-        return jax.random.key(key, impl="threefry2x32")
-    raise ValueError(f"key must be a JAX key, as of jax.random.key(0), or an integer seed, got {key}")
-
-
-def _kind(key):
-    return np.dtype(object) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key.dtype
 
 
 @in_precision_of("mixture")

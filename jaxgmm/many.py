@@ -10,23 +10,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import checks, em, measuring, outcome, starting
-from .accelerate import METHODS, method_of
-from .compiling import compiled
-from .drivers.memory import Packed, Rows, block_bytes, block_rows, in_groups, pack, run, unpack
+from . import checks, em
+from .data import summary
+from .data.arrays import Rows, block_bytes, block_rows, in_groups
+from .data.frame import Frame
+from .data.padding import TOGETHER, few_sizes, on_host, padded, padded_sets
 from .em import NEVER, Limits
-from .family import Family
-from .frame import Frame
-from .inference import as_key
-from .initializers import INITIALIZERS
-from .loading import family_of
+from .em.loop import Packed, pack, run, unpack
+from .em.squarem import METHODS, method_of
+from .families.base import Family
+from .init import states
+from .init.kmeans import INITIALIZERS
 from .numerics import forward_only
-from .padding import TOGETHER, few_sizes, on_host, padded, padded_sets
-from .plain import plain
-from .precision import compute_dtype, in_precision_of, numbers, on_device
-from .pruning import SEARCHES, finish
+from .numerics.compiling import compiled
+from .numerics.dtypes import compute_dtype, in_precision_of, numbers, on_device
+from .numerics.keys import as_key
+from .numerics.plain import plain
 from .records import FitResult, GaussianPrior, record
-from .restarts import both_forms
+from .search import ranking
+from .search.problem import family_of
+from .search.pruning import SEARCHES, finish
+from .search.stages import both_forms
 
 
 @record
@@ -34,7 +38,7 @@ class Loaded:
     """What is known of every data set before its fit; leaves lead with b."""
 
     frame: Frame
-    measured: measuring.Measured
+    measured: summary.Measured
     prior: GaussianPrior
 
 
@@ -158,8 +162,8 @@ def _begin(x, weight, family, init, k, r, key, prior, dtype, method):
     active = jnp.ones((1, k), bool)
 
     def one(x, weight):
-        rows, measured, framed = measuring.measure(x, weight, prior, family, dtype, x.shape[0])
-        lanes = starting.begin(rows, family, init, k, r, key, active, framed, method)
+        rows, measured, framed = summary.measure(x, weight, prior, family, dtype, x.shape[0])
+        lanes = states.begin(rows, family, init, k, r, key, active, framed, method)
         return Loaded(rows.frame, measured, framed), pack(lanes)
 
     return jax.vmap(one)(x, weight)
@@ -195,7 +199,7 @@ def _iterate(packed, alive, x, weight, loaded, limits, family, method, form, on_
         return rows, here.prior, here.measured.left_out(family, chosen)
 
     lanes, _, _ = run(problem, chosen, method, lanes, alive, limits, on_fall, slots)
-    stand = jax.vmap(functools.partial(outcome.standing, method), (0, None, 0))
+    stand = jax.vmap(functools.partial(ranking.standing, method), (0, None, 0))
     return pack(lanes), stand(lanes, jnp.ones(k, bool), jnp.repeat(loaded.measured.heaviest, r))
 
 
@@ -203,7 +207,7 @@ def _iterate(packed, alive, x, weight, loaded, limits, family, method, form, on_
 def _conclude(loaded, lanes, method):
     def one(here, lanes):
         weight, heaviest = here.measured.weight, here.measured.heaviest
-        return outcome.conclude_one(here.frame, weight, unpack(lanes), heaviest, False, method)
+        return ranking.conclude_one(here.frame, weight, unpack(lanes), heaviest, False, method)
 
     return jax.vmap(one)(loaded, lanes)
 
@@ -211,9 +215,7 @@ def _conclude(loaded, lanes, method):
 def _by_groups(function, sets, traced: bool):
     """``function`` of data sets (b, ...), of `TOGETHER` at a time: one program, however many there are."""
     if traced:
-        return in_groups(
-            lambda one: jax.tree.map(lambda leaf: leaf[0], function(starting.one_lane(one))), sets, TOGETHER
-        )
+        return in_groups(lambda one: jax.tree.map(lambda leaf: leaf[0], function(states.one_lane(one))), sets, TOGETHER)
     begins = range(0, jax.tree.leaves(sets)[0].shape[0], TOGETHER)
     parts = [function(jax.tree.map(lambda leaf, i=i: leaf[i : i + TOGETHER], sets)) for i in begins]
     join = jnp.concatenate if checks.in_trace(parts) else np.concatenate

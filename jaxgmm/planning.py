@@ -7,14 +7,14 @@ import dataclasses
 import numpy as np
 
 from . import checks
-from .drivers.memory import block_rows, lanes_together
-from .family import Family, lookup
-from .padding import padded_rows
-from .precision import compute_dtype
-from .restarts import slots_for
-from .sources import BLOCK_BYTES
+from .data.arrays import block_rows, lanes_together
+from .data.padding import padded_rows
+from .data.sources import BLOCK_BYTES
+from .families.base import Family, lookup
+from .numerics.dtypes import compute_dtype
+from .search.stages import slots_for
 
-PASSES = 5  # before the first update, at most, as `streaming` has them
+PASSES = 5  # before the first update, at most, as `init.streamed_states` has them
 
 
 @dataclasses.dataclass(frozen=True)

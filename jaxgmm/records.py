@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .precision import in_precision_of
+from .numerics.dtypes import in_precision_of
 
 
 class Kept:

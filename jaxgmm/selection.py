@@ -13,25 +13,28 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import checks, outcome, starting, streaming
-from .checkpoints import opened, results_of, take_up
-from .compiling import compiled
+from . import checks
 from .criteria import certainty_of
+from .data.arrays import in_block
+from .data.frame import unit_frame
+from .data.mesh import per_shard
+from .data.out_of_core import Flow
+from .data.sources import opens
 from .distributed import alike, spans
-from .drivers.memory import in_block
-from .drivers.mesh import per_shard
-from .drivers.stream import Flow
-from .family import Family
+from .families.base import Family
 from .fitting import concrete, on_mesh, run, warn
-from .frame import unit_frame
-from .inference import as_key, n_parameters
-from .initializers import INITIALIZERS
-from .loading import family_of, load
-from .precision import compute_dtype, in_precision_of
-from .pruning import SEARCHES
+from .inference import n_parameters
+from .init import states, streamed_states
+from .init.kmeans import INITIALIZERS
+from .numerics.compiling import compiled
+from .numerics.dtypes import compute_dtype, in_precision_of
+from .numerics.keys import as_key
 from .records import FitResult, FitWarning, GaussianPrior, Selection, Status
-from .sources import opens
-from .watching import Glance, Watch
+from .search import ranking, streamed_stages
+from .search.callbacks import Glance, Watch
+from .search.checkpoints import opened, results_of, take_up
+from .search.problem import family_of, load
+from .search.pruning import SEARCHES
 
 CRITERIA = ("bic", "aic", "icl")
 FEW_ROWS = 10_000  # below, one program for all K of a family
@@ -200,22 +203,22 @@ def _cells(problem, family, ks, n_init, init, key, block_size, search, watch):
     active = np.arange(most) < np.array(ks)[:, None]  # (m, k)
     streams, method = isinstance(problem.rows, Flow), problem.method
     rows = problem.rows if streams else in_block(problem.rows, family.moments, active.size, n_init, block_size)
-    begins = streaming if streams else starting
+    begins = streamed_states if streams else states
 
     def fitted():
         lanes = begins.begin(rows, family, init, most, n_init, key, active, problem.prior, method)
         ended = run(problem, family, lanes, active, block_size, search, watch)
         left = np.zeros(len(ks) * n_init, bool) if watch.left is None else watch.left
         frame, measured = rows.frame, problem.measured
-        results = outcome.conclude(frame, measured.weight, ended, active, measured.heaviest, False, method, left)
-        certain = streaming.certainties(rows, results.mixture) if streams else _certainties(rows, results.mixture)
+        results = ranking.conclude(frame, measured.weight, ended, active, measured.heaviest, False, method, left)
+        certain = streamed_stages.certainties(rows, results.mixture) if streams else _certainties(rows, results.mixture)
         return results, certain
 
-    told = results_of(watch.checkpoint, (outcome.template(family), 0.0), fitted, watch)
+    told = results_of(watch.checkpoint, (ranking.template(family), 0.0), fitted, watch)
     concluded = jax.tree.map(np.asarray, told)
     for i, k in enumerate(ks):
         result, certain = jax.tree.map(lambda leaf, i=i: leaf[i], concluded)
-        result = dataclasses.replace(result, mixture=outcome.first_components(result.mixture, k))
+        result = dataclasses.replace(result, mixture=ranking.first_components(result.mixture, k))
         yield k, (concrete(result), float(certain))
 
 

@@ -18,23 +18,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import checks, em, outcome, starting, streaming
-from .building import cast
-from .compiling import compiled
-from .drivers.memory import Rows, collect, in_block, total
-from .drivers.stream import Flow
-from .family import Family
+from . import checks, em
+from .data import streamed_summary
+from .data.arrays import Rows, in_block, total
+from .data.frame import Frame, enter, leave
+from .data.out_of_core import Flow
+from .data.sources import Stream, opens
+from .data.sources import rows as streamed
+from .data.summary import left_out
+from .em.loop import collect
+from .families.base import Family
 from .fitting import concrete, fit, warn
-from .frame import Frame, enter, leave
-from .initializers import INITIALIZERS
-from .loading import family_of, load
-from .measuring import left_out
+from .init import states
+from .init.kmeans import INITIALIZERS
+from .mixtures import cast
 from .numerics import divide, eps
-from .precision import in_precision_of
+from .numerics.compiling import compiled
+from .numerics.dtypes import in_precision_of
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Statistics, Status, record
-from .sources import Stream, opens
-from .sources import rows as streamed
-from .streaming.loop import Expected
+from .search import ranking
+from .search.problem import family_of, load
+from .search.streamed_stages import Expected
 
 FORGETTING = 0.6  # between 1/2 and 1, exclusive: what the convergence theorem asks of the exponent
 STEPS = 64  # a pass, where the rows are enough for them
@@ -175,7 +179,7 @@ def fit_stepwise(
     form = mergeable(family)
     mixture, problem = _begin(key, stream, k, family, n_init, init, prior, tol, max_iter)
     flow, width = Flow(stream, problem.rows.frame, {}), form.width(stream.d, k)
-    blend, census, lossy = start(problem.rows, mixture), streaming.Census(stream, (family,)), False
+    blend, census, lossy = start(problem.rows, mixture), streamed_summary.Census(stream, (family,)), False
     for sweep in range(passes):
         for block, first in flow.blocks(width):
             if sweep == 0:
@@ -202,7 +206,7 @@ def _block_size(stream: Stream, k: int) -> int:
 
 def _begin(key, stream: Stream, k: int, family: Family, n_init: int, init, prior, tol, max_iter):
     """The mixture to start from, in the frame of the first block, and that block as a problem."""
-    x, weight = next(streaming.checked(stream, family))
+    x, weight = next(streamed_summary.checked(stream, family))
     if not isinstance(init, Mixture):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)  # what the first block comes to is no result
@@ -241,7 +245,7 @@ def _judged(flow: Flow, family: Family, blend: Blend, heaviest, keeps_order: boo
         status=status,
     )
     weight = statistics.weight[0]
-    result = outcome.conclude_one(flow.frame, weight, starting.one_lane(ended), heaviest, keeps_order)
+    result = ranking.conclude_one(flow.frame, weight, states.one_lane(ended), heaviest, keeps_order)
     return concrete(dataclasses.replace(result, n_iter=blend.steps))
 
 
@@ -249,7 +253,7 @@ def _judged(flow: Flow, family: Family, blend: Blend, heaviest, keeps_order: boo
 def _seen(mixture: Mixture, reference) -> Expected:
     form = mixture.family.accurate
     prepared = form.prepare(mixture.components, reference)
-    return Expected(*starting.one_lane((prepared, mixture.log_weights)), reference, form)
+    return Expected(*states.one_lane((prepared, mixture.log_weights)), reference, form)
 
 
 def _finished(key, stream, family, blend: Blend, prior, tol, max_iter, keeps_order: bool) -> FitResult:
@@ -258,5 +262,5 @@ def _finished(key, stream, family, blend: Blend, prior, tol, max_iter, keeps_ord
     mixture = dataclasses.replace(blend.mixture, components=leave(blend.mixture.components, blend.frame))
     options = {"family": family, "init": mixture, "prior": prior, "tol": tol, "max_iter": max_iter}
     result = fit(key, stream, mixture.n_components, **options)
-    mixture = result.mixture if keeps_order else outcome.by_weight(result.mixture)
+    mixture = result.mixture if keeps_order else ranking.by_weight(result.mixture)
     return dataclasses.replace(result, mixture=mixture, n_iter=result.n_iter + int(blend.steps))

@@ -20,11 +20,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .building import mixture as built
 from .checks import n_features
-from .family import Family, known, lookup, registered
-from .files import replacing
-from .plain import plain
+from .data.files import replacing
+from .families.base import Family, known, lookup, registered
+from .mixtures import mixture as built
+from .numerics.plain import plain
 from .records import Mixture
 
 FORMAT = "jaxgmm mixture"

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .family import Constraint, parameters
+from .families.base import Constraint, parameters
 from .numerics import diagonal, product, with_diagonal
-from .precision import in_precision_of
+from .numerics.dtypes import in_precision_of
 from .records import Mixture, record, static
 
 

@@ -1,6 +1,8 @@
-"""Who may import whom: the drawing of the house, held to."""
+"""Who may import whom: the map in `docs/architecture.md`, held to."""
 
 import ast
+import graphlib
+import re
 import tomllib
 from pathlib import Path
 
@@ -9,90 +11,115 @@ import pytest
 import jaxgmm
 
 ROOT = Path(jaxgmm.__file__).parent
+MAP = ROOT.parent / "docs" / "architecture.md"
 
-# From the ground up. A module imports from floors below its own, never from its own floor or above.
-FLOORS = [
-    {"namespace", "plain", "forks"},
-    {"factors"},
-    {"numerics", "precision", "compiling", "files", "terminal", "options", "headers", "distributed", "digests"},
-    {"records", "registry", "writing", "processes", "special"},
-    {"tables"},
-    {"family", "parts"},
-    {"families", "unconstrained", "frame", "checks", "em", "sources", "padding"},
-    {"building", "codes", "drivers"},
-    {"initializers", "storage", "accelerate", "pruning", "measuring", "identity"},
-    {"outcome", "watching", "checkpoints", "inference"},
-    {"restarts", "starting", "criteria", "report", "repeats"},
-    {"streaming", "planning"},
-    {"loading"},
-    {"fitting"},
-    {"selection", "gradient", "many", "stepwise", "plot"},
-    {"sklearn", "pictures"},
-    {"cli", "anndata"},
-]
-MATHS = {"namespace", "numerics", "special", "records", "registry", "family", "families", "unconstrained"}
-LOOPS = {"em", "drivers", "initializers", "accelerate", "pruning", "outcome", "watching", "starting", "restarts"}
-LOOPS |= {"measuring", "streaming"}
-FAMILY_FILE = {"family", "namespace", "numerics", "special", "records", "families"}  # all that one family needs
-PICTURES = {"plain", "records", "inference"}  # a picture shows what is public: any mixture, and what it says of rows
+# A room is a folder, or a file that lies beside them. It imports from the rooms named here, all of them further up.
+HOUSE = {
+    "numerics": "",
+    "distributed": "",
+    "records": "numerics",
+    "families": "numerics records",
+    "family": "families",
+    "unconstrained": "numerics records families",
+    "checks": "numerics records families",
+    "mixtures": "numerics records families checks",
+    "data": "numerics distributed records families checks",
+    "em": "numerics records unconstrained data",
+    "init": "numerics distributed records families data em",
+    "inference": "numerics records checks mixtures data em",
+    "search": "numerics distributed records families checks data em init inference",
+    "criteria": "numerics checks mixtures data inference",
+    "storage": "numerics records families checks mixtures data",
+    "planning": "numerics families checks data search",
+    "fitting": "numerics distributed records families checks mixtures data init search",
+    "selection": "numerics distributed records families checks data init inference search criteria fitting",
+    "many": "numerics records families checks data em init search",
+    "stepwise": "numerics records families checks mixtures data em init search fitting",
+    "gradient": "numerics records families unconstrained checks data em init inference search fitting",
+    "plot": "numerics records inference",
+    "sklearn": (
+        "numerics records families checks mixtures data em init inference search criteria fitting selection stepwise"
+    ),
+    "cli": "distributed records families checks data inference storage selection plot",
+    "anndata": "families inference selection",
+}
+FAMILY_FILES = {"base", "registry", "gaussian"}  # of the folder families, those that are no family
+OF_ONE_FAMILY = {"data/codes.py", "search/problem.py", "sklearn/others.py"}  # codes are read off the rows
 
 
-def rooms():
-    return [path for path in sorted(ROOT.rglob("*.py")) if path.name not in ("__init__.py", "__main__.py")]
+def modules():
+    return [path for path in sorted(ROOT.rglob("*.py")) if path.parent != ROOT or path.name[:2] != "__"]
 
 
-def room_of(path):
-    """The folder of a module, or its own name."""
-    return path.relative_to(ROOT).with_suffix("").parts[0]
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(name):
+    return name.split(".")[0]
 
 
 def imports(path):
-    """Rooms that a module imports from, inside functions too; the command line alone uses the package by its name."""
-    depth = len(path.relative_to(ROOT).parts)
+    """The modules that a module imports from, inside functions too; the command line alone says the package's name."""
+    names = {name_of(other) for other in modules()}
+    above = path.relative_to(ROOT).parts[:-1]
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
-            inside = [room_of(path)] if node.level < depth else []
-            dotted = node.module.split(".") if node.module else []
-            parts = [*inside, *dotted]
-            found |= {parts[0]} if parts else {alias.name for alias in node.names}
+            parts = [*above[: len(above) - node.level + 1], *(node.module.split(".") if node.module else [])]
+            for alias in node.names:
+                whole = ".".join([*parts, alias.name])
+                found.add(whole if whole in names else ".".join(parts))
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-            assert path.stem == "cli" or not any(name.split(".")[0] == "jaxgmm" for name in names)
-    return found
+            given = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            assert room_of(name_of(path)) == "cli" or not any(name.split(".")[0] == "jaxgmm" for name in given)
+    return found - {name_of(path)}
 
 
-def floor_of(room):
-    return next(i for i, floor in enumerate(FLOORS) if room in floor)
+def test_the_house_has_these_rooms():
+    assert {room_of(name_of(path)) for path in modules()} == set(HOUSE)
 
 
-def test_every_module_has_its_floor():
-    assert {room_of(path) for path in rooms()} == set().union(*FLOORS)
+def test_rooms_import_from_those_further_up():
+    seen = set()
+    for room, others in HOUSE.items():
+        assert set(others.split()) <= seen, room
+        seen.add(room)
 
 
-@pytest.mark.parametrize("path", rooms(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_down(path):
-    room = room_of(path)
-    others = imports(path) - {room}
-    assert not {other for other in others if floor_of(other) >= floor_of(room)}
-    if room in MATHS:
-        assert not others & (LOOPS | {"fitting"}), "the maths imports no loop"
-    if room in LOOPS:
-        assert not others & {"families"}, "the loops know no family"
-    if room == "families":
-        assert others <= FAMILY_FILE
-    if room == "plot":
-        assert others <= PICTURES
+@pytest.mark.parametrize("room", HOUSE)
+def test_a_room_imports_from_what_the_table_says(room):
+    inside = [path for path in modules() if room_of(name_of(path)) == room]
+    others = set().union(*({room_of(name) for name in imports(path)} for path in inside)) - {room}
+    assert others == set(HOUSE[room].split())
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graphlib.TopologicalSorter({name_of(path): imports(path) for path in modules()}).prepare()
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_folder_of_families_knows_a_family(path):
+    if room_of(name_of(path)) == "families" or str(path.relative_to(ROOT)) in OF_ONE_FAMILY:
+        return
+    of_families = {name.partition(".")[2] for name in imports(path) if name.startswith("families.")}
+    assert of_families <= FAMILY_FILES - {"gaussian"}
+
+
+def test_the_map_shows_every_room_and_module():
+    drawn = set(re.findall(r"[a-z_]+", MAP.read_text()))
+    assert {part for path in modules() for part in name_of(path).split(".")} <= drawn
 
 
 def test_modules_are_not_called_like_public_names():
-    stems = {path.stem for path in rooms()} - {"categorical"}  # it lives in families/, out of the way
+    stems = {path.stem for path in modules()} - {"categorical"}  # it lives in families/, out of the way
     assert not stems & set(jaxgmm.__all__)
     assert not [name for name in jaxgmm.__all__ if not hasattr(jaxgmm, name)]
 
 
 def test_modules_can_be_read_in_one_sitting():
-    assert not {path.name for path in rooms() if len(path.read_text().splitlines()) > 300}
+    assert not {path.name for path in modules() if len(path.read_text().splitlines()) > 300}
 
 
 def test_the_package_says_the_version_of_its_metadata():

@@ -11,7 +11,7 @@ from families import DTYPES
 from scipy.special import logsumexp
 
 import jaxgmm
-from jaxgmm import report
+from jaxgmm.cli import report
 from jaxgmm.plot.given import means_of
 
 pandas = pytest.importorskip("pandas")

@@ -18,10 +18,12 @@ import pytest
 from programs import killed
 
 import jaxgmm
-from jaxgmm import Status, family, watching
-from jaxgmm.checkpoints import UNKNOWN, told_of
-from jaxgmm.cli import main
-from jaxgmm.identity import alike, facts
+from jaxgmm import Status
+from jaxgmm.cli.main import main
+from jaxgmm.families import base
+from jaxgmm.search import callbacks
+from jaxgmm.search.checkpoints import UNKNOWN, told_of
+from jaxgmm.search.identity import alike, facts
 
 PROGRAM = Path(killed.__file__)
 KILLS = int(os.environ.get("JAXGMM_KILLS", "3"))  # of each kind; 20 in the long run
@@ -69,7 +71,7 @@ def test_a_finished_one_gives_its_result_and_runs_nothing(kind, whole, tmp_path,
     path = tmp_path / "c"
     killed.work(kind, path)
     before = path.read_bytes()
-    monkeypatch.setattr(watching.Watch, "through", pytest.fail)
+    monkeypatch.setattr(callbacks.Watch, "through", pytest.fail)
     assert same(killed.work(kind, path), whole[kind])
     assert path.read_bytes() == before
 
@@ -286,11 +288,11 @@ def test_another_function_of_the_same_name_is_refused(tmp_path):
 
 def test_a_family_of_a_users_is_known_by_what_it_does(tmp_path):
     x, path = handmade.rows(), tmp_path / "c"
-    without = dataclasses.replace(handmade.COUNTS, base=family.nothing_left_out)
+    without = dataclasses.replace(handmade.COUNTS, base=base.nothing_left_out)
     again = dataclasses.replace(without, base=handmade.base)
     assert taken_up(path, x, {"family": handmade.COUNTS}, {"family": again}) is None
     assert "its families" in taken_up(path, x, {"family": handmade.COUNTS}, {"family": without})
-    same = family.lookup("categorical", n_categories=3)
+    same = base.lookup("categorical", n_categories=3)
     assert told_of(jaxgmm.categorical(3)) == told_of(same) != told_of(jaxgmm.categorical(4))
 
 
@@ -336,11 +338,11 @@ def test_facts_are_those_of_the_same_rows_however_they_come():
 
 
 def known(x, weight, mesh=None):
-    from jaxgmm.loading import load
+    from jaxgmm.search.problem import load
 
     dtype = np.asarray(x).dtype if not hasattr(x, "blocks") else x.dtype
     with jax.enable_x64(dtype == np.float64):
-        [problem] = load(x, weight, 2, [(family.lookup("diag"), jaxgmm.GaussianPrior())], 0, 1, "none", None, mesh)
+        [problem] = load(x, weight, 2, [(base.lookup("diag"), jaxgmm.GaussianPrior())], 0, 1, "none", None, mesh)
         return facts(problem.rows, problem.measured, x, weight)
 
 

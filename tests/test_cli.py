@@ -14,8 +14,8 @@ import pytest
 from families import FAMILIES, K
 
 import jaxgmm
-from jaxgmm import report, terminal
-from jaxgmm.cli import main
+from jaxgmm.cli import report, terminal
+from jaxgmm.cli.main import main
 
 NAMES = ["length", "width"]
 
@@ -226,14 +226,14 @@ def test_fit_draws_what_suits_the_data(capsys, data, x, tmp_path):
 
 def test_a_picture_shows_the_best_mixture_and_how_it_was_chosen(monkeypatch, x, tmp_path):
     pytest.importorskip("matplotlib")
-    from jaxgmm import pictures
+    from jaxgmm.cli import figure
 
     seen = []
-    monkeypatch.setattr(pictures.Figure, "savefig", lambda self, *args, **options: seen.append(self))
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, *args, **options: seen.append(self))
     selection = jaxgmm.select(0, x, [1, 2], families=["diag"], n_init=2)
-    pictures.write(str(tmp_path / "out.png"), selection, x, NAMES)
+    figure.write(str(tmp_path / "out.png"), selection, x, NAMES)
     wide = np.hstack([x, x + 1])
-    pictures.write(str(tmp_path / "out.png"), jaxgmm.select(0, wide, [2], families=["diag"], n_init=2), wide, None)
+    figure.write(str(tmp_path / "out.png"), jaxgmm.select(0, wide, [2], families=["diag"], n_init=2), wide, None)
     left, right = seen[0].axes
     assert (left.get_xlabel(), right.get_xlabel(), right.get_ylabel()) == ("number of components", *NAMES)
     assert len(seen[1].axes) == 16
@@ -247,9 +247,9 @@ def test_a_picture_that_cannot_be_written_is_said_before_the_fit(capsys, monkeyp
 
 
 def test_a_picture_without_matplotlib_is_said_before_the_fit(capsys, monkeypatch, data):
-    for name in [name for name in sys.modules if name.startswith(("matplotlib", "jaxgmm.plot", "jaxgmm.pictures"))]:
+    for name in [name for name in sys.modules if name.startswith(("matplotlib", "jaxgmm.plot", "jaxgmm.cli.figure"))]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(jaxgmm, "pictures", raising=False)
+    monkeypatch.delattr(jaxgmm.cli, "figure", raising=False)
     monkeypatch.delattr(jaxgmm, "plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr(jaxgmm, "select", pytest.fail)
@@ -529,9 +529,9 @@ def test_a_directory_is_fitted_labelled_and_scored_like_one_file(capsys, folder,
 
 def test_what_is_larger_than_a_quarter_of_free_memory_streams(capsys, data, monkeypatch):
     monkeypatch.setattr(os, "sysconf", lambda name: 1)
-    from jaxgmm import tables
+    from jaxgmm.data import readers
 
-    monkeypatch.setattr(tables, "read", pytest.fail)
+    monkeypatch.setattr(readers, "read", pytest.fail)
     assert main(["fit", data, "--components", "2", "--family", "full", "--restarts", "2"]) == 0
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm import compiling
+from jaxgmm.numerics import compiling
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm import distributed, processes
-from jaxgmm.cli import main
+from jaxgmm import distributed
+from jaxgmm.cli import processes
+from jaxgmm.cli.main import main
 
 PROGRAM = Path(__file__).parent / "programs" / "in_processes.py"
 OPTIONS = {case.name: {"family": case.name, "tol": 0, "max_iter": 20} for case in families.CASES} | {

@@ -19,7 +19,7 @@ import scipy.stats
 from families import DTYPES, precision
 
 import jaxgmm
-from jaxgmm import family as families
+from jaxgmm.families import registry
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -58,14 +58,14 @@ def written(name, title):
 @pytest.fixture(scope="module", autouse=True)
 def extended():
     """Both families, in the registry while these tests run."""
-    before = dict(families._REGISTRY)
+    before = dict(registry._REGISTRY)
     modules = {
         "geometric": written("docs_geometric", "A new family"),
         "shared-diag": written("docs_shared_diagonal", "A new covariance"),
     }
     yield modules
-    families._REGISTRY.clear()
-    families._REGISTRY.update(before)
+    registry._REGISTRY.clear()
+    registry._REGISTRY.update(before)
     for module in modules.values():
         del sys.modules[module.__name__]
 
@@ -203,8 +203,8 @@ def test_jit_and_vmap_are_the_loop(name):
 @EACH
 def test_the_registry_knows_it(name, tmp_path, extended):
     old = mixture(name)
-    assert name in families.known()
-    assert families.lookup(name) is old.family
+    assert name in registry.known()
+    assert registry.lookup(name) is old.family
     assert copy.deepcopy(old.family) is pickle.loads(pickle.dumps(old.family)) is old.family
     jaxgmm.save(tmp_path / "model.npz", old)
     again = jaxgmm.load(tmp_path / "model.npz")

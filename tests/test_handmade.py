@@ -1,6 +1,5 @@
 """What a family of a user's declares counts on every way to an answer."""
 
-
 import handmade
 import jax
 import jax.numpy as jnp
@@ -11,10 +10,10 @@ import scipy.special
 import scipy.stats
 
 import jaxgmm
-from jaxgmm.family import Constraint, parameter
-from jaxgmm.frame import Frame, enter, leave
+from jaxgmm.cli.report import describe
+from jaxgmm.data.frame import Frame, enter, leave
+from jaxgmm.families.base import Constraint, parameter
 from jaxgmm.records import record
-from jaxgmm.report import describe
 
 COUNTS, X = handmade.COUNTS, handmade.rows()
 SHARES, RATES = np.array([0.4, 0.6]), np.array([[2.0, 30.0], [12.0, 5.0]])

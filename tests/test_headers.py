@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm import tables
-from jaxgmm.cli import main
+from jaxgmm.cli.main import main
+from jaxgmm.data import readers
 
 RNG = np.random.default_rng(0)
 MEASURED = RNG.normal(50, 5, (40, 3))
@@ -25,7 +25,7 @@ def write(tmp_path):
 
 def read(path, **options):
     """(x, names) in memory; as a stream they are the same."""
-    x, names, _ = tables.read(path, **options)
+    x, names, _ = readers.read(path, **options)
     stream = jaxgmm.rows(path, block_size=7, **options)
     assert stream.columns == names
     for _ in range(2):
@@ -76,7 +76,7 @@ def test_what_may_be_data_is_a_header_with_one_warning_that_says_how_to_say(writ
     head, body = IN_DOUBT[case]
     path = write(body, head)
     with pytest.warns(jaxgmm.FitWarning, match=r"a\.csv: its first row .* names .* header=False .*--no-header") as said:
-        x, names, _ = tables.read(path)
+        x, names, _ = readers.read(path)
     assert len(said) == 1 and names == tuple(head.split(","))
     np.testing.assert_array_equal(x, body)
     with pytest.warns(jaxgmm.FitWarning) as said:
@@ -124,24 +124,24 @@ def test_of_words_and_numbers_side_by_side_the_numbers_decide(tmp_path, head):
     rows = [f"{a},{b},setosa" if last else f"setosa,{a},{b}" for a, b in MEASURED[:, :2].tolist()]
     (tmp_path / "a.csv").write_text("\n".join([head, *rows] if head else rows) + "\n")
     columns = [name for name in head.split(",") if name != "species"] if head else ["1", "2"]
-    x, names = tables.read(tmp_path / "a.csv", columns=columns)[:2]
+    x, names = readers.read(tmp_path / "a.csv", columns=columns)[:2]
     np.testing.assert_array_equal(x, MEASURED[:, :2])
     assert names == (tuple(columns) if head else None)
 
 
 def test_a_bad_value_in_the_first_row_is_no_name(write):
     with pytest.raises(ValueError, match=r"row 1 \(line 1\), column 0: 'five'"):
-        tables.read(write(MEASURED, "five,50.2,49.1"))
+        readers.read(write(MEASURED, "five,50.2,49.1"))
 
 
 def test_columns_are_picked_by_names_that_are_numbers_and_by_place_without(write):
     path = write(MEASURED, "1,2,3")
-    np.testing.assert_array_equal(tables.read(path, columns=["3", "1"])[0], MEASURED[:, [2, 0]])
-    x, _, weights = tables.read(path, weights="2")
+    np.testing.assert_array_equal(readers.read(path, columns=["3", "1"])[0], MEASURED[:, [2, 0]])
+    x, _, weights = readers.read(path, weights="2")
     np.testing.assert_array_equal(np.column_stack([x, weights]), MEASURED[:, [0, 2, 1]])
     with pytest.raises(ValueError, match="no columns '0'; its columns are 1, 2, 3"):
-        tables.read(path, columns=["0"])
-    np.testing.assert_array_equal(tables.read(path, columns=["0"], header=False)[0][1:], MEASURED[:, :1])
+        readers.read(path, columns=["0"])
+    np.testing.assert_array_equal(readers.read(path, columns=["0"], header=False)[0][1:], MEASURED[:, :1])
 
 
 def test_rows_and_lines_are_counted_as_before(write):
@@ -151,7 +151,7 @@ def test_rows_and_lines_are_counted_as_before(write):
         path = write(body, head, "b.csv")
         path.write_text("\n".join([*text[: line - 1], "1.5,x", *text[line:]]) + "\n")
         with pytest.raises(ValueError, match=rf"row {row} \(line {line}\).*'x'"):
-            tables.read(path)
+            readers.read(path)
         with pytest.raises(ValueError, match=rf"row {row - 1} \(counted from 0; line {line}\).*'x'"):
             list(jaxgmm.rows(path))
 

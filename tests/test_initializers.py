@@ -9,8 +9,8 @@ import pytest
 from families import BY_NAME, CASES, DTYPES, FAMILIES, WEIGHTS, K, N, assert_mixtures_close, read
 
 import jaxgmm
-from jaxgmm import initializers
-from jaxgmm.drivers.memory import Rows
+from jaxgmm.data.arrays import Rows
+from jaxgmm.init import subsample
 
 FULL = BY_NAME["full"]
 KINDS = "k-means++", "random", "kmeans"
@@ -205,8 +205,8 @@ def test_a_value_too_rare_for_the_sample_still_starts_a_component():
     x = np.repeat(np.float32([[0.0], [1.0]]), 60_000, axis=0)
     x[50_001] = 9
     rows = Rows(jax.numpy.asarray(x), jax.numpy.ones(len(x)), None, 4096, "float32")
-    starts = initializers.sample(jax.random.key(0), rows, 3)
-    assert len(starts.x) == initializers.SAMPLED and float(starts.weight.sum()) == len(x)
+    starts = subsample.sample(jax.random.key(0), rows, 3)
+    assert len(starts.x) == subsample.SAMPLED and float(starts.weight.sum()) == len(x)
     for seed in range(3):
         means = np.ravel(start(seed, x, 3, family="spherical").mixture.components.means)
         np.testing.assert_allclose(np.sort(means), [0, 1, 9], atol=1e-4)

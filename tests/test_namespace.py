@@ -9,11 +9,11 @@ import pytest
 from families import DTYPES, FAMILIES, GAUSSIANS, precision
 
 from jaxgmm import em, inference
-from jaxgmm.frame import enter, frame_of, leave
-from jaxgmm.namespace import is_jax, xp
+from jaxgmm.data.frame import enter, frame_of, leave
+from jaxgmm.init.states import first_mixture, first_statistics
 from jaxgmm.numerics import cholesky, first_of_largest, positive_definite
+from jaxgmm.numerics.backend import is_jax, xp
 from jaxgmm.records import GaussianPrior
-from jaxgmm.starting import first_mixture, first_statistics
 
 FORMS = pytest.mark.parametrize("form", ["accurate", "moments"])
 PRIOR = GaussianPrior(0.01, 1e-3)

@@ -8,7 +8,7 @@ import pytest
 from test_stopping import compilations
 
 import jaxgmm
-from jaxgmm.padding import few_sizes, filled
+from jaxgmm.data.padding import few_sizes, filled
 from jaxgmm.sklearn import GaussianMixture, PoissonMixture
 
 N = 140_000  # a sample of rows stands for all from 65,537 on

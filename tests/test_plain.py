@@ -14,8 +14,9 @@ import pytest
 import scipy.sparse
 
 import jaxgmm
-from jaxgmm import cli, sources
-from jaxgmm.plain import plain
+from jaxgmm import cli
+from jaxgmm.data import sources
+from jaxgmm.numerics.plain import plain
 from jaxgmm.sklearn import GaussianMixture, MixtureSearch, PoissonMixture
 
 RNG = np.random.default_rng(1)
@@ -215,8 +216,8 @@ def test_a_foreign_memory_map_is_made_native_block_by_block(tmp_path, monkeypatc
     largest = []
     path = on_disk(tmp_path, foreign(X, ">f8"), "memory map")
     weight = on_disk(tmp_path / "..", foreign(W, ">f8"), "memory map")
-    monkeypatch.setattr("jaxgmm.parts.plain", lambda x, *name: largest.append(len(x)) or plain(x, *name))
-    monkeypatch.setattr("jaxgmm.sources.plain", lambda x, *name: largest.append(len(x)) or plain(x, *name))
+    monkeypatch.setattr("jaxgmm.data.parts.plain", lambda x, *name: largest.append(len(x)) or plain(x, *name))
+    monkeypatch.setattr("jaxgmm.data.sources.plain", lambda x, *name: largest.append(len(x)) or plain(x, *name))
     stream = jaxgmm.rows(path, weight, block_size=30)
     x, w = (np.concatenate(parts) for parts in zip(*stream, strict=True))
     np.testing.assert_array_equal(x, X)
@@ -440,7 +441,7 @@ def test_an_iterator_of_blocks_is_told_what_to_pass():
 
 @pytest.mark.parametrize("reader", ["memory", "stream"])
 def test_foreign_files_fit_on_the_command_line(tmp_path, capsys, monkeypatch, reader):
-    monkeypatch.setattr("jaxgmm.files.too_large", lambda size: reader == "stream")
+    monkeypatch.setattr("jaxgmm.data.files.too_large", lambda size: reader == "stream")
     printed = []
     for name, x in {"native": COUNTS, "foreign": foreign(COUNTS, ">i2"), "fields": FIELDS["fields"](COUNTS)}.items():
         np.save(tmp_path / f"{name}.npy", x)
@@ -455,7 +456,7 @@ def test_foreign_files_fit_on_the_command_line(tmp_path, capsys, monkeypatch, re
 @pytest.mark.parametrize("reader", ["memory", "stream"])
 @pytest.mark.parametrize("kind", ["npy", "npz"])
 def test_files_of_other_values_are_one_line_on_the_command_line(tmp_path, capsys, monkeypatch, kind, reader):
-    monkeypatch.setattr("jaxgmm.files.too_large", lambda size: reader == "stream")
+    monkeypatch.setattr("jaxgmm.data.files.too_large", lambda size: reader == "stream")
     path = on_disk(tmp_path, X.astype(ml_dtypes.bfloat16), kind)
     assert cli.main(["fit", str(path)]) == cli.BAD_INPUT
     assert "holds values of type |V2 where real numbers are expected; NumPy's files hold bfloat16 so" in (
@@ -468,7 +469,7 @@ def test_files_of_other_values_are_one_line_on_the_command_line(tmp_path, capsys
 
 @pytest.mark.parametrize("reader", ["memory", "stream"])
 def test_fields_that_are_not_picked_may_hold_anything(tmp_path, capsys, monkeypatch, reader):
-    monkeypatch.setattr("jaxgmm.files.too_large", lambda size: reader == "stream")
+    monkeypatch.setattr("jaxgmm.data.files.too_large", lambda size: reader == "stream")
     table = np.array([(1.0, b"a", 2, (0, 0)), (2.0, b"b", 1, (0, 0))] * 9, "f8, S3, >i4, (2,)f8")
     np.save(tmp_path / "x.npy", table)
     np.savez(tmp_path / "x.npz", **{name: table[name] for name in ("f0", "f1", "f2")})

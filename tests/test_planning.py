@@ -7,25 +7,29 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm import em, loading, restarts, starting
-from jaxgmm.cli import main
-from jaxgmm.drivers.memory import fresh_queue, in_block
+from jaxgmm import em
+from jaxgmm.cli.main import main
+from jaxgmm.data.arrays import in_block
+from jaxgmm.em.loop import fresh_queue
+from jaxgmm.init import states
+from jaxgmm.search import stages
+from jaxgmm.search.problem import family_of, load
 
 
 @pytest.mark.parametrize("family", ["full", "poisson"])
 def test_a_plan_is_near_what_the_compiler_sets_aside(family):
     n, d, k, r = 20_000, 6, 8, 8
     x = np.random.default_rng(0).poisson(5, (n, d)).astype(np.float32)
-    found = loading.family_of(family, x)
+    found = family_of(family, x)
     plan = jaxgmm.plan(n, d, k, family, n_init=r, dtype=np.float32)
     prior = jaxgmm.GaussianPrior(reg_relative=1e-9)
-    [problem] = loading.load(x, None, k, [(found, prior)], 1e-6, 100, "none", None)
+    [problem] = load(x, None, k, [(found, prior)], 1e-6, 100, "none", None)
     active = np.ones((1, k), bool)
     rows = in_block(problem.rows, found.moments, k, plan.together, None)
     assert rows.block == plan.block_size
     key = jax.random.key(0, impl="threefry2x32")
-    lanes = starting.begin(rows, found, "random", k, r, key, active, problem.prior, problem.method)
-    lowered = restarts.iterate.lower(
+    lanes = states.begin(rows, found, "random", k, r, key, active, problem.prior, problem.method)
+    lowered = stages.iterate.lower(
         rows, found, "moments", problem.method, lanes, np.ones(r, bool), active, problem.prior, problem.limits,
         problem.measured, em.LOSSY, plan.together, fresh_queue(r, plan.together))  # fmt: skip
     taken = lowered.compile().memory_analysis().temp_size_in_bytes

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm import pruning
-from jaxgmm.pruning import Standing, recalled, survivors
 from jaxgmm.records import Status
+from jaxgmm.search import pruning
+from jaxgmm.search.pruning import Standing, recalled, survivors
 
 FAITHFUL = np.loadtxt("examples/data/faithful.csv", delimiter=",", skiprows=1)
 

@@ -7,7 +7,7 @@ import pytest
 from families import DTYPES
 
 import jaxgmm
-from jaxgmm.repeats import named
+from jaxgmm.search.repeats import named
 
 rng = np.random.default_rng(0)
 

@@ -16,7 +16,7 @@ from test_sklearn import TYPES, assert_same_fit
 from test_stopping import compilations
 
 import jaxgmm
-from jaxgmm.family import lookup
+from jaxgmm.families.base import lookup
 from jaxgmm.sklearn import (
     BernoulliMixture,
     CategoricalMixture,

@@ -7,7 +7,7 @@ import pytest
 from families import BY_NAME
 
 import jaxgmm
-from jaxgmm.sources import Stream
+from jaxgmm.data.sources import Stream
 
 pytest.importorskip("sklearn")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm import sources
+from jaxgmm.data import sources
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(25, 3))

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm import family as families
-from jaxgmm.families import poisson
+from jaxgmm.families import poisson, registry
 
 MEANS = [[0.0, 1.0], [2.0, 3.0], [1e6, -1e-6]]
 FAMILIES = {
@@ -197,12 +196,12 @@ def test_content_that_makes_no_mixture_is_a_value_error(tmp_path, change, words)
 
 
 @pytest.fixture
-def registry():
+def names_as_before():
     """The names as they were, when the test has ended."""
-    before = dict(families._REGISTRY)
+    before = dict(registry._REGISTRY)
     yield
-    families._REGISTRY.clear()
-    families._REGISTRY.update(before)
+    registry._REGISTRY.clear()
+    registry._REGISTRY.update(before)
 
 
 @functools.cache
@@ -211,8 +210,8 @@ def truncated(**options):
     return dataclasses.replace(poisson.POISSON, name="truncated", options=tuple(options.items()), points=lambda x: x)
 
 
-def test_options_of_a_family_come_back(tmp_path, registry):
-    families.register("truncated", truncated)
+def test_options_of_a_family_come_back(tmp_path, names_as_before):
+    registry.register("truncated", truncated)
     family = truncated(most=2.5, edges=((1, 2), ("a", 0.1)), kind="hard")
     mixture = jaxgmm.mixture(family, weights=[1.0], rates=[[3.0]])
     jaxgmm.save(tmp_path / "m.npz", mixture)
@@ -229,16 +228,16 @@ def test_a_checkpoint_is_of_one_set_of_options(tmp_path):
         jaxgmm.fit(0, x, 1, family=truncated(most=3), checkpoint=tmp_path / "c", resume=True, max_iter=3, tol=0)
 
 
-def test_a_family_must_be_registered_when_it_is_loaded(tmp_path, registry):
+def test_a_family_must_be_registered_when_it_is_loaded(tmp_path, names_as_before):
     jaxgmm.save(tmp_path / "m.npz", jaxgmm.mixture(truncated(most=2), weights=[1.0], rates=[[3.0]]))
     with pytest.raises(ValueError, match="truncated.*nobody registered: import the module"):
         jaxgmm.load(tmp_path / "m.npz")
-    families.register("truncated", truncated)
+    registry.register("truncated", truncated)
     assert jaxgmm.load(tmp_path / "m.npz").family is truncated(most=2)
 
 
-def test_a_family_that_the_file_would_not_give_back_is_not_saved(tmp_path, registry):
-    families.register("truncated", lambda: poisson.POISSON)
+def test_a_family_that_the_file_would_not_give_back_is_not_saved(tmp_path, names_as_before):
+    registry.register("truncated", lambda: poisson.POISSON)
     impostor = dataclasses.replace(poisson.POISSON, points=np.sqrt)
     odd = dataclasses.replace(impostor, name="odd", options=(("size", np.int64(1)),))
     for family in (truncated(most=2), impostor, odd):
@@ -256,17 +255,17 @@ def test_files_of_version_1_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["full", "categorical"])
-def test_a_name_stands_for_one_maker(name, registry):
+def test_a_name_stands_for_one_maker(name, names_as_before):
     for make in (truncated, lambda: poisson.POISSON):
         with pytest.raises(ValueError, match=f"{name!r} is taken"):
-            families.register(name, make)
-    assert families.lookup("full") is jaxgmm.family.lookup("full") and families.lookup("full").name == "full"
+            registry.register(name, make)
+    assert registry.lookup("full") is registry.lookup("full") and registry.lookup("full").name == "full"
 
 
-def test_a_module_can_be_read_again(registry):
+def test_a_module_can_be_read_again(names_as_before):
     text = "def make():\n    return again\nregister('by name', make)\nregister('nameless', lambda: make())"
     for again in range(2):
-        exec(text, {"register": families.register, "__name__": "a_module", "again": again})
-        assert families.lookup("by name") == families.lookup("nameless") == again
+        exec(text, {"register": registry.register, "__name__": "a_module", "again": again})
+        assert registry.lookup("by name") == registry.lookup("nameless") == again
     with pytest.raises(ValueError, match="'nameless' is taken"):
-        exec("register('nameless', lambda: other())", {"register": families.register, "__name__": "a_module"})
+        exec("register('nameless', lambda: other())", {"register": registry.register, "__name__": "a_module"})

@@ -10,8 +10,9 @@ from test_sources import Again
 from test_stopping import compilations
 
 import jaxgmm
-from jaxgmm import Status, initializers
-from jaxgmm.streaming import loop
+from jaxgmm import Status
+from jaxgmm.init import subsample
+from jaxgmm.search import streamed_stages
 
 PASSES = 8  # beside one an update: what an issue of the design allows
 OPTIONS = {"n_init": 2, "tol": 0, "max_iter": 20}
@@ -54,7 +55,7 @@ def test_every_start_is_that_of_the_rows_in_memory():
 
 @pytest.mark.parametrize("worth", [0, np.inf], ids=["fewer lanes", "all lanes"])
 def test_programs_for_fewer_lanes_change_no_answer(worth, monkeypatch):
-    monkeypatch.setattr(loop, "WORTH", worth)
+    monkeypatch.setattr(streamed_stages, "WORTH", worth)
     x = BY_NAME["spherical"].data(n=500)
     options = {"family": "spherical", "n_init": 6, "max_iter": 500}
     streamed, whole = (jaxgmm.fit(2, rows, 3, **options) for rows in (jaxgmm.rows(x, block_size=200), x))
@@ -63,7 +64,7 @@ def test_programs_for_fewer_lanes_change_no_answer(worth, monkeypatch):
 
 
 def test_many_rows_start_at_the_same_of_them(monkeypatch):
-    monkeypatch.setattr(initializers, "SAMPLED", 32)
+    monkeypatch.setattr(subsample, "SAMPLED", 32)
     x = BY_NAME["spherical"].data(n=3000)
     weight = np.random.default_rng(0).integers(0, 3, len(x)).astype(float)
     options = {"family": "spherical", "n_init": 3, "max_iter": 1, "tol": 0}
@@ -74,7 +75,7 @@ def test_many_rows_start_at_the_same_of_them(monkeypatch):
 
 
 def test_a_value_that_the_sample_misses_is_still_a_start(monkeypatch):
-    monkeypatch.setattr(initializers, "SAMPLED", 32)
+    monkeypatch.setattr(subsample, "SAMPLED", 32)
     x = np.zeros((3000, 1))
     x[[777, 1234]] = [[9.0], [5.0]]
     options = {"family": "poisson", "n_init": 3, "max_iter": 0, "tol": 0}

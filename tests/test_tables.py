@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxgmm import sources, tables, writing
+from jaxgmm.cli import output
+from jaxgmm.data import readers, sources
 
 ROWS = [[3.6, 79.0, 1.0], [1.8, 54.0, 2.0], [3.333, 74.0, 0.0]]
 NAMES = ("eruptions", "waiting", "count")
@@ -31,71 +32,71 @@ def text(mark, header=NAMES):
 
 @pytest.mark.parametrize("name, mark", [("a.csv", ","), ("a.tsv", "\t"), ("a.txt", ";"), ("a.csv", ", ")])
 def test_text_with_a_header_is_float64_and_named(write, name, mark):
-    x, names, weights = tables.read(write(name, text(mark)))
+    x, names, weights = readers.read(write(name, text(mark)))
     np.testing.assert_array_equal(x, ROWS)
     assert x.dtype == np.float64 and names == NAMES and weights is None
 
 
 def test_text_without_a_header_has_no_names(write):
-    x, names, _ = tables.read(write("a.csv", text(",", header=None)))
+    x, names, _ = readers.read(write("a.csv", text(",", header=None)))
     np.testing.assert_array_equal(x, ROWS)
     assert names is None
 
 
 def test_one_column_and_one_row_are_a_table(write):
-    assert tables.read(write("a.csv", "waiting\n79\n54\n"))[0].shape == (2, 1)
-    assert tables.read(write("b.csv", "3.6,79\n"))[0].shape == (1, 2)
+    assert readers.read(write("a.csv", "waiting\n79\n54\n"))[0].shape == (2, 1)
+    assert readers.read(write("b.csv", "3.6,79\n"))[0].shape == (1, 2)
 
 
 def test_quotes_byte_order_mark_blank_lines_and_carriage_returns_are_no_data(write):
-    x, names, _ = tables.read(write("a.csv", '\ufeff"eruptions","wait, min"\r\n"3.6","79"\r\n\r\n1.8, 54\r\n'))
+    x, names, _ = readers.read(write("a.csv", '\ufeff"eruptions","wait, min"\r\n"3.6","79"\r\n\r\n1.8, 54\r\n'))
     np.testing.assert_array_equal(x, [[3.6, 79], [1.8, 54]])
     assert names == ("eruptions", "wait, min")
 
 
 def test_columns_come_in_the_order_asked_for_and_text_elsewhere_does_not_matter(write):
     path = write("a.csv", "species,width,length\nsetosa,0.2,1.4\nother,0.3,1.5\n")
-    x, names, _ = tables.read(path, columns=["length", "width"])
+    x, names, _ = readers.read(path, columns=["length", "width"])
     np.testing.assert_array_equal(x, [[1.4, 0.2], [1.5, 0.3]])
     assert names == ("length", "width")
     headless = write("b.csv", "setosa,0.2,1.4\nother,0.3,1.5\n")
-    np.testing.assert_array_equal(tables.read(headless, columns=["2", "1"])[0], x)
+    np.testing.assert_array_equal(readers.read(headless, columns=["2", "1"])[0], x)
 
 
 def test_the_weights_column_is_no_feature(write):
-    x, names, weights = tables.read(write("a.csv", text(",")), weights="count")
+    x, names, weights = readers.read(write("a.csv", text(",")), weights="count")
     np.testing.assert_array_equal(x, np.array(ROWS)[:, :2])
     np.testing.assert_array_equal(weights, [1, 2, 0])
     assert names == ("eruptions", "waiting")
-    x, _, weights = tables.read(write("b.csv", text(",", header=None)), weights="2", columns=["1"])
+    x, _, weights = readers.read(write("b.csv", text(",", header=None)), weights="2", columns=["1"])
     np.testing.assert_array_equal(x, [[79], [54], [74]])
     np.testing.assert_array_equal(weights, [1, 2, 0])
 
 
 def test_a_nameless_first_column_of_row_numbers_is_no_feature(write):
-    x, names, _ = tables.read(write("a.csv", '"","eruptions","waiting"\n"1",3.6,79\n"2",1.8,54\n'))
+    x, names, _ = readers.read(write("a.csv", '"","eruptions","waiting"\n"1",3.6,79\n"2",1.8,54\n'))
     np.testing.assert_array_equal(x, [[3.6, 79], [1.8, 54]])
     assert names == ("eruptions", "waiting")
 
 
 def test_expected_columns_are_taken_only_where_there_are_names_and_no_choice(write):
     named, headless = write("a.csv", text(",")), write("b.csv", text(",", header=None))
-    assert tables.read(named, expected=["waiting"])[1] == ("waiting",)
-    assert tables.read(named, expected=["waiting"], columns=["count"])[1] == ("count",)
-    assert tables.read(headless, expected=["waiting"])[0].shape == (3, 3)
+    assert readers.read(named, expected=["waiting"])[1] == ("waiting",)
+    assert readers.read(named, expected=["waiting"], columns=["count"])[1] == ("count",)
+    assert readers.read(headless, expected=["waiting"])[0].shape == (3, 3)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, bool])
 def test_arrays_keep_their_dtype(write, dtype):
     values = np.array([[1, 0], [1, 1], [0, 1]], dtype)
     for path in (write("a.npy", values), write("a.npz", {"x": values})):
-        x, names, _ = tables.read(path)
+        x, names, _ = readers.read(path)
         np.testing.assert_array_equal(x, values)
         assert x.dtype == dtype and names is None
 
 
 def test_an_array_picks_columns_and_weights_by_number(write):
-    x, _, weights = tables.read(write("a.npy", np.array(ROWS, np.float32)), columns=["1"], weights="2")
+    x, _, weights = readers.read(write("a.npy", np.array(ROWS, np.float32)), columns=["1"], weights="2")
     np.testing.assert_array_equal(x, [[79], [54], [74]])
     np.testing.assert_array_equal(weights, [1, 2, 0])
     assert x.dtype == weights.dtype == np.float32
@@ -103,11 +104,11 @@ def test_an_array_picks_columns_and_weights_by_number(write):
 
 def test_an_npz_holds_a_table_with_weights_beside_it_or_named_columns(write):
     rows = np.array(ROWS)
-    x, _, weights = tables.read(write("a.npz", {"x": rows[:, :2], "count": rows[:, 2]}), weights="count")
+    x, _, weights = readers.read(write("a.npz", {"x": rows[:, :2], "count": rows[:, 2]}), weights="count")
     np.testing.assert_array_equal(x, rows[:, :2])
     np.testing.assert_array_equal(weights, rows[:, 2])
     vectors = write("b.npz", dict(zip(NAMES, rows.T, strict=True)))
-    x, names, weights = tables.read(vectors, weights="count")
+    x, names, weights = readers.read(vectors, weights="count")
     np.testing.assert_array_equal(x, rows[:, :2])
     np.testing.assert_array_equal(weights, rows[:, 2])
     assert names == NAMES[:2]
@@ -142,7 +143,7 @@ def test_an_npz_holds_a_table_with_weights_beside_it_or_named_columns(write):
 )
 def test_bad_text_is_named(write, content, options, words):
     with pytest.raises(ValueError) as caught:
-        tables.read(write("a.csv", content), **options)
+        readers.read(write("a.csv", content), **options)
     for word in ["a.csv", *words]:
         assert word in str(caught.value)
 
@@ -163,7 +164,7 @@ def test_bad_text_is_named(write, content, options, words):
 )
 def test_bad_arrays_are_named(write, content, options, words):
     with pytest.raises(ValueError) as caught:
-        tables.read(write("a.npy", content), **options)
+        readers.read(write("a.npy", content), **options)
     for word in ["a.npy", *words]:
         assert word in str(caught.value)
 
@@ -179,7 +180,7 @@ def test_bad_arrays_are_named(write, content, options, words):
 )
 def test_bad_archives_are_named(write, content, options, words):
     with pytest.raises(ValueError) as caught:
-        tables.read(write("a.npz", content), **options)
+        readers.read(write("a.npz", content), **options)
     for word in ["a.npz", *words]:
         assert word in str(caught.value)
 
@@ -189,9 +190,9 @@ def test_a_file_of_another_kind_is_said_to_be_one(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"\x89PNG\r\n\xff\xfe\x00\x00")
     with pytest.raises(ValueError, match=name):
-        tables.read(path)
+        readers.read(path)
     with pytest.raises(FileNotFoundError):
-        tables.read(tmp_path / f"missing-{name}")
+        readers.read(tmp_path / f"missing-{name}")
 
 
 BLOCKS = [[np.arange(3), np.arange(6.0).reshape(3, 2) / 3], [np.arange(2), np.ones((2, 2)) / 7]]
@@ -199,8 +200,8 @@ BLOCKS = [[np.arange(3), np.arange(6.0).reshape(3, 2) / 3], [np.arange(2), np.on
 
 def test_what_is_written_reads_back_exactly(tmp_path):
     x = np.random.default_rng(0).normal(size=(20, 3)) * 10.0 ** np.arange(-9, 9, 6)
-    writing.write(tmp_path / "a.csv", ["label", "a", "b", "c"], [[np.arange(20), x]])
-    back, names, _ = tables.read(tmp_path / "a.csv")
+    output.write(tmp_path / "a.csv", ["label", "a", "b", "c"], [[np.arange(20), x]])
+    back, names, _ = readers.read(tmp_path / "a.csv")
     np.testing.assert_array_equal(back, np.column_stack([np.arange(20), x]))
     assert names == ("label", "a", "b", "c")
 
@@ -210,13 +211,13 @@ def test_blocks_are_written_one_after_the_other(tmp_path, suffix):
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
     path = tmp_path / f"a{suffix}"
-    writing.write(path, ["label", "a", "b"], BLOCKS)
+    output.write(path, ["label", "a", "b"], BLOCKS)
     [(back, _)] = sources.rows(path)
     np.testing.assert_array_equal(back, np.concatenate([np.column_stack(block) for block in BLOCKS]))
 
 
 def test_one_column_of_npy_is_a_vector_of_its_own_dtype(tmp_path):
-    writing.write(tmp_path / "a.npy", ["label"], [[np.arange(70_000, dtype=np.int32)], [np.arange(3, dtype=np.int32)]])
+    output.write(tmp_path / "a.npy", ["label"], [[np.arange(70_000, dtype=np.int32)], [np.arange(3, dtype=np.int32)]])
     back = np.load(tmp_path / "a.npy")
     assert back.dtype == np.int32 and back.shape == (70_003,) and back[-1] == 2
 
@@ -231,5 +232,5 @@ def test_a_table_that_fails_half_way_is_not_there(tmp_path, suffix):
         raise ValueError("half way")
 
     with pytest.raises(ValueError, match="half way"):
-        writing.write(tmp_path / f"a{suffix}", ["label", "a", "b"], blocks())
+        output.write(tmp_path / f"a{suffix}", ["label", "a", "b"], blocks())
     assert not list(tmp_path.iterdir())

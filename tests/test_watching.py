@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm import Status, restarts, watching
+from jaxgmm import Status
+from jaxgmm.search import callbacks, stages
 
 FAITHFUL = np.loadtxt("examples/data/faithful.csv", delimiter=",", skiprows=1)
 
@@ -44,8 +45,8 @@ def test_looking_changes_no_bit_of_a_sweep():
 
 def test_short_runs_change_no_bit(monkeypatch):
     alone = jaxgmm.fit(1, FAITHFUL, 3, n_init=10)
-    monkeypatch.setattr(watching, "RATE", 1)
-    monkeypatch.setattr(watching, "SECONDS", 0)
+    monkeypatch.setattr(callbacks, "RATE", 1)
+    monkeypatch.setattr(callbacks, "SECONDS", 0)
     assert same(jaxgmm.fit(1, FAITHFUL, 3, n_init=10), alone)
 
 
@@ -155,7 +156,7 @@ def test_an_interrupt_before_the_first_look_gives_the_start(monkeypatch):
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(restarts, "iterate", interrupted)
+    monkeypatch.setattr(stages, "iterate", interrupted)
     stopped = jaxgmm.fit(1, FAITHFUL, 3)
     assert stopped.status is Status.STOPPED and stopped.n_iter == 0
     assert stopped.log_likelihood == jaxgmm.fit(1, FAITHFUL, 3, max_iter=0, tol=0).log_likelihood

@@ -1,6 +1,6 @@
 """The families that come with the library: one file each, one line each in this table."""
 
-from ..family import register
+from .base import register
 from .bernoulli import BERNOULLI
 from .categorical import categorical
 from .diagonal import DIAGONAL

@@ -12,10 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..family import Constraint, Natural, Support, exponential_family, parameter
-from ..namespace import xp
 from ..numerics import keep_empty, product, safe_log
+from ..numerics.backend import xp
 from ..records import record
+from .base import Constraint, Natural, Support, exponential_family, parameter
 
 
 @record

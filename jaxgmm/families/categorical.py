@@ -17,10 +17,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..family import Constraint, Family, Natural, Support, exponential_family, parameter
-from ..namespace import xp
 from ..numerics import contract, keep_empty, safe_log
+from ..numerics.backend import xp
 from ..records import record
+from .base import Constraint, Family, Natural, Support, exponential_family, parameter
 
 EXACT = 2**53  # from here on float64 does not tell integers apart
 SAID = 200  # letters in which a message says the codes of a family

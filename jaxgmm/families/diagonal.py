@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
-from ..namespace import xp
 from ..numerics import LOG_2PI, divide, keep_empty, monomials, product
+from ..numerics.backend import xp
 from ..records import record
 from . import gaussian
+from .base import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
 
 
 @record

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..family import Constraint, Natural, Support, exponential_family, parameter
-from ..namespace import xp
 from ..numerics import divide, keep_empty, product
+from ..numerics.backend import xp
 from ..records import record
+from .base import Constraint, Natural, Support, exponential_family, parameter
 
 FLOOR = 1e-9  # of the feature's mean: below it a component sits on rows of zeros
 

@@ -11,8 +11,6 @@ from typing import Any
 
 import jax
 
-from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
-from ..namespace import xp
 from ..numerics import (
     LOG_2PI,
     cholesky,
@@ -28,8 +26,10 @@ from ..numerics import (
     whitening,
     with_diagonal,
 )
+from ..numerics.backend import xp
 from ..records import record
 from . import gaussian
+from .base import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
 
 
 @record

@@ -14,11 +14,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, Support, parameter
-from ..namespace import xp
 from ..numerics import LOG_2PI, divide, keep_empty, product
+from ..numerics.backend import xp
+from ..numerics.special import gap, log_minus_digamma, log_minus_digamma_slope, stirling
 from ..records import record
-from ..special import gap, log_minus_digamma, log_minus_digamma_slope, stirling
+from .base import Constraint, ExponentialForm, Family, Natural, ResidualForm, Support, parameter
 
 NEWTON_STEPS = 5  # the closed-form start is within 2 %, and Newton on 1/a squares the error
 

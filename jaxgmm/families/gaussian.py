@@ -15,10 +15,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..family import Support
-from ..namespace import linalg, xp
 from ..numerics import LOG_2PI, diagonal, divide, eps, product, with_diagonal
+from ..numerics.backend import linalg, xp
 from ..records import GaussianPrior, record
+from .base import Support
 
 REAL_LINE = Support(lambda x: xp.abs(x) != np.inf, "finite real numbers")
 

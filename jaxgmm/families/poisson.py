@@ -13,11 +13,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, Support, never_degenerate, parameter
-from ..namespace import xp
 from ..numerics import LOG_2PI, LOG_ZERO, divide, keep_empty, product
+from ..numerics.backend import xp
+from ..numerics.special import gap, stirling
 from ..records import record
-from ..special import gap, stirling
+from .base import Constraint, ExponentialForm, Family, Natural, ResidualForm, Support, never_degenerate, parameter
 
 
 @record

@@ -8,11 +8,11 @@ Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2.
 import dataclasses
 from typing import Any
 
-from ..family import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
-from ..namespace import xp
 from ..numerics import LOG_2PI, divide, keep_empty, product
+from ..numerics.backend import xp
 from ..records import record
 from . import gaussian
+from .base import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
 
 
 @record

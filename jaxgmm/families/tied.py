@@ -11,8 +11,6 @@ Source: McLachlan and Peel, Finite Mixture Models (2000), section 3.8.1 (homosce
 import dataclasses
 from typing import Any
 
-from ..family import Constraint, Family, Natural, ResidualForm, parameter
-from ..namespace import xp
 from ..numerics import (
     LOG_2PI,
     cholesky,
@@ -25,8 +23,10 @@ from ..numerics import (
     whitening,
     with_diagonal,
 )
+from ..numerics.backend import xp
 from ..records import record
 from . import gaussian
+from .base import Constraint, Family, Natural, ResidualForm, parameter
 
 
 @record

@@ -10,7 +10,7 @@ Where a mixture is asked for, a `FitResult` and a fitted estimator (its ``mixtur
 """
 
 try:
-    import matplotlib as _matplotlib  # noqa: F401
+    import matplotlib as _matplotlib
 except ModuleNotFoundError as error:
     if error.name != "matplotlib":
         raise

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..plain import plain
+from ..numerics.plain import plain
 from ..records import Mixture
 
 GAUSSIAN = ("full", "tied", "diag", "spherical")

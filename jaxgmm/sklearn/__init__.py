@@ -6,7 +6,7 @@ the same shape; `MixtureSearch` fits a grid of covariance types and numbers of c
 """
 
 try:
-    import sklearn as _sklearn  # noqa: F401
+    import sklearn as _sklearn
 except ModuleNotFoundError as error:
     if error.name != "sklearn":
         raise

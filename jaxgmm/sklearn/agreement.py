@@ -9,14 +9,17 @@ import jax
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from .. import fitting, loading, starting
+from .. import fitting
 from ..checks import prior_for
-from ..compiling import compiled
-from ..drivers.memory import each, in_block
-from ..family import lookup
-from ..inference import as_key, labels_of
-from ..precision import compute_dtype, in_precision_of
-from ..sources import Stream
+from ..data.arrays import each, in_block
+from ..data.sources import Stream
+from ..families.base import lookup
+from ..inference import labels_of
+from ..init import states
+from ..numerics.compiling import compiled
+from ..numerics.dtypes import compute_dtype, in_precision_of
+from ..numerics.keys import as_key
+from ..search.problem import load
 
 MOST = 10_000  # rows: of more, evenly spaced ones stand for all
 
@@ -44,12 +47,12 @@ def agreement(seed: int, x, weight, family: str, ks: list[int], n_init: int) -> 
     n, family = x.shape[0], lookup(family)
     ks = [min(k, n) for k in ks]
     models = [(family, prior_for(None, family, compute_dtype(x)))]
-    [problem] = loading.load(x, weight, max(ks), models, 1e-6, 1000, "auto", None)
+    [problem] = load(x, weight, max(ks), models, 1e-6, 1000, "auto", None)
     active = np.arange(max(ks)) < np.array(ks)[:, None]
     rows = in_block(problem.rows, family.moments, active.size, n_init, None)
     key = as_key(seed)
     method = problem.method
-    lanes = starting.begin(rows, family, "auto", max(ks), n_init, key, active, problem.prior, method)
+    lanes = states.begin(rows, family, "auto", max(ks), n_init, key, active, problem.prior, method)
     ended = fitting.run(problem, family, lanes, active, None, "exhaustive")
     labels = np.asarray(_labels(problem.rows, ended, method))[:, :n].reshape(len(ks), n_init, n)
     pairs = list(itertools.combinations(range(n_init), 2))

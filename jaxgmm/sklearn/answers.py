@@ -9,15 +9,16 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_non_negative, validate_data
 
-from .. import checks, criteria, inference, streaming
-from ..building import cast
-from ..compiling import compiled
-from ..namespace import xp
-from ..padding import filled, on_host, padded_rows
-from ..plain import columns_of, plain
-from ..precision import HALF, compute_dtype, in_precision_of
+from .. import checks, criteria, inference
+from ..data import streamed_summary
+from ..data.padding import filled, on_host, padded_rows
+from ..data.sources import Stream
+from ..mixtures import cast
+from ..numerics.backend import xp
+from ..numerics.compiling import compiled
+from ..numerics.dtypes import HALF, compute_dtype, in_precision_of
+from ..numerics.plain import columns_of, plain
 from ..records import Mixture
-from ..sources import Stream
 from . import arrays, few, room, starts
 
 
@@ -150,7 +151,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
         """Checked rows in memory and their weights or None: X itself, or its blocks where it streams."""
         x = self._rows(X)
         if isinstance(x, Stream):
-            yield from streaming.checked(arrays.weighted(x, sample_weight)[0], self.mixture_.family)
+            yield from streamed_summary.checked(arrays.weighted(x, sample_weight)[0], self.mixture_.family)
         elif sample_weight is None:
             yield x, None
         else:

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 
 from .. import checks
-from ..files import too_large
-from ..precision import compute_dtype
-from ..precision import on_device as to_device
-from ..sources import Stream, marked, rows
+from ..data.files import too_large
+from ..data.sources import Stream, marked, rows
+from ..numerics.dtypes import compute_dtype
+from ..numerics.dtypes import on_device as to_device
 
 
 def source(X):

@@ -9,12 +9,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .. import checks, repeats, streaming
-from ..accelerate import METHODS
-from ..family import Family, parameters
-from ..precision import compute_dtype
+from .. import checks
+from ..data import streamed_summary
+from ..data.sources import Stream
+from ..em.squarem import METHODS
+from ..families.base import Family, parameters
+from ..numerics.dtypes import compute_dtype
 from ..records import FitResult, FitWarning, Kept, Mixture, kept, restored
-from ..sources import Stream
+from ..search import repeats
 from . import arrays, few, solving, starts, stepwise
 from .answers import MixtureAnswers
 
@@ -110,7 +112,7 @@ class MixtureEstimator(MixtureAnswers):
         x, weight = arrays.weighted(x, sample_weight)
         if not isinstance(x, Stream):
             return self._step(x, weight, options, arrays.maker(X))
-        for block, own in streaming.checked(x, options.family):
+        for block, own in streamed_summary.checked(x, options.family):
             self._step(block, arrays.weights(block, own), options, np.asarray)
             options = self._options(block, True)
         return self

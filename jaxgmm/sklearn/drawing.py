@@ -9,10 +9,11 @@ import jax
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
 
-from .. import checks, em, starting
-from ..family import Family
-from ..frame import Frame, enter, frame_of
-from ..precision import compute_dtype
+from .. import checks, em
+from ..data.frame import Frame, enter, frame_of
+from ..families.base import Family
+from ..init import states
+from ..numerics.dtypes import compute_dtype
 from ..records import Mixture
 from . import starts
 from .kmeans import k_means
@@ -86,9 +87,9 @@ def first(data: Data, prior, options: Options, resp):
     family, k = options.family, options.k
     form, params = family.accurate, family.around(np.zeros((k, len(data.points)), data.dtype), data.x.shape[1])
     prepared = form.prepare(params, data.frame.reference)
-    statistics = starting.first_statistics(form, prepared, data.block, data.weight, resp)
+    statistics = states.first_statistics(form, prepared, data.block, data.weight, resp)
     if not rows_alone(data, options):
-        return starting.first_mixture(form, family, params, prepared, statistics, prior)
+        return states.first_mixture(form, family, params, prepared, statistics, prior)
     even = np.full(k, -np.log(k), data.dtype)
     mixture, added = em.maximise(form, Mixture(even, params, family), prepared, statistics, prior)
     return dataclasses.replace(mixture, log_weights=even), added  # as narrow as they are

@@ -1,7 +1,7 @@
 """Few rows: an estimator's fit, and its answers, in NumPy. They are there before a program would be compiled.
 
-The family's own functions run as they stand (see `namespace`), in the moment form while it keeps its digits, then in
-the accurate one. Starts are in `drawing`.
+The family's own functions run as they stand (see `numerics.backend`), in the moment form while it keeps its digits,
+then in the accurate one. Starts are in `drawing`.
 """
 
 import dataclasses
@@ -10,13 +10,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from .. import checks, em, inference, outcome, streaming
-from ..family import Family
-from ..frame import enter_prior, leave
+from .. import checks, em, inference
+from ..data import streamed_summary
+from ..data.frame import enter_prior, leave
+from ..data.sources import Stream
+from ..families.base import Family
 from ..numerics import eps
-from ..precision import compute_dtype
+from ..numerics.dtypes import compute_dtype
 from ..records import Mixture, Status
-from ..sources import Stream
+from ..search import ranking
 from . import arrays, drawing, rule
 from .narrator import Narrator
 from .solving import Options, Solution, clean
@@ -63,7 +65,7 @@ def held(x, weight, family: Family, k: int, n_init: int):
     if not isinstance(x, Stream) or (x.n is not None and _numbers(x.n, x.d, k, n_init) > MOST):
         return x, weight
     blocks, n = [], 0
-    for block in streaming.checked(x, family):
+    for block in streamed_summary.checked(x, family):
         blocks.append(block)
         n += len(block[0])
         if _numbers(n, x.d, k, n_init) > MOST:
@@ -129,7 +131,7 @@ def _concluded(data: drawing.Data, options: Options, ended: list, volume: float)
         converged=best.status is Status.CONVERGED,
         n_iter=len(best.bounds),
         bounds=[clean(bound - volume, data.dtype) for bound in best.bounds],
-        degenerate=sound and bool(outcome.is_degenerate(mixture, best.added, best.counts, every, data.weight.max())),
+        degenerate=sound and bool(ranking.is_degenerate(mixture, best.added, best.counts, every, data.weight.max())),
         held_up=bool((best.added > 0).any()),
     )
 

@@ -5,9 +5,9 @@ import sklearn.mixture
 from sklearn.utils import check_array
 
 from .. import checks
-from ..family import lookup
+from ..families.base import lookup
 from ..numerics import triangular_inverse
-from ..plain import plain
+from ..numerics.plain import plain
 from ..records import GaussianPrior, Mixture
 from . import arrays
 from .base import MixtureEstimator

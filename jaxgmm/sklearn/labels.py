@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..sources import Stream
+from ..data.sources import Stream
 
 
 def labelled(X) -> bool:

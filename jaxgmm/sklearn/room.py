@@ -8,9 +8,9 @@ import dataclasses
 
 import numpy as np
 
-from ..family import parameters
+from ..data.sources import Stream
+from ..families.base import parameters
 from ..records import Mixture
-from ..sources import Stream
 
 FEW = 2**15  # numbers in x
 LEAST = 8  # components

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import accelerate, em
+from .. import em
+from ..em import squarem
 from ..numerics import eps
 from ..records import Status, record
 
@@ -92,12 +93,12 @@ def advance_faster(form, prior, limits, cycle, prepared, statistics, lossy, on_f
     """One E-step's worth of SQUAREM; the change of the bound is that from one head of a cycle to the next."""
     smallest = jnp.full_like(limits.tol, jnp.finfo(limits.tol.dtype).tiny)  # the core's own rule is to hold its peace
     own = dataclasses.replace(limits, tol=smallest)
-    new = accelerate.advance(form, prior, own, cycle, prepared, statistics, lossy, on_fall)
+    new = squarem.advance(form, prior, own, cycle, prepared, statistics, lossy, on_fall)
     state = new.state
     going = (state.status == em.RUNNING) | (state.status == int(Status.MAX_ITER))
-    settled = going & (cycle.phase == accelerate.HEAD) & (jnp.abs(state.gain) < limits.tol)
+    settled = going & (cycle.phase == squarem.HEAD) & (jnp.abs(state.gain) < limits.tol)
     status = jnp.where(settled, int(Status.CONVERGED), state.status).astype(jnp.int32)
     return dataclasses.replace(new, state=dataclasses.replace(state, status=status))
 
 
-FASTER = em.Method("scikit-learn, squarem", accelerate.start, accelerate.state_of, advance_faster, accelerate.finish)
+FASTER = em.Method("scikit-learn, squarem", squarem.start, squarem.state_of, advance_faster, squarem.finish)

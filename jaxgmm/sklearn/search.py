@@ -7,9 +7,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .. import checks, repeats, selection
+from .. import checks, selection
 from ..fitting import ADVICE
 from ..records import FitResult, FitWarning, Mixture, Selection, Status
+from ..search import repeats
 from . import arrays, starts
 from .agreement import agreement, thinned
 from .answers import MixtureAnswers

@@ -10,11 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from .. import em, fitting, loading, outcome
-from ..compiling import compiled
-from ..family import Family
-from ..precision import in_precision_of
+from .. import em, fitting
+from ..families.base import Family
+from ..numerics.compiling import compiled
+from ..numerics.dtypes import in_precision_of
 from ..records import Mixture, Status
+from ..search import ranking
+from ..search.problem import load
 from . import room, rule, starts
 from .narrator import Narrator
 
@@ -78,14 +80,14 @@ def solve(x, weight, options: Options, rng) -> Solution:
     values = np.asarray(ended.log_likelihood)
     best = int(np.argmax(np.where(np.isnan(values), -np.inf, values))) if options.max_iter else len(values) - 1
     if options.tol == "limit" and options.max_iter:  # a start that nothing judged has no likelihood to rank by
-        result = outcome.conclude_one(frame, weight, ended, heaviest, fitting.keeps_order(options.init), active=active)
+        result = ranking.conclude_one(frame, weight, ended, heaviest, fitting.keeps_order(options.init), active=active)
         best = int(np.nanargmin(np.abs(np.asarray(result.restarts) - np.asarray(result.log_likelihood))))
     else:
-        result = outcome.conclude_one(frame, weight, lane(ended, best), heaviest, True, active=active)
+        result = ranking.conclude_one(frame, weight, lane(ended, best), heaviest, True, active=active)
     last = lane(ended, best)
     bounds = [clean(bound - volume, problem.rows.dtype) for bound in bounds[best]] if bounds else []
     return Solution(
-        mixture=outcome.first_components(jax.tree.map(np.asarray, result.mixture), options.k),
+        mixture=ranking.first_components(jax.tree.map(np.asarray, result.mixture), options.k),
         converged=bool(np.asarray(last.status)[0] == Status.CONVERGED),
         n_iter=max(int(result.n_iter), 0),
         bounds=bounds,
@@ -104,7 +106,7 @@ def framed(x, weight, options: Options):
     """The checked rows in their frame, with the method that is to run; and what the frame adds to a mean bound."""
     tol = LIMIT if options.tol == "limit" else options.tol
     models = [(options.family, options.prior)]
-    [problem] = loading.load(x, weight, options.k, models, tol, options.max_iter, options.accelerate, None)
+    [problem] = load(x, weight, options.k, models, tol, options.max_iter, options.accelerate, None)
     if options.tol != "limit":
         method = rule.FASTER if options.accelerate == "squarem" else rule.PLAIN
         problem = dataclasses.replace(problem, method=method)

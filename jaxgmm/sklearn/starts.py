@@ -6,17 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import checks, em, starting, streaming
-from ..building import cast
-from ..compiling import compiled
-from ..drivers.memory import in_block
-from ..drivers.stream import Flow
-from ..frame import enter
-from ..inference import as_key
-from ..padding import filled
-from ..plain import plain
+from .. import checks, em
+from ..data.arrays import in_block
+from ..data.frame import enter
+from ..data.out_of_core import Flow
+from ..data.padding import filled
+from ..data.sources import Stream
+from ..init import states, streamed_states
+from ..mixtures import cast
+from ..numerics.compiling import compiled
+from ..numerics.keys import as_key
+from ..numerics.plain import plain
 from ..records import Mixture
-from ..sources import Stream
 from .room import nothing, repeated, with_room
 
 NAMES = {"kmeans": "kmeans", "k-means++": "k-means++", "random_from_data": "random"}  # ours for scikit-learn's
@@ -36,13 +37,13 @@ def begin(problem, family, init, x, weight, active, n_init: int, rng) -> em.Stat
     prior, dtype, streams = problem.prior, problem.rows.dtype, isinstance(problem.rows, Flow)
     k, most = int(active.sum()), active.shape[1]
     rows = problem.rows if streams else in_block(problem.rows, family.moments, most, n_init, None)
-    begins = streaming if streams else starting
+    begins = streamed_states if streams else states
     if isinstance(init, Mixture):
         framed = entered(cast(with_room(init, most), dtype), rows.frame)
-        return starting.begin_from(streaming.head(rows) if streams else rows, family, framed)
+        return states.begin_from(streamed_states.head(rows) if streams else rows, family, framed)
     if isinstance(init, str) and init == "random":
-        states = [_with(rows, family, prior, random(rng, x.shape[0], k), most) for _ in range(n_init)]
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *states)
+        lanes = [_with(rows, family, prior, random(rng, x.shape[0], k), most) for _ in range(n_init)]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
     if isinstance(init, str):
         return begins.begin(rows, family, NAMES[init], most, n_init, as_key(seed(rng)), active, prior)
     if callable(init):
@@ -80,7 +81,7 @@ def check(init, x, k: int, family):
 
 def called(init, x, weight, k: int, n_init: int, rng) -> list:
     """The centres (k, d) that a user's function gives, one array a start."""
-    keys = starting.keys_of(as_key(seed(rng)), n_init)
+    keys = states.keys_of(as_key(seed(rng)), n_init)
     every = [init(keys[i], x, weight, k) for i in range(n_init)]
     return [np.asarray(checks.centres(each, (k, x.shape[1]), "init_params")) for each in every]
 
@@ -93,7 +94,7 @@ def random(rng, n: int, k: int):
 
 def _with(rows, family, prior, resp, most):
     resp = filled(nothing(resp, most, axis=1).astype(rows.dtype), rows.x.shape[0])
-    return starting.begin_with(rows, family, resp, prior)
+    return states.begin_with(rows, family, resp, prior)
 
 
 @compiled()

@@ -8,12 +8,12 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .. import checks
-from ..building import cast
-from ..compiling import compiled
-from ..drivers.memory import Rows, in_block
-from ..frame import enter_prior, leave, log_volume
-from ..padding import padded
-from ..precision import in_precision_of, numbers
+from ..data.arrays import Rows, in_block
+from ..data.frame import enter_prior, leave, log_volume
+from ..data.padding import padded
+from ..mixtures import cast
+from ..numerics.compiling import compiled
+from ..numerics.dtypes import in_precision_of, numbers
 from ..records import FitWarning, Mixture
 from ..stepwise import LOST, Blend, advance, mergeable, start
 from . import solving, starts

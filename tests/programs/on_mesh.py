@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import jaxgmm
-from jaxgmm.drivers.mesh import already_there, checked, rewrapped
+from jaxgmm.data.mesh import already_there, checked, rewrapped
 
 BOUND = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 5e-5}
 GROUPS = {}
@@ -189,20 +189,20 @@ def a_rare_value_is_found():
 @case("large")
 def no_row_leaves_its_device():
     """Statistics are summed over the devices, and the data are not collected on any."""
-    from jaxgmm import restarts
+    from jaxgmm.search import stages
 
     seen = {}
-    kept = restarts.iterate
+    kept = stages.iterate
 
     def spy(*args):
         seen["text"] = kept.lower(*args).compile().as_text()
         return kept(*args)
 
-    restarts.iterate = spy
+    stages.iterate = spy
     try:
         jaxgmm.fit(0, points(), 3, n_init=4, mesh=mesh_of(8), block_size=16, **GIVEN)
     finally:
-        restarts.iterate = kept
+        stages.iterate = kept
     assert "all-reduce" in seen["text"]
     for word in ("all-gather", "all-to-all", "collective-permute"):
         assert word not in seen["text"], word

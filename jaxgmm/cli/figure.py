@@ -1,0 +1,49 @@
+"""The picture of a sweep that the command line writes: the rows under its best mixture, and how it was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from .. import plot
+from ..data.files import replacing
+from ..records import Selection
+
+MOST_FEATURES = 6  # of a grid of planes: more cannot be made out on one page
+
+
+def check(path: str) -> None:
+    """ValueError where matplotlib writes no such files."""
+    known = Figure().canvas.get_supported_filetypes()
+    if _suffix(path) not in known:
+        raise ValueError(f"{path}: a picture ends in one of {', '.join('.' + each for each in sorted(known))}")
+
+
+def write(path: str, selection: Selection, x, columns: Sequence[str] | None) -> None:
+    """The picture of the best mixture with rows x (n, d); beside it the criterion, where there are several mixtures.
+
+    No window is opened and nothing of matplotlib's state is touched.
+    """
+    m = min(x.shape[1], MOST_FEATURES)
+    side = 1 + 2 * m if m > 2 else 5.5
+    several = len(selection.table) > 1
+    figure = Figure(figsize=(side + 5.5 * several, side), layout="constrained")
+    if several:
+        left, right = figure.subfigures(1, 2, width_ratios=(5.5, side))
+        plot.selection(selection, ax=left.subplots())
+    else:
+        right = figure
+    mixture = selection.best.mixture
+    if m == 1:
+        plot.histogram(mixture, x, columns=columns, ax=right.subplots())
+    else:
+        ax = right.subplots() if m == 2 else right.subplots(m, m)
+        plot.classification(mixture, x, columns=columns, features=range(m), ax=ax)
+    with replacing(path) as file:
+        figure.savefig(file, format=_suffix(path), dpi=120)
+
+
+def _suffix(path: str) -> str:
+    return Path(path).suffix[1:].lower()

@@ -1,0 +1,120 @@
+"""The frame of rows that stream, the facts about them, and whether their values are legal."""
+
+import dataclasses
+
+import numpy as np
+
+from ..checks import outside
+from ..distributed import agreed, alike, everyones, spans
+from ..families.base import Family
+from ..numerics.compiling import compiled
+from ..numerics.dtypes import in_precision_of
+from .arrays import Rows
+from .frame import enter_prior, frame_of, unit_frame
+from .out_of_core import Flow
+from .sources import Stream, read_ahead
+from .summary import Look, Measured, Squares, left_out
+
+
+def measure(stream: Stream, models, k: int, mesh=None) -> list:
+    """(flow, facts, prior in the frame) of every model (family, prior); the passes for the frame serve all of them.
+
+    Raises:
+        ValueError: at the first block with a wrong value; it names the file and the row.
+    """
+    if spans(mesh):
+        alike([stream.d, stream.dtype.name, k])
+    d, flow = stream.d, dataclasses.replace(raw(stream), mesh=mesh)
+    with agreed(mesh):
+        head = next(stream.blocks(64))[0][:1]
+    head = flow.kept["head"] = everyones(head, mesh)[0]
+    census = Census(stream, tuple(family for family, _ in models))
+    [(*_, whole, sums)] = flow.totals([Look(head[0], models[0][0])], 4 * d, census.look)
+    census = census.everywhere(mesh)
+    census.enough(k)
+    mean = head[0] + sums / whole
+    [squares] = flow.totals([Squares(mean)], 4 * d)
+    return [_framed(flow, census, whole, mean, squares / whole, *model) for model in models]
+
+
+def raw(stream: Stream) -> Flow:
+    """The rows as they are."""
+    return Flow(stream, unit_frame(stream.d, str(stream.dtype)), {})
+
+
+def checked(stream: Stream, family: Family):
+    """Blocks x (b, d) and weights (b,) or None of a stream, their values found legal as they are read."""
+    census = Census(stream, (family,))
+    for x, weight, first in read_ahead(stream.blocks(stream.block_size)):
+        _looked_at(x, weight, first, census)
+        yield x, weight
+
+
+@in_precision_of("x")
+def _looked_at(x, weight, first: int, census):
+    census.look(raw(census.stream).block(x, weight, len(x), 1), first)
+
+
+def _framed(raw: Flow, census, whole, mean, variance, family: Family, prior):
+    flow = dataclasses.replace(raw, frame=frame_of(family.scaling, mean, variance))
+    zero = np.zeros((), np.int32)
+
+    def total(summarise):
+        return flow.totals([summarise], 4 * raw.stream.d)[0]
+
+    offset = left_out(total, flow.frame.reference, family, family.moments)
+    counts = zero, zero, np.asarray(census.positive, flow.dtype)
+    measured = Measured(*counts, whole, census.heaviest, census.lightest, offset)
+    return flow, measured, enter_prior(prior, flow.frame)
+
+
+class Census:
+    """What the first pass finds out: whether all values are legal, and the facts about the weights."""
+
+    def __init__(self, stream: Stream, families: tuple[Family, ...]):
+        self.stream, self.families = stream, families
+        self.heaviest, self.lightest = np.zeros((), stream.dtype), np.full((), np.inf, stream.dtype)
+        self.positive = 0
+
+    def look(self, block: Rows, first: int):
+        x, weight = block.x, block.weight
+        bad = ~(np.isfinite(weight) & (weight >= 0))
+        if bad.any():
+            row = int(np.argmax(bad))
+            where = self.stream.place(first + row)
+            raise ValueError(f"sample_weight must be finite and >= 0; {where} has {weight[row]}")
+        self.heaviest, self.lightest = np.maximum(self.heaviest, weight.max()), np.minimum(self.lightest, weight.min())
+        self.positive += int((weight > 0).sum())
+        self._none(~np.isfinite(x), "finite", x, first, ": drop or impute such rows")
+        for family in self.families:
+            if not bool(_contained(x, family)):
+                self._none(outside(x, family), f"{family.support.words} for family {family.name!r}", x, first)
+
+    def everywhere(self, mesh) -> "Census":
+        """What the censuses of all processes come to."""
+        heaviest, lightest, positive = zip(
+            *everyones((self.heaviest, self.lightest, np.int64(self.positive)), mesh), strict=True
+        )
+        whole = Census(self.stream, self.families)
+        whole.heaviest, whole.lightest, whole.positive = max(heaviest), min(lightest), sum(positive)
+        return whole
+
+    def _none(self, wrong, words: str, x, first: int, advice: str = ""):
+        if wrong.any():
+            row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
+            where = self.stream.place(first + int(row))
+            raise ValueError(f"x must be {words}; {where}, column {column} is {x[row, column]}{advice}")
+
+    def enough(self, k: int):
+        if self.positive == 0:
+            raise ValueError("sample_weight must not be all zero")
+        if self.positive < k:
+            raise ValueError(
+                f"n_components={k} needs at least as many rows of positive weight, got {self.positive}: "
+                "ask for fewer components"
+            )
+
+
+@compiled("family")
+def _contained(x, family: Family):
+    return family.support.contains(x.T).all()

@@ -1,1 +1,0 @@
-"""Ways to compute the statistics of all rows: one file a way."""

@@ -1,0 +1,68 @@
+"""EM itself: the E-step and the M-step on blocks of rows, one update, and when to stop.
+
+    E-step    log r_nk = log π_k + log p_k(x_n) - log p(x_n),      statistics = Σ_n w_n r_nk φ(x_n)
+    M-step    π_k = n_k / W,      parameters = maximize(statistics)
+
+This module knows no family, driver or file. A driver gives `advance` the statistics of the state's candidate, computed
+however it likes.
+
+Source: Dempster, Laird and Rubin (1977); stopping by Aitken's estimate, Böhning et al. (1994).
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ..numerics import constant, divide
+from ..numerics.backend import xp
+from ..records import Mixture, Statistics
+
+
+def normalise(logits, log_weights):
+    """Log density of every row (b,), and responsibilities (k, b), from joint log-probabilities (k, b).
+
+    A row that is impossible under every component has log density -inf and responsibilities equal to the weights.
+    """
+    top = constant(logits.max(axis=0, keepdims=True))
+    impossible = top == -np.inf
+    top = xp.where(impossible, 0, top)
+    scaled = xp.exp(xp.where(impossible, log_weights[:, None], logits - top))
+    total = scaled.sum(axis=0, keepdims=True)
+    log_density = xp.where(impossible, -np.inf, top + xp.log(total))
+    return log_density[0], scaled / total
+
+
+def expect(form, prepared, log_weights, inside, x, weight, seen=None) -> Statistics:
+    """E-step of a block of rows x (d, b) with weight (b,); ``inside`` is the support, or None where it is known, and
+    ``seen`` the form's view of the rows where that is known."""
+    seen = form.view(prepared, x) if seen is None else seen
+    logits = form.log_prob(prepared, seen) + log_weights[:, None]  # (k, b)
+    if inside is not None:
+        logits = supported(logits, inside, x)
+    log_density, resp = normalise(logits, log_weights)
+    terms = xp.where(weight > 0, weight * log_density, 0 * weight)
+    weighted = resp * weight[None]
+    sums = form.statistics(prepared, seen, weighted)
+    rounding = xp.abs(terms).sum() + x.shape[0] * weight.sum()
+    return Statistics(terms.sum(), rounding, weight.sum(), weighted.sum(1), sums)
+
+
+def supported(logits, inside, x):
+    """The logits (k, b), -inf for rows outside the support, NaN for rows with NaN."""
+    logits = xp.where(inside(x).all(0, keepdims=True), logits, -np.inf)
+    return xp.where(xp.isnan(x).any(0, keepdims=True), np.nan, logits)
+
+
+def shifted(statistics: Statistics, offset) -> Statistics:
+    """The statistics with a constant added to the log-likelihood."""
+    return dataclasses.replace(statistics, log_likelihood=statistics.log_likelihood + offset)
+
+
+def maximise(form, mixture: Mixture, prepared, statistics: Statistics, prior) -> tuple[Mixture, Any]:
+    """M-step: the mixture that maximises Q, and what prior and floors added to its parameters."""
+    counts = statistics.counts
+    share = divide(counts, counts.sum())
+    log_weights = xp.where(share > 0, xp.log(xp.where(share > 0, share, 1)), -np.inf)
+    params, added = form.maximize(mixture.components, prepared, statistics.components, counts, prior)
+    return Mixture(log_weights, params, mixture.family), added

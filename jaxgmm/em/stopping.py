@@ -1,0 +1,221 @@
+"""One update of EM, and when to stop.
+
+Source: stopping by Aitken's estimate, Böhning et al. (1994).
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..numerics import eps
+from ..records import Mixture, Statistics, Status, record
+from .steps import maximise, shifted
+
+RUNNING = -1  # statuses of a loop that no result carries
+LOSSY = -2  # the moment form has lost its digits: go on in the accurate form
+NEVER = np.int32(2**31 - 1)  # the pause of lanes that run to their ends
+FALL = 4  # units of rounding: the log-likelihoods of two mixtures differ by that of both, and of both M-steps
+TURN = 0.1  # a sequence about to turn has less of itself before it, by up to one gain, at every update
+LOSS_LIMIT = 1e-4  # relative rounding of a variance, or nats a row, at which the moment form gives way
+
+
+@record
+class State:
+    """Where a fit stands. ``mixture`` is the last one judged good, with its ``log_likelihood`` and ``counts``;
+    ``candidate`` is next.
+
+    ``added`` and ``candidate_added`` are what prior and floors put into either. ``previous`` is the log-likelihood that
+    the candidate's is compared with, -inf where there is none.
+    """
+
+    mixture: Mixture
+    added: Any
+    log_likelihood: Any
+    counts: Any
+    candidate: Mixture
+    candidate_added: Any
+    previous: Any
+    gain: Any
+    remaining: Any
+    streak: Any
+    n_iter: Any
+    status: Any
+
+
+@record
+class Limits:
+    """Traced numbers of the stopping rule; a lane that has made ``pause`` updates waits until the next run, and all of
+    them do after ``rounds`` E-steps of a run."""
+
+    tol: Any
+    max_iter: Any
+    pause: Any
+    rounds: Any = NEVER
+
+
+def initial_state(candidate: Mixture, added) -> State:
+    """The state before anything was judged."""
+    infinite = jnp.full((), jnp.inf, candidate.log_weights.dtype)
+    zero = jnp.zeros((), jnp.int32)
+    return State(
+        mixture=candidate,
+        added=added,
+        log_likelihood=jnp.nan * infinite,
+        counts=jnp.zeros_like(candidate.log_weights),
+        candidate=candidate,
+        candidate_added=added,
+        previous=-infinite,
+        gain=infinite,
+        remaining=infinite,
+        streak=zero,
+        n_iter=zero - 1,
+        status=zero + RUNNING,
+    )
+
+
+def resume_accurately(method, lane):
+    """A lane that the moment form gave up, as the accurate form should go on with it; any other as it is."""
+    state = method.finish(lane)
+    fresh = method.start(_last_good(state))
+    return jax.tree.map(lambda a, b: jnp.where(state.status == LOSSY, a, b), fresh, lane)
+
+
+def _last_good(state: State) -> State:
+    """A state that was given up as it stood at its last good mixture."""
+    lossy = state.status == LOSSY
+    again = lossy & (state.n_iter >= 0)
+
+    def pick(condition, new, old):
+        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+    return dataclasses.replace(
+        state,
+        candidate=pick(again, state.mixture, state.candidate),
+        candidate_added=pick(again, state.added, state.candidate_added),
+        previous=pick(lossy, jnp.full_like(state.previous, -jnp.inf), state.previous),
+        gain=pick(lossy, jnp.full_like(state.gain, jnp.inf), state.gain),
+        remaining=pick(lossy, jnp.full_like(state.remaining, jnp.inf), state.remaining),
+        streak=pick(lossy, 0, state.streak),
+        n_iter=pick(again, state.n_iter - 1, state.n_iter),
+        status=pick(lossy, RUNNING, state.status),
+    )
+
+
+def going(state: State, limits: Limits):
+    return (state.status == RUNNING) & (state.n_iter < limits.pause)
+
+
+def noise_of(statistics: Statistics):
+    """How much of the log-likelihood may be rounding."""
+    value = statistics.log_likelihood
+    return jnp.where(jnp.isfinite(value), 4 * eps(value) * statistics.rounding, 0)
+
+
+def advance(
+    form,
+    prior,
+    limits: Limits,
+    state: State,
+    prepared,
+    statistics: Statistics,
+    lossy,
+    on_fall: int,
+    *,
+    counted=True,
+    refused=False,
+    leapt=False,
+    at_least=0.0,
+) -> State:
+    """Judge the candidate by its statistics, then make the next one.
+
+    Stops with CONVERGED when Aitken's estimate of how far the mean log-likelihood is from its limit is below tol three
+    times in a row, none larger than the one before, or when a gain is below rounding; with ``on_fall`` on a fall that
+    neither rounding nor the prior explains (DECREASED, or LOSSY in the moment form); with NON_FINITE; or with MAX_ITER.
+    Where the prior can make the log-likelihood fall, it may turn: a limit from above counts as one from below, and a
+    gain below rounding only after another one.
+
+    Gains are those between candidates that are ``counted``; one that is ``refused`` was tried in vain and changes
+    nothing (its successor is the caller's business); one that ``leapt`` is no update of EM and may fall. ``at_least``
+    bounds from below what may remain.
+    """
+    weight = statistics.weight
+    value = statistics.log_likelihood
+    kept, tried = jnp.logical_not(refused), jnp.logical_or(refused, leapt)
+    first = state.previous == -jnp.inf
+    gain = (value - state.previous) / weight  # +inf at first
+    step = (value - state.log_likelihood) / weight  # from the last good mixture
+    noise = noise_of(statistics) / weight
+    finite = jnp.isfinite(value) | ((value == -jnp.inf) & (state.n_iter < 0))  # an impossible start may still recover
+
+    slack = state.mixture.family.slack(prepared, state.candidate_added, state.counts) / weight
+    swayed = slack > noise
+    comparable = (state.gain != 0) & jnp.isfinite(state.gain)
+    ratio = gain / jnp.where(comparable, state.gain, 1)
+    slowing = comparable & (ratio > 0) & (ratio < 1) & ((gain > 0) | swayed)
+    remaining = jnp.where(slowing, jnp.abs(gain) * ratio / jnp.where(slowing, 1 - ratio, 1), jnp.inf)
+    remaining = jnp.maximum(remaining, at_least)
+    steady = remaining <= state.remaining
+    steady &= ~swayed | (remaining / jnp.abs(gain) >= state.remaining / jnp.abs(state.gain) - TURN)
+    streak = jnp.where(remaining < limits.tol, jnp.where(steady, state.streak + 1, 1), 0)
+
+    blur = jnp.maximum(noise, form.loss(prepared) * eps(value) / jnp.sqrt(weight))  # rows err independently
+    twice = (jnp.abs(gain) <= blur) & (jnp.abs(state.gain) <= blur)
+    still = jnp.where(swayed, twice, (gain <= noise) & (gain >= -FALL * noise) & ~first)
+    settled = counted & ((streak >= 3) | still)
+    failed = (step < -FALL * noise - 2 * slack) & ~first & ~tried  # the bound of slack is on exact arithmetic
+    n_iter = state.n_iter + 1
+
+    status = jnp.where(n_iter >= limits.max_iter, int(Status.MAX_ITER), RUNNING)
+    status = jnp.where(settled & (limits.tol > 0), int(Status.CONVERGED), status)
+    status = jnp.where(failed, on_fall, status)
+    status = jnp.where(~finite & kept, int(Status.NON_FINITE), status)
+    status = jnp.where(lossy, LOSSY, status)
+    accept = ~failed & finite & ~lossy & kept
+    next_mixture, next_added = maximise(form, state.candidate, prepared, statistics, prior)
+
+    def pick(new, old, condition=accept):
+        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+    judged = accept & counted
+    return State(
+        mixture=pick(state.candidate, state.mixture),
+        added=pick(state.candidate_added, state.added),
+        log_likelihood=pick(value, state.log_likelihood),
+        counts=pick(statistics.counts, state.counts),
+        candidate=pick(next_mixture, state.candidate),
+        candidate_added=pick(next_added, state.candidate_added),
+        previous=pick(value, state.previous, judged),
+        gain=pick(gain, state.gain, judged),
+        remaining=pick(remaining, state.remaining, judged),
+        streak=pick(streak.astype(jnp.int32), state.streak, judged),
+        n_iter=pick(n_iter, state.n_iter, accept | refused),
+        status=status.astype(jnp.int32),
+    )
+
+
+def step(form, method, prior, limits: Limits, lane, prepared, statistics: Statistics, offset, on_fall: int):
+    """A lane after the E-step that gave these statistics, of which the form left out ``offset``."""
+    lossy = form.loss(prepared) * eps(offset) > LOSS_LIMIT
+    return method.advance(form, prior, limits, lane, prepared, shifted(statistics, offset), lossy, on_fall)
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A way to advance from E-step to E-step: what a loop carries, begun from a state, read and ended as one."""
+
+    name: str
+    start: Callable
+    state_of: Callable
+    advance: Callable
+    finish: Callable
+
+
+def _as_it_is(state: State) -> State:
+    return state
+
+
+PLAIN = Method("none", _as_it_is, _as_it_is, advance, _as_it_is)

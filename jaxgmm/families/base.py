@@ -1,0 +1,298 @@
+"""What a family of distributions is: its parameters, and its two forms of EM.
+
+A family is a record of module-level functions, not a pytree. It is equal, hashed, copied and pickled by its fields, so
+a copy is the same static argument of a compiled function. Numbers never live in it.
+
+A block of rows is x (d, b), features by rows: every sum over features or components runs along whole vectors, and the
+lanes of a ``vmap`` lead. A *form* is one way to do EM with the family, in six functions:
+
+    prepare(params, reference)                      -> prepared     everything that depends on parameters alone
+    view(prepared, x)                               -> seen         what both steps look at: features, or residuals
+    log_prob(prepared, seen)                        -> (k, b)       log densities, up to what `Family.left_out` says
+    statistics(prepared, seen, resp (k, b))         -> sums         additive over rows
+    maximize(params, prepared, sums, counts, prior) -> params, added
+    loss(prepared)                                  -> ()           rounding of this form in units of eps
+
+A form is ``mergeable`` where its sums do not depend on the parameters: stepwise EM may then blend those of different
+mixtures. One that does not say so is taken for one whose sums do.
+
+``reference`` (d,) is what moments are taken about: the mean of the data in `fit`, of the mixture in `e_step`.
+``added`` is what the prior and the floors put into the parameters (the family's own array): `degenerate` reads it.
+"""
+
+import dataclasses
+import enum
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..numerics import LOG_ZERO, over_rows, product
+from ..numerics.backend import xp
+from ..records import record
+from .registry import _REGISTRY, known, lookup, register, registered, with_options  # noqa: F401
+
+
+class Constraint(enum.Enum):
+    """Where a parameter lives; `unconstrained` and the checks follow from it."""
+
+    REAL = "real numbers"
+    POSITIVE = "positive numbers"
+    NON_NEGATIVE = "numbers >= 0"
+    UNIT = "numbers in [0, 1]"
+    SIMPLEX = "probabilities that sum to 1 over the last axis"
+    POSITIVE_DEFINITE = "symmetric positive definite matrices"
+
+
+def parameter(shape: str, constraint: Constraint, *, units: int = 0, located: bool = False):
+    """A field of a parameter record.
+
+    Args:
+        shape: one letter an axis: k components, which lead or are not there (shared by all), d features, any other
+            letter a size of the family's own (c categories).
+        constraint: where the values live.
+        units: the power of the data's units in the parameter (variance 2, rate -1), shared among its axes d.
+        located: whether the parameter moves with the origin of the data, along its one axis d.
+    """
+    if "k" in shape[1:]:
+        raise ValueError(f"the components k are the first axis of a parameter, got shape {shape!r}")
+    if located and shape.count("d") != 1:
+        raise ValueError(f"a located parameter has one axis d, along which it moves, got shape {shape!r}")
+    return dataclasses.field(
+        metadata={"shape": shape, "constraint": constraint, "units": units, "located": located},
+    )
+
+
+def parameters(kind: type) -> dict[str, Any]:
+    """Metadata of a parameter record's fields, by name."""
+    return {field.name: field.metadata for field in dataclasses.fields(kind)}
+
+
+def declared(params, weights) -> int:
+    """Number of free parameters of the components of one mixture: read off shapes and constraints."""
+    total = 0
+    for name, about in parameters(type(params)).items():
+        shape = getattr(params, name).shape
+        shape = shape[len(shape) - len(about["shape"]) :]  # without the axes of a batch
+        size, last = math.prod(shape), (1, *shape)[-1]
+        if about["constraint"] is Constraint.POSITIVE_DEFINITE:
+            size = size // last * (last + 1) // 2
+        elif about["constraint"] is Constraint.SIMPLEX:
+            size = size // last * (last - 1)
+        total += size
+    return total
+
+
+@dataclasses.dataclass(frozen=True)
+class Support:
+    """Which values features can take: ``contains(x (d, b)) -> (d, b)`` bool (NaN counts as inside), and in words."""
+
+    contains: Callable
+    words: str
+
+
+def nothing_left_out(x, reference):
+    """(b,) zeros: the form's log_prob is the whole log density."""
+    return np.zeros(x.shape[1], x.dtype)
+
+
+def as_it_is(value, *others):
+    return value
+
+
+def nothing_ruled_out(params):
+    """Whatever the declared constraints allow is a mixture of the family."""
+
+
+def no_slack(prepared, added, counts):
+    return np.zeros((), counts.dtype)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Family:
+    """A family of distributions, as functions. See the module's docstring for the two forms.
+
+    Args:
+        name: what tables and files call it.
+        parameters: the record class of its parameters, fields declared with `parameter`.
+        support: the values its features can take.
+        accurate: the form that is right wherever the dtype allows.
+        moments: the fast form; the same where there is only one.
+        around: ``(centres (k, p), d) -> params``: parameters that the first statistics are taken under.
+        centre: ``(params, weights) -> (d,)``: mean of the mixture.
+        loosen: ``(params, weights, counts, added) -> params``: a start freed from boundaries EM could never leave.
+        sample: ``(key, params, labels (n,)) -> (n, d)``.
+        degenerate: ``(params, weights, added) -> (k,)`` bool: components that prior or floors hold up.
+        base: ``(x, reference) -> (b,)``: what ``moments.log_prob`` leaves out of the log density; ``accurate.log_prob``
+            leaves nothing out, unless it is the same form.
+        points: ``x -> (p, b)``: where initialisers measure distance.
+        scaling: how `fit` frames the data: "feature", "common", "ratio" (no shift) or None.
+        slack: ``(prepared, added, counts) -> ()``: how far the prior can make the log-likelihood fall in one step.
+        n_parameters: ``(params, weights (..., k)) -> (...)``: free parameters of the components of every mixture of a
+            batch, or one number for all; default what is declared.
+        sizes: pairs of an axis, as `parameter` names it, and the size that the options fix it to.
+        check: ``params -> None``: ValueError where parameters made by hand are not of the options. They are in NumPy.
+        options: what `lookup` makes the family of, beside its name: pairs of a name and a number, a string or a tuple.
+    """
+
+    name: str
+    parameters: type
+    support: Support
+    accurate: Any
+    moments: Any
+    around: Callable
+    centre: Callable
+    loosen: Callable
+    sample: Callable
+    degenerate: Callable
+    base: Callable = nothing_left_out
+    points: Callable = as_it_is
+    scaling: str | None = None
+    slack: Callable = no_slack
+    n_parameters: Callable = declared
+    sizes: tuple = ()
+    check: Callable = nothing_ruled_out
+    options: tuple = ()
+
+    def left_out(self, form) -> Callable | None:
+        """What a form's log_prob leaves out of the log density, ``(x, reference) -> (b,)``, or None: nothing."""
+        return self.base if form == self.moments and self.base is not nothing_left_out else None
+
+    def __repr__(self):
+        return f"Family({self.name!r}{''.join(f', {name}={value!r}' for name, value in self.options)})"
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):  # a family of the registry is pickled by name and options: the copy is the same object
+        if registered(self):
+            return with_options, (self.name, self.options)
+        return type(self), tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class ResidualForm:
+    """A form that works on the distance of every row from every component; right wherever the dtype allows.
+
+    The functions are those of the module's docstring; ``loss`` is 0. Its sums are of distances from the old parameters,
+    unless the family says that they are ``mergeable``.
+
+    Cost: one number a row, component and feature of a block in memory.
+    """
+
+    prepare: Callable
+    view: Callable
+    log_prob: Callable
+    statistics: Callable
+    sums: type
+    maximize: Callable
+    mergeable: bool = False
+
+    def loss(self, prepared):
+        return np.zeros((), jax.tree.leaves(prepared)[0].dtype)
+
+    def width(self, d, k):
+        """Numbers in memory per row of a block."""
+        return 3 * k * d
+
+
+@record
+class Natural:
+    """An exponential family's parameters, prepared: logits = theta @ phi(x - or / reference) + bias."""
+
+    theta: Any  # (k, f)
+    bias: Any  # (k,)
+    reference: Any  # (d,)
+    loss: Any  # ()
+    precisions: Any = None  # (k, d), for the slack of Gaussian priors
+
+
+@dataclasses.dataclass(frozen=True)
+class ExponentialForm:
+    """The form of an exponential family: both halves of EM are a matrix product with the same features.
+
+        logits = theta @ phi(x) + bias          (k, f) @ (f, b)
+        sums   = resp @ phi(x)ᵀ                 (k, b) @ (b, f)
+
+    Args:
+        features: ``(x (d, b), reference (d,)) -> phi (f, b)``.
+        natural: ``(params, reference) -> Natural``.
+        sums: the record class of the statistics: its one field takes all columns (k, f); of two, the first takes d.
+        maximize: as in the module's docstring.
+
+    Cost: 4·n·k·f for both products.
+    """
+
+    features: Callable
+    natural: Callable
+    sums: type
+    maximize: Callable
+    mergeable = True
+
+    def prepare(self, params, reference):
+        return self.natural(params, reference)
+
+    def view(self, prepared, x):
+        return self.features(x, prepared.reference)
+
+    def log_prob(self, prepared, phi):
+        logits = product(prepared.theta, phi) + prepared.bias[:, None]
+        return xp.where(logits < LOG_ZERO / 2, -np.inf, logits)
+
+    def statistics(self, prepared, phi, resp):
+        sums, several = over_rows(resp, phi), len(dataclasses.fields(self.sums)) > 1  # (k, f)
+        return self.sums(*xp.split(sums, [prepared.reference.shape[0]] if several else [], axis=1))
+
+    def loss(self, prepared):
+        return prepared.loss
+
+    def width(self, d, k):
+        """Numbers in memory per row of a block."""
+        row = jax.ShapeDtypeStruct((d, 1), np.float32), jax.ShapeDtypeStruct((d,), np.float32)
+        return jax.eval_shape(self.features, *row).shape[0] + 2 * k
+
+
+def exponential_family(
+    name: str,
+    parameters: type,
+    *,
+    support: Support,
+    features: Callable,
+    natural: Callable,
+    sums: type,
+    maximize: Callable,
+    sample: Callable,
+    centre: Callable,
+    around: Callable,
+    degenerate: Callable | None = None,
+    loosen: Callable | None = None,
+    **options,
+) -> Family:
+    """A family whose E-step and M-step are matrix products with features of the data.
+
+    Its one form is the exponential one. See `Family` and `ExponentialForm` for the functions; ``options`` are the
+    further fields of `Family`, of which ``base`` is what theta @ phi(x) + bias leaves out of the log density.
+
+    Source: Dempster, Laird and Rubin (1977), section 2: EM on sufficient statistics.
+    """
+    form = ExponentialForm(features, natural, sums, maximize)
+    return Family(
+        name=name,
+        parameters=parameters,
+        support=support,
+        accurate=form,
+        moments=form,
+        around=around,
+        centre=centre,
+        sample=sample,
+        degenerate=degenerate or never_degenerate,
+        loosen=loosen or as_it_is,
+        **options,
+    )
+
+
+def never_degenerate(params, weights, added):
+    """(k,) False: families whose likelihood is bounded."""
+    return np.zeros(weights.shape, bool)

@@ -1,0 +1,60 @@
+"""Some of many rows, that stand for all: drawn by weight, each for a stretch of consecutive ones."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from ..data.arrays import Rows
+from ..data.padding import padded_rows
+from ..numerics.keys import row_noise
+
+SAMPLED = 2**15  # rows that stand for all: a thousand for each of 32 components
+
+
+def sample(key, rows: Rows, k: int) -> Rows:
+    """Some of many rows, each for a stretch of consecutive ones: drawn by weight, with the weight of its stretch.
+
+    Few rows as they are. Cost: O(n).
+    """
+    n, layout = rows.n, rows.layout
+    size, length = stretches(rows.n_everywhere, k)
+    if length == 1:
+        return rows
+    here = size if layout is None else (n + length - 2) // length + 1  # stretches that one device may have rows of
+    first = length * jnp.arange(here, dtype=jnp.int32)
+    if layout is not None:
+        first -= layout.mine([first % length for first in layout.firsts])
+
+    def look(i, state):
+        best, chosen, whole = state
+        row = jnp.clip(first + i, 0, n - 1)
+        weight = jnp.where(row == first + i, rows.weight[row], 0)
+        noisy = jnp.log(weight).astype(jnp.float32) + row_noise(key, *rows.global_rows(row))
+        return jnp.maximum(best, noisy), jnp.where(noisy > best, row, chosen), whole + weight
+
+    nothing = rows.varying((jnp.full(here, -jnp.inf, jnp.float32), jnp.zeros(here, rows.weight.dtype)))
+    start = nothing[0], jnp.clip(first, 0, n - 1), nothing[1]
+    best, chosen, weight = jax.lax.fori_loop(0, length, look, start)
+    x = rows.x[chosen]
+    if layout is not None:
+        x, weight = _joined(layout, size, length, best, x.astype(rows.dtype), weight)
+    return dataclasses.replace(rows, x=x, weight=weight, block=min(rows.block, size), layout=None)
+
+
+def _joined(layout, size: int, length: int, best, x, weight):
+    """Rows (size, d) and weights of all stretches, from those that each device has rows of."""
+    place = layout.mine([first // length for first in layout.firsts])
+
+    def among_all(part, fill):
+        whole = jnp.full((size + part.shape[0], *part.shape[1:]), fill, part.dtype)
+        return jax.lax.dynamic_update_slice_in_dim(whole, part, place, 0)[:size]
+
+    x = layout.of_best(among_all(best, -jnp.inf), among_all(x, 0))
+    return x, layout.whole(among_all(weight, 0))
+
+
+def stretches(n: int, k: int) -> tuple[int, int]:
+    """How many stretches n rows are cut into, and the rows of one; few rows are each their own."""
+    n, size = padded_rows(n), max(SAMPLED, 32 << (k - 1).bit_length())  # as many in memory, in a stream, on a mesh
+    return (n, 1) if n <= 2 * size else (size, -(-n // size))

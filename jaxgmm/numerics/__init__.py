@@ -1,0 +1,30 @@
+"""Arithmetic that keeps its digits, in NumPy and in JAX, and the dtype and the compiler that it runs with.
+
+backend        one name for NumPy's functions and JAX's
+products       matrix products, sums over rows, division
+matrices       symmetric matrices: packed, factored, made positive definite
+derivatives    where derivatives may pass
+special        special functions of counts and of positive numbers
+dtypes         which dtype a computation runs in
+plain          what users pass for numbers, as arrays
+compiling      when to ask the compiler for speed
+forks          processes in which JAX cannot be used
+"""
+
+from .backend import is_jax, product, xp
+from .derivatives import constant, forward_only
+from .factors import cholesky, triangular_inverse
+from .matrices import diagonal, pack, positive_definite, unpack, upper, whitening, with_diagonal
+from .products import (
+    LOG_2PI,
+    LOG_ZERO,
+    contract,
+    divide,
+    eps,
+    first_of_largest,
+    keep_empty,
+    monomials,
+    over_rows,
+    safe_log,
+    two_sum,
+)

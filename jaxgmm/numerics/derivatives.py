@@ -1,0 +1,36 @@
+"""Where derivatives may pass."""
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from .backend import is_jax
+
+
+def constant(x):
+    """x, to which no gradient flows."""
+    return jax.lax.stop_gradient(x) if is_jax(x) else x
+
+
+def forward_only(tree):
+    """The tree, through whose real numbers derivatives go forward alone.
+
+    A loop without a known end has no reverse mode: JAX's error would say so of code that nobody here has written.
+    """
+    return jax.tree.map(lambda x: _forward_only.bind(x) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def _no_way_back(cotangent, x):
+    raise ValueError(
+        "reverse-mode differentiation (jax.grad, jax.vjp, jax.jacrev) through a fit is not there yet: use jax.jvp or "
+        "jax.jacfwd, or jax.grad of jaxgmm.log_prob in place of the fit, as fit_gradient does"
+    )
+
+
+_forward_only = Primitive("forward_only")  # the identity; no rule of JAX's own raises and can be vmapped too
+_forward_only.def_impl(lambda x: x)
+_forward_only.def_abstract_eval(lambda x: x)
+ad.deflinear2(_forward_only, _no_way_back)
+batching.defvectorized(_forward_only)
+mlir.register_lowering(_forward_only, lambda context, x: [x])

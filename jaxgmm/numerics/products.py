@@ -1,0 +1,152 @@
+"""Products and sums that keep their digits.
+
+Pure functions of arrays, written for float32 as much as for float64.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .backend import is_jax, product, xp
+
+LOG_ZERO = -1e28  # stands for log 0 inside products, where -inf * 0 would be NaN; far below any log density
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+def eps(x) -> float:
+    """Rounding unit of x's dtype."""
+    return float(np.finfo(x.dtype).eps)
+
+
+def contract(subscripts: str, *operands):
+    """``einsum`` at float32-grade precision."""
+    if is_jax(*operands):
+        return jnp.einsum(subscripts, *operands, precision="highest")
+    return np.einsum(subscripts, *operands, optimize=True)
+
+
+def _narrow(a, b):
+    if a.shape[0] > b.shape[0]:
+        return product(a, b.T)
+    return jax.lax.optimization_barrier(product(b, a.T)).T  # or XLA would make it the other product
+
+
+_in_lanes = jax.custom_batching.custom_vmap(_narrow)
+
+
+@_in_lanes.def_vmap
+def _lanes(axis_size, in_batched, a, b):
+    of_a, of_b = in_batched
+    if of_a and not of_b:
+        return _in_lanes(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[0]), True
+    return jax.vmap(_narrow, (0 if of_a else None, 0))(a, b), True
+
+
+def over_rows(a, b):
+    """a @ bᵀ, sums over the rows of a block. (m, n), (k, n) -> (m, k).
+
+    XLA's products on CPU repack their right operand, so the narrower one stands there. Lanes of a ``vmap`` over a alone
+    are rows of one wider a, where XLA would transpose them first.
+    """
+    return _over_rows(a, b) if is_jax(a, b) else a @ b.T
+
+
+_over_rows = jax.custom_jvp(_in_lanes)
+
+
+@_over_rows.defjvp
+def _moved(primals, tangents):
+    (a, b), (da, db) = primals, tangents
+    return _over_rows(a, b), product(da, b.T) + product(a, db.T)
+
+
+def divide(total, count):
+    """total / count, and 0 where count is 0. Shapes: count is total's leading axes."""
+    count = count.reshape(count.shape + (1,) * (total.ndim - count.ndim))
+    return xp.where(count > 0, total, 0) / xp.where(count > 0, count, 1)
+
+
+def first_of_largest(values, axis: int = 0):
+    """Index (int32) of the largest value along an axis, NaN before all, the first of equal ones.
+
+    As ``argmax``, which JAX cannot compile in float64 inside a jit of a program without its x64 flag.
+    """
+    if not is_jax(values):
+        return np.argmax(values, axis).astype(np.int32)
+    values = jax.lax.stop_gradient(values)
+    index = jax.lax.broadcasted_iota(np.int32, values.shape, axis)
+
+    def larger(one, other):
+        (value, i), (rival, j) = one, other
+        first = i < j
+        holds = (value > rival) | ((value == rival) & first)
+        holds = jnp.where(jnp.isnan(rival), jnp.isnan(value) & first, holds | jnp.isnan(value))
+        return jnp.where(holds, value, rival), jnp.where(holds, i, j)
+
+    nothing = np.asarray(-np.inf, values.dtype), np.asarray(np.iinfo(np.int32).max, np.int32)
+    return jax.lax.reduce((values, index), nothing, larger, (axis,))[1]
+
+
+def keep_empty(counts, new, old):
+    """new where a component has rows, old where it has none: empty components stay where they were."""
+    return xp.where(counts.reshape(counts.shape + (1,) * (new.ndim - counts.ndim)) > 0, new, old)
+
+
+# -- symmetric matrices -------------------------------------------------------------------------------------------
+
+
+def monomials(x, i, j):
+    """Products x_i x_j of every row of a block, where x_0 = 1 and x_1 .. x_d are the features. (d, b), f × 2 -> (f, b).
+
+    One multiplication of two gathers, which on CPU costs half of what joining slices does. Of many data sets under
+    ``vmap`` it is slices: XLA makes a batched gather twice, element by element.
+    """
+    if not is_jax(x):
+        x = np.concatenate([np.ones_like(x[:1]), x])
+        return x[i] * x[j]
+    breaks = 1 + np.flatnonzero((np.diff(j) != 1) | (np.diff(np.diff(i), prepend=np.diff(i)[:1]) != 0))
+    runs = list(zip(np.split(i, breaks), np.split(j, breaks), strict=True))
+    i, j = i.astype(np.int32), j.astype(np.int32)  # under x64 a gather by int64 takes longer
+
+    def extended(x, first=1.0):
+        return jnp.concatenate([jnp.full_like(x[:1], first), x])
+
+    @jax.custom_batching.custom_vmap
+    def gathered(x):
+        x = extended(x)
+        return x[i] * x[j]
+
+    @gathered.def_vmap
+    def sliced(axis_size, in_batched, x):
+        def joined(x):
+            return jnp.concatenate([_run(extended(x), *run) for run in runs])
+
+        return jax.vmap(joined)(x), True
+
+    products = jax.custom_jvp(gathered)
+
+    @products.defjvp
+    def moved(primals, tangents):
+        value, tangent = extended(*primals), extended(*tangents, first=0.0)
+        return products(*primals), value[i] * tangent[j] + tangent[i] * value[j]
+
+    return products(x)
+
+
+def _run(x, i, j):
+    """x_i x_j where j counts up and i does too or stays."""
+    left = x[i[0] : i[0] + 1] if i[0] == i[-1] else x[i[0] : i[-1] + 1]
+    return left * x[j[0] : j[-1] + 1]
+
+
+def safe_log(p):
+    """log p, and LOG_ZERO where p is 0: fit for a matrix product."""
+    return xp.where(p > 0, xp.log(xp.where(p > 0, p, 1)), LOG_ZERO)
+
+
+def two_sum(total, lost, term):
+    """Compensated addition: the new total and the rounding lost so far (Knuth, TAOCP 2, 4.2.2)."""
+    new = total + term
+    virtual = new - total
+    error = (total - (new - virtual)) + (term - virtual)
+    return new, lost + xp.where(xp.isfinite(new), error, 0)

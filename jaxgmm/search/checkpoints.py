@@ -1,0 +1,253 @@
+"""Where a long fit stands, in one file: written as it goes, and taken up again to the same bits.
+
+    format, about        what wrote it, and of which fit it is, as JSON
+    concluded.<p>.<i>    arrays of the results of programs that have ended (`select` runs several, `fit` one)
+    ended.<c>.<i>        how the lanes stood at the end of the runs of the program on its way that have ended
+    lanes.<i>, queue.<i>, standing.<i>    the run on its way: its lanes, their queue, how they stand
+
+A `Watch` sees all compiled runs of a fit in their order, which what is in the data decides. So a fit that is taken up
+again goes the same way: runs that had ended give what they gave, the one on its way goes on with its lanes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from ..checks import count, in_trace
+from ..data.files import forget_unfinished, replacing
+from ..data.sources import Stream
+from ..distributed import agreed, from_first, spans
+from ..families.base import Family
+from ..numerics.dtypes import numbers, on_device
+from ..records import FitWarning
+from .digests import digest
+from .identity import alike, facts
+from .pruning import Standing
+
+KIND = "jaxgmm checkpoint"
+FORMAT = f"{KIND} 2"
+SECONDS = 60.0  # from one file to the next, unless iterations are asked for
+UNKNOWN = "of unknown functions"
+
+
+class Checkpoint:
+    """The file of one call of `fit` or `select`, and what was read from it."""
+
+    def __init__(self, path, every: int | None, resume: bool, mesh):
+        self.path, self.mesh, self.writes = Path(path), mesh, not (spans(mesh) and jax.process_index() > 0)
+        self.every = None if every is None else count(every, "checkpoint_every")
+        with agreed(mesh):
+            if self.writes and not self.path.absolute().parent.is_dir():
+                raise ValueError(f"{path}: its folder does not exist")
+        self.concluded: list[list[np.ndarray]] = []
+        self.ended: list[list[np.ndarray]] = []
+        self.now: dict[str, list[np.ndarray]] = {}
+        self.iteration, self.program, self.run = -1, 0, 0
+        self.about, self.written, self.resume = {}, time.monotonic(), resume
+
+    def begin(self, about: dict):
+        """Say of which fit this is; where it is to be taken up and the file is there, read it.
+
+        Raises:
+            ValueError: the file is of another fit, damaged, or no checkpoint; it is left as it is.
+        """
+        self.about = json.loads(json.dumps(about))
+        with agreed(self.mesh):
+            there = self._found() if self.writes else None
+        if spans(self.mesh):
+            there = from_first(there)
+        if there is not None:
+            self._take(there)
+
+    def _found(self) -> bytes | None:
+        """What is to be taken up."""
+        forget_unfinished(self.path)
+        if not self.path.exists():
+            return None
+        if self.resume:
+            return self.path.read_bytes()
+        if not _format(self.path).startswith(KIND):
+            raise ValueError(f"{self.path}: not a checkpoint, so it is not written over; name another file")
+        return None
+
+    def conclusion(self):
+        """Arrays of the results of the program whose turn it is, where it had ended; else None, and it begins."""
+        self.run = 0
+        if self.program < len(self.concluded):
+            self.program += 1
+            return self.concluded[self.program - 1]
+        return None
+
+    def conclude(self, results):
+        """The program has ended."""
+        self.concluded.append(_arrays(results))
+        self.ended, self.now, self.program = [], {}, self.program + 1
+        self.write()
+
+    def again(self, lanes, queue):
+        """What is known of the run whose turn it is: (how its lanes stood at its end or None, lanes, standing, queue).
+
+        A run that was not begun: (None, lanes, None, queue).
+        """
+        self.run += 1
+        if self.run <= len(self.ended):
+            return Standing(*self.ended[self.run - 1]), lanes, None, queue
+        if not self.now:
+            return None, lanes, None, queue
+        now, self.now = self.now, {}
+        standing = Standing(*now["standing"]) if now["standing"] else None
+        return None, _like(lanes, now["lanes"]), standing, _like(queue, now["queue"])
+
+    def due(self, iteration: int) -> int:
+        """The iteration at which the file is to be written next."""
+        return 2**31 - 1 if self.every is None else (iteration // self.every + 1) * self.every
+
+    def look(self, now, iteration: int, at_least: bool = False):
+        """The run on its way stands so: lanes, standing, queue. Write it where it is time to."""
+        waited = time.monotonic() - self.written > SECONDS if self.every is None else iteration % self.every == 0
+        if waited or at_least:
+            names = "lanes", "standing", "queue"
+            self.now = {name: _arrays(value) for name, value in zip(names, now, strict=True)}
+            self.iteration = iteration
+            self.write()
+            self.now = {}
+
+    def run_ends(self, standing, iteration: int):
+        if self.run > len(self.ended):
+            self.ended.append(_arrays(standing))
+            self.iteration = iteration
+
+    def write(self):
+        """The file, whole or not at all; where that cannot be, a warning, and the fit goes on."""
+        self.written = time.monotonic()
+        if not self.writes:
+            return
+        arrays = {f"{name}.{i}": leaf for name, leaves in self.now.items() for i, leaf in enumerate(leaves)}
+        for kind, lists in (("concluded", self.concluded), ("ended", self.ended)):
+            arrays |= {f"{kind}.{j}.{i}": leaf for j, leaves in enumerate(lists) for i, leaf in enumerate(leaves)}
+        try:
+            with replacing(self.path) as file:
+                np.savez(file, format=FORMAT, about=json.dumps(self.about), iteration=self.iteration, **arrays)
+        except OSError as error:
+            words = f"the checkpoint {self.path} cannot be written ({error.strerror}); the fit goes on without"
+            warnings.warn(FitWarning(words), stacklevel=2)
+
+    def _take(self, content: bytes):
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                entries = {name: file[name] for name in file.files}
+        except Exception as error:  # a damaged or foreign file fails in a dozen ways, none of them documented
+            words = "not a checkpoint, or one cut short or damaged; it is left as it is"
+            raise ValueError(f"{self.path}: {words}") from error
+        if str(entries.get("format")) != FORMAT:
+            whose = "of another jaxgmm" if str(entries.get("format")).startswith(KIND) else "not a checkpoint"
+            raise ValueError(f"{self.path}: {whose}, and this one cannot go on with it; it is left as it is")
+        theirs = json.loads(str(entries["about"]))
+        for name, ours in self.about.items():
+            if name == "data" and not alike(theirs[name], ours):
+                raise ValueError(f"{self.path}: a checkpoint of other data; it is left as it is")
+            if name != "data" and theirs.get(name) != ours:
+                other = f"its {name} is {theirs.get(name)}, not {ours}"
+                raise ValueError(f"{self.path}: a checkpoint of another fit: {other}; it is left as it is")
+            if UNKNOWN in str(ours):
+                words = f"its {name} is {ours}: they hold what cannot be compared, like an open file or a generator"
+                raise ValueError(f"{self.path}: cannot be told from a checkpoint of another fit: {words}; it is left")
+        self.concluded, self.ended = (_lists(entries, kind) for kind in ("concluded", "ended"))
+        self.iteration = int(entries["iteration"])
+        names = "lanes", "standing", "queue"
+        self.now = {name: _leaves(entries, name) for name in names} if "lanes.0" in entries else {}
+
+
+def opened(path, every: int | None, resume: bool, mesh) -> Checkpoint | None:
+    """The checkpoint that the options of `fit` and `select` ask for."""
+    if path is not None:
+        return Checkpoint(path, every, resume, mesh)
+    if every is not None or resume:
+        raise ValueError("checkpoint_every and resume need checkpoint: the path of the file")
+    return None
+
+
+def take_up(watch, problems, models, data, starts, asked: dict):
+    """Tell the checkpoint, where there is one, of which fit it is; the watch goes on where it stood.
+
+    ``data`` are rows, weights and block_size, ``starts`` the key and init, ``asked`` other options that the answer
+    depends on; those that problems and models (family, prior) know need not be among them.
+    """
+    if watch.checkpoint is None:
+        return
+    if in_trace(problems):
+        raise ValueError("checkpoint needs the host: inside jit or vmap leave it out")
+    (x, sample_weight, block_size), (key, init) = data, starts
+    rows, limits = problems[0].rows, problems[0].limits
+    priors = [numbers(prior, rows.dtype) for _, prior in models]
+    watch.checkpoint.begin(
+        asked
+        | {
+            "dtype": str(rows.dtype),
+            "families": [told_of(family) for family, _ in models],
+            "prior": [np.ravel(leaf).tolist() for prior in priors for leaf in (prior.reg_covar, prior.reg_relative)],
+            "init": told_of(init),
+            "key": np.asarray(jax.random.key_data(key)).tolist(),
+            "tol": float(limits.tol),
+            "max_iter": int(limits.max_iter),
+            "block_size": ["rows that stream", x.block_size] if isinstance(x, Stream) else block_size,
+            "data": facts(rows, problems[0].measured, x, sample_weight),
+        }
+    )
+    watch.iteration = watch.checkpoint.iteration
+
+
+def results_of(checkpoint: Checkpoint | None, template, compute, watch):
+    """``compute()``, a tree like template of arrays; or what the file says it gave."""
+    found = None if checkpoint is None else checkpoint.conclusion()
+    if found is not None:
+        return _like(template, map(on_device, found))
+    results = compute()
+    if checkpoint is not None and not watch.stopped:
+        checkpoint.conclude(results)
+    return results
+
+
+def told_of(value) -> str:
+    """A start or a family in words: its name, and what tells its functions or arrays from others."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Family) or callable(value):
+        name = repr(value) if isinstance(value, Family) else getattr(value, "__qualname__", type(value).__qualname__)
+        found = digest(value)
+    else:
+        name, found = type(value).__name__, digest(_arrays(value))
+    return f"{name} {found[:16] if found else UNKNOWN}"
+
+
+def _format(path: Path) -> str:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return str(file["format"])
+    except Exception:  # as many as there are kinds of files
+        return ""
+
+
+def _arrays(tree) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def _like(tree, leaves):
+    return jax.tree.unflatten(jax.tree.structure(tree), leaves)
+
+
+def _leaves(entries, prefix: str) -> list[np.ndarray]:
+    size = sum(name.startswith(f"{prefix}.") for name in entries)
+    return [entries[f"{prefix}.{i}"] for i in range(size)]
+
+
+def _lists(entries, kind: str) -> list[list[np.ndarray]]:
+    size = len({name.split(".")[1] for name in entries if name.startswith(f"{kind}.")})
+    return [_leaves(entries, f"{kind}.{j}") for j in range(size)]

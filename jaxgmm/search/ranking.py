@@ -1,0 +1,111 @@
+"""What lanes came to: how each stands on its way, and the best start of every fit.
+
+Degenerate is a component that prior or floors hold up, or that holds less than a row, where there are several.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from .. import em
+from ..data.frame import Frame, leave, log_volume
+from ..families.base import parameters
+from ..numerics import eps, first_of_largest
+from ..numerics.backend import xp
+from ..numerics.compiling import compiled
+from ..records import FitResult, Mixture, Status
+from .pruning import Standing
+
+TIE = 8  # units of rounding within which the first of two starts wins: on any number of devices the same one
+
+
+@compiled("keep_order", "method")
+def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, method=em.PLAIN, left=None):
+    """Results (m,) of lanes (m·r,): the best start of every m, components by decreasing weight, in the data's units.
+
+    ``weight`` () is Σ w. A degenerate start wins only if every start is; one that fell behind only if there is no
+    better; one that failed only if there is nothing else. ``left`` (m·r,) are lanes that a stop caught on their way:
+    they are judged as they stand, and what they are starts of is STOPPED if it is sound.
+    """
+    m = active.shape[0]
+    left = jnp.zeros(jax.tree.leaves(lanes)[0].shape[0], bool) if left is None else left
+    left = left.reshape(m, -1)
+    lanes = jax.tree.map(lambda leaf: leaf.reshape(m, -1, *leaf.shape[1:]), lanes)
+    states = jax.vmap(jax.vmap(method.finish))(lanes)
+    judged = jax.vmap(jax.vmap(_final_status, (0, None, None, 0)), (0, 0, None, 0))(states, active, heaviest, left)
+    values = states.log_likelihood - weight * log_volume(frame)  # (m, r)
+
+    def choose(states, status, values, left):
+        rank = jnp.array([0, 0, 2, 1, 4, 4, 0, 3], jnp.int32)[status]  # in the order of Status; then RUNNING, as -1
+        contends = (rank == rank.min()) & ~jnp.isnan(values)
+        top = jnp.where(contends, values, -jnp.inf).max()
+        level = contends & (values >= top - TIE * eps(values) * jnp.abs(top))
+        best = first_of_largest(level.astype(values.dtype))
+        state = jax.tree.map(lambda leaf: leaf[best], states)
+        mixture = state.mixture if keep_order else by_weight(state.mixture)
+        mixture = dataclasses.replace(mixture, components=leave(mixture.components, frame))
+        n_iter = jnp.maximum(state.n_iter, 0)
+        cut_short = left.any() & (status[best] <= Status.MAX_ITER)
+        final = jnp.where(cut_short, int(Status.STOPPED), status[best])
+        return FitResult(mixture, values[best], n_iter, final, values)
+
+    return jax.vmap(choose)(states, judged, values, left)
+
+
+@compiled("keep_order", "method")
+def conclude_one(frame: Frame, weight, lanes, heaviest, keep_order: bool, method=em.PLAIN, left=None, active=None):
+    """The result of lanes (r,) that are starts of one fit, of all components or those in active (1, k)."""
+    active = jnp.ones((1, method.state_of(lanes).counts.shape[-1]), bool) if active is None else active
+    return jax.tree.map(
+        lambda leaf: leaf[0], conclude(frame, weight, lanes, active, heaviest, keep_order, method, left)
+    )
+
+
+def template(family) -> FitResult:
+    """The structure of a result, with nothing in it."""
+    params = family.parameters(**dict.fromkeys(parameters(family.parameters), 0.0))
+    return FitResult(Mixture(0.0, params, family), 0.0, 0, 0, 0.0)
+
+
+def standing(method, lane, active, heaviest) -> Standing:
+    """How a lane stands, at a pause or at its end."""
+    state = method.finish(lane)
+    degenerate = is_degenerate(state.mixture, state.added, state.counts, active, heaviest)
+    failed = (state.status > Status.MAX_ITER) | ~jnp.isfinite(state.log_likelihood)
+    return Standing(state.log_likelihood, state.gain, state.n_iter, state.status, ~degenerate & ~failed)
+
+
+def is_degenerate(mixture: Mixture, added, counts, active, heaviest):
+    """Whether one of several components is held up by prior or floors, or holds less than a row, ()."""
+    held_up = mixture.family.degenerate(mixture.components, xp.exp(mixture.log_weights), added)
+    least = xp.minimum(1, heaviest) * (1 - 1e-6)  # a component that is one whole row stands
+    return (active.sum() > 1) & (active & (held_up | (counts < least))).any()
+
+
+def _final_status(state: em.State, active, heaviest, left):
+    degenerate = is_degenerate(state.mixture, state.added, state.counts, active, heaviest)
+    status = jnp.where(left, int(Status.STOPPED), state.status)
+    ended_well = (status == Status.CONVERGED) | (status == Status.MAX_ITER) | (status == Status.STOPPED)
+    return jnp.where(ended_well & degenerate, int(Status.DEGENERATE), status)
+
+
+def by_weight(mixture: Mixture) -> Mixture:
+    """The mixture with its components by decreasing weight; equal ones keep their order."""
+    order = jnp.argsort(-mixture.log_weights, stable=True)
+    return Mixture(mixture.log_weights[order], take_components(mixture.components, order), mixture.family)
+
+
+def first_components(mixture: Mixture, k: int) -> Mixture:
+    """The first k components: those that only pad have log weight -inf, and come last."""
+    params = take_components(mixture.components, slice(0, k))
+    return Mixture(mixture.log_weights[:k], params, mixture.family)
+
+
+def take_components(params, index):
+    """Parameters of some components; what all components share stays."""
+    about = parameters(type(params))
+    taken = {name: getattr(params, name) for name in about}
+    return type(params)(
+        **{name: value[index] if about[name]["shape"].startswith("k") else value for name, value in taken.items()}
+    )
