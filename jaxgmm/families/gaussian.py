@@ -110,11 +110,16 @@ def degenerate_matrices(means, covariances, weights, added):
     scale = xp.where(varies, xp.sqrt(xp.where(varies, variances, 1)), 1)
     units = scale[:, None] * scale[None]
     values, vectors = linalg(total).eigh(xp.where(varies[:, None] & varies[None], total / units, 0))
-    still = xp.where(values > 20 * d * eps(means), 0, xp.ones_like(values))  # (d,)
-    whole = covariances / units[None] + product(vectors * still[None], vectors.T)[None]
-    own = xp.sqrt(diagonal(whole))  # (k, d)
-    excess = whole - with_diagonal(2 * added / scale[None] ** 2)
-    return linalg(excess).eigvalsh(excess / (own[:, :, None] * own[:, None, :]))[..., 0] < 0
+    varying = values > 20 * d * eps(means)  # (d,)
+    basis = xp.where(varying.all(), xp.eye(d, dtype=means.dtype), vectors)  # directions, or the features themselves
+
+    def along(matrices):
+        turned = product(product(basis.T[None], matrices / units[None]), basis[None])
+        return xp.where((varying[:, None] & varying[None])[None], turned, xp.eye(d, dtype=means.dtype)[None])
+
+    own = xp.sqrt(xp.maximum(diagonal(along(covariances)), np.finfo(means.dtype).tiny))  # (k, d)
+    excess = along(covariances - with_diagonal(2 * added)) / (own[:, :, None] * own[:, None, :])
+    return linalg(excess).eigvalsh(excess)[..., 0] < 0
 
 
 def degenerate_variances(means, variances, weights, added):
