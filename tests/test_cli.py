@@ -125,7 +125,9 @@ def test_json_has_all_that_the_text_has(case):
         for name, values in components.items():
             np.testing.assert_array_equal(values, getattr(mixture.components, name))
         np.testing.assert_array_equal(best.pop("weights"), mixture.weights)
-        assert best == {**row, "log_likelihood": None, "criterion": "aic", "columns": columns}
+        options = {} if case.n_categories is None else {"n_categories": case.n_categories}
+        others = {"options": options, "log_likelihood": None, "criterion": "aic", "columns": columns}
+        assert best == {**row, **others}
 
 
 def test_fit_writes_the_model_with_its_column_names_and_the_labels(capsys, data, x, tmp_path):
