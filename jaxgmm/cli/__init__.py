@@ -1,5 +1,5 @@
-"""The command line."""
+"""The command line: `main`, and the exit code of bad input."""
 
-from .main import main
+from .main import BAD_INPUT, main
 
-__all__ = ["main"]
+__all__ = ["BAD_INPUT", "main"]

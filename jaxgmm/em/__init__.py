@@ -11,6 +11,7 @@ Source: Dempster, Laird and Rubin (1977).
 from .steps import expect, maximise, normalise, shifted, supported
 from .stopping import (
     FALL,
+    LOSS_LIMIT,
     LOSSY,
     NEVER,
     PLAIN,

@@ -126,7 +126,7 @@ def _installed(value) -> bool:
     root = str(getattr(value, "__module__", None) or getattr(value, "__name__", "")).partition(".")[0]
     if root == "__main__":
         return False
-    if root in sys.stdlib_module_names or root == __package__:
+    if root in sys.stdlib_module_names or root == __package__.partition(".")[0]:
         return True
     file = getattr(sys.modules.get(root), "__file__", None) or ""
     return bool({"site-packages", "dist-packages"} & set(Path(file).parts))
