@@ -67,7 +67,7 @@ def start(rounds):
     x = np.loadtxt(DATA, delimiter=",", skiprows=1)
 
     def ours(seed):
-        result = jaxgmm.fit(seed, x, 3, n_init=STARTS)
+        result = jaxgmm.fit(seed, x, 3, n_init=STARTS, compiled=True)
         return float(result.log_likelihood) / len(x)
 
     def theirs(seed):
@@ -103,12 +103,12 @@ def in_turns(measure, fits, rounds):
 def recompiled():
     """Programs that later fits compile: other keys, tolerances, limits, priors and nearly as many rows."""
     x, key = np.loadtxt(DATA, delimiter=",", skiprows=1), jax.random.key(2)
-    jaxgmm.fit(0, x, 2, n_init=3)
+    jaxgmm.fit(0, x, 2, n_init=3, compiled=True)
     again = [
-        lambda: jaxgmm.fit(1, x, 2, n_init=3),
-        lambda: jaxgmm.fit(key, x, 2, n_init=3, tol=1e-4),
-        lambda: jaxgmm.fit(3, x, 2, n_init=3, max_iter=500, prior=jaxgmm.GaussianPrior(reg_covar=1e-6)),
-        lambda: jaxgmm.fit(4, x[:270], 2, n_init=3),
+        lambda: jaxgmm.fit(1, x, 2, n_init=3, compiled=True),
+        lambda: jaxgmm.fit(key, x, 2, n_init=3, compiled=True, tol=1e-4),
+        lambda: jaxgmm.fit(3, x, 2, n_init=3, compiled=True, max_iter=500, prior=jaxgmm.GaussianPrior(reg_covar=1e-6)),
+        lambda: jaxgmm.fit(4, x[:270], 2, n_init=3, compiled=True),
     ]
     counts = [compilations(call)[0] for call in again]
     return sum(counts), f"key, tol, max_iter and prior, 270 rows: {counts}"

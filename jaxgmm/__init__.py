@@ -3,8 +3,9 @@
 from . import distributed as distributed
 from .criteria import aic, bic, icl
 from .data.sources import Stream, rows
-from .families.base import Constraint, Family, Natural, Support, exponential_family, parameter
+from .families.base import Constraint, Family, Support, exponential_family, parameter
 from .families.categorical import categorical  # the package fills the registry of names
+from .families.forms import Natural
 from .fitting import fit
 from .gradient import fit_gradient
 from .inference import (

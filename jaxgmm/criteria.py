@@ -14,8 +14,10 @@ import numpy as np
 from . import checks
 from .data.arrays import in_groups, total
 from .data.padding import TOGETHER, few_sizes, filled, on_host, padded, padded_sets
+from .data.route import goes_to_host
 from .inference import Certainty, e_step, expected, n_parameters, rows_for
 from .mixtures import cast
+from .numerics import host
 from .numerics.backend import xp
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of
@@ -51,7 +53,12 @@ def certainty(mixture, x, sample_weight=None):
     x = checks.table(x)
     checks.like_mixture(x, mixture)
     dtype = compute_dtype(x)
-    held = padded(x, checks.weights(sample_weight, x.shape[0], dtype))
+    weight, mixture = checks.weights(sample_weight, x.shape[0], dtype), cast(mixture, dtype)
+    if goes_to_host([mixture.family], x, 1, mixture.n_components, mixture, weight):
+        x, weight, mixture = jax.tree.map(np.asarray, (x, weight, mixture))
+        with host.on_host():
+            return certainty_of(rows_for(mixture, x, weight, mixture.family.accurate, len(x)), mixture)
+    held = padded(x, weight)
     return scalar(certainty_of(rows_for(mixture, *held, mixture.family.accurate, None), cast(mixture, dtype)))
 
 

@@ -1,18 +1,7 @@
 """What an author of a family imports; `docs/extending.md` shows it at work."""
 
-from .families.base import (
-    Constraint,
-    ExponentialForm,
-    Family,
-    Natural,
-    ResidualForm,
-    Support,
-    exponential_family,
-    known,
-    lookup,
-    parameter,
-    register,
-)
+from .families.base import Constraint, Family, Support, exponential_family, known, lookup, parameter, register
+from .families.forms import ExponentialForm, Natural, ResidualForm
 
 __all__ = [
     "Constraint",

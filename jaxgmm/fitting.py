@@ -18,6 +18,7 @@ from .data.frame import enter
 from .data.mesh import already_there, checked, rewrapped
 from .data.out_of_core import Flow
 from .data.padding import filled
+from .data.route import fits_on_host
 from .data.sources import Stream, opens
 from .distributed import agreed, spans
 from .families.base import Family
@@ -26,6 +27,7 @@ from .init.kmeans import INITIALIZERS
 from .mixtures import cast
 from .numerics import forward_only
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
+from .numerics.host import hosted, on_host
 from .numerics.keys import as_key
 from .numerics.plain import plain
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status
@@ -62,6 +64,7 @@ def fit(
     max_iter: int = 1000,
     accelerate: str = "auto",
     search: str = "pruned",
+    compiled: bool | None = None,
     block_size: int | None = None,
     callback: Callable[[Glance], Any] | None = None,
     every: int = 10,
@@ -95,6 +98,8 @@ def fit(
             families, none for the others. Updates are counted in E-steps; ``tol=0`` is always plain.
         search: "pruned" stops starts that fall far behind the best (see `search.pruning`; from 4 starts on),
             "exhaustive" runs every start to its end.
+        compiled: None lets the sizes decide: few rows of float64 in this machine's memory are fitted in NumPy, before a
+            program would be compiled, and to the same answer. True compiles, False does not (an error under a trace).
         block_size: rows in flight; default by size.
         callback: called on the host with a `Glance` at the start, after every ``every`` iterations and at the end (see
             `History`, `Progress`); when it returns True the fit stops there. It changes no result.
@@ -134,19 +139,22 @@ def fit(
     watch = Watch(callback, every, verbose, 1, spans(mesh), keeper)
     options = tol, max_iter, accelerate, block_size, mesh
     models = [(family, checks.prior_for(prior, family, compute_dtype(x)))]
-    [problem] = load(x, sample_weight, k, models, *options)
     asked = {"kind": "fit", "n_components": [k], "n_init": n_init, "accelerate": accelerate, "search": search}
-    take_up(watch, [problem], models, (x, sample_weight, block_size), (key, init), asked)
+    given = init, sample_weight, prior, tol, max_iter, key
+    here = fits_on_host([family], x, n_init, k, *given, compiled=compiled, mesh=mesh)
+    with on_host(here, at_once=family.in_numpy):
+        [problem] = load(x, sample_weight, k, models, *options)
+        take_up(watch, [problem], models, (x, sample_weight, block_size), (key, init), asked)
 
-    def fitted():
-        lanes = first_lanes(problem, key, x, k, family, n_init, init, sample_weight, block_size)
-        ended = run(problem, family, lanes, np.ones((1, k), bool), block_size, search, watch)
-        left = np.zeros(n_init, bool) if watch.left is None else watch.left
-        weight, heaviest = problem.measured.weight, problem.measured.heaviest
-        given = keeps_order(init), problem.method, left
-        return ranking.conclude_one(problem.rows.frame, weight, ended, heaviest, *given)
+        def fitted():
+            lanes = first_lanes(problem, key, x, k, family, n_init, init, sample_weight, block_size)
+            ended = run(problem, family, lanes, np.ones((1, k), bool), block_size, search, watch)
+            left = np.zeros(n_init, bool) if watch.left is None else watch.left
+            weight, heaviest = problem.measured.weight, problem.measured.heaviest
+            given = keeps_order(init), problem.method, left
+            return ranking.conclude_one(problem.rows.frame, weight, ended, heaviest, *given)
 
-    result = results_of(keeper, ranking.template(family), fitted, watch)
+        result = results_of(keeper, ranking.template(family), fitted, watch)
     if checks.in_trace(result):
         return forward_only(dataclasses.replace(result, status=traced_status(problem, result.status)))
     result = concrete(result)
@@ -200,6 +208,7 @@ def concrete(result: FitResult) -> FitResult:
     """The result with plain Python and NumPy scalars."""
     return dataclasses.replace(
         result,
+        mixture=jax.tree.map(on_device, result.mixture),
         log_likelihood=np.asarray(result.log_likelihood)[()],
         n_iter=int(result.n_iter),
         status=Status(int(result.status)),
@@ -254,17 +263,23 @@ def first_lanes(problem: Problem, key, x, k, family, n_init, init, sample_weight
     if isinstance(init, str):
         return begins.begin(rows, family, init, k, n_init, key, active, prior, method)
     if callable(init):
-        keys = states.keys_of(key, n_init)
-        centres = [_called(init, keys[i], x, sample_weight, k, dtype) for i in range(n_init)]
-        centres = jnp.stack(centres) if layout is None else np.stack([np.asarray(each) for each in centres])
+        with on_host(False):  # the function may do as it likes
+            every = states.keys_of(key, n_init)
+            centres = [_called(init, every[i], x, sample_weight, k, dtype) for i in range(n_init)]
+        stack = jnp.stack if layout is None and not hosted() else lambda arrays: np.stack(list(map(np.asarray, arrays)))
+        centres = stack(centres)
         return begins.begin_at(rows, family, centres, active[0], prior, method)
     if isinstance(init, Mixture):
         framed, frame = cast(init, dtype), rows.frame
+        if hosted():
+            framed = jax.tree.map(np.asarray, framed)
         if layout is not None:  # what lies on one device, and what on all, do not mix
             framed, frame = at_home((framed, frame))
         framed = dataclasses.replace(framed, components=enter(framed.components, frame))
         return states.begin_from(streamed_states.head(rows) if streams else rows, family, framed, method)
     resp = plain(init, "init").astype(dtype)
+    if hosted():
+        return states.begin_with(rows, family, np.asarray(resp), prior, method)
     if layout is not None:
         resp = rewrapped(resp, layout) if already_there(resp, layout.mesh) else layout.put(resp)
         return states.begin_with(rows, family, resp, prior, method)

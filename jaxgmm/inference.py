@@ -12,10 +12,11 @@ from . import checks, em
 from .data.arrays import Rows, block_rows, each, total
 from .data.frame import unit_frame
 from .data.padding import filled, on_host, padded, padded_rows
+from .data.route import goes_to_host, in_numpy
 from .data.summary import left_out
 from .em.loop import collect
 from .mixtures import cast
-from .numerics import first_of_largest
+from .numerics import first_of_largest, host
 from .numerics.backend import xp
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
@@ -60,10 +61,15 @@ def e_step(
     checks.choice(form, "form", ("accurate", "moments"))
     if block_size is not None:
         checks.count(block_size, "block_size")
-    dtype = compute_dtype(x)
-    x, sample_weight = padded(x, checks.weights(sample_weight, x.shape[0], dtype))
-    rows = rows_for(mixture, x, sample_weight, getattr(mixture.family, form), block_size)
-    return expected(rows, cast(mixture, dtype), form)
+    dtype, family = compute_dtype(x), mixture.family
+    weight, mixture = checks.weights(sample_weight, x.shape[0], dtype), cast(mixture, dtype)
+    if block_size is None and goes_to_host([family], x, 1, mixture.n_components, mixture, weight):
+        x, weight, mixture = jax.tree.map(np.asarray, (x, weight, mixture))
+        with host.on_host():
+            rows = rows_for(mixture, x, weight, getattr(family, form), len(x))
+            return jax.tree.map(on_device, expected(rows, mixture, form))
+    rows = rows_for(mixture, *padded(x, weight), getattr(family, form), block_size)
+    return expected(rows, mixture, form)
 
 
 @compiled("form")
@@ -71,7 +77,7 @@ def expected(rows: Rows, mixture: Mixture, form: str) -> Statistics:
     """`e_step` of rows in memory."""
     family = mixture.family
     chosen = getattr(family, form)
-    reference = family.centre(mixture.components, jnp.exp(mixture.log_weights))
+    reference = family.centre(mixture.components, xp.exp(mixture.log_weights))
     prepared = chosen.prepare(mixture.components, reference)
     statistics = collect(rows, chosen, prepared, mixture.log_weights, family.support.contains)
     return em.shifted(statistics, left_out(lambda summarise: total(rows, summarise), reference, family, chosen))
@@ -109,12 +115,16 @@ def m_step(mixture: Mixture, statistics: Statistics, prior: GaussianPrior | None
 
 @in_precision_of("mixture", "statistics")
 def _m_step(mixture, statistics, prior, form, dtype):
-    return _maximise(cast(mixture, dtype), cast(statistics, dtype), prior, form)
+    mixture, statistics = cast(mixture, dtype), cast(statistics, dtype)
+    if in_numpy(mixture.family, mixture, statistics, prior):
+        with host.on_host():
+            return jax.tree.map(on_device, _maximise(*jax.tree.map(np.asarray, (mixture, statistics, prior)), form))
+    return _maximise(mixture, statistics, prior, form)
 
 
 @compiled("form")
 def _maximise(mixture, statistics, prior, form):
-    reference = mixture.family.centre(mixture.components, jnp.exp(mixture.log_weights))
+    reference = mixture.family.centre(mixture.components, xp.exp(mixture.log_weights))
     prepared = form.prepare(mixture.components, reference)
     return em.maximise(form, mixture, prepared, statistics, prior)[0]
 
@@ -180,6 +190,10 @@ def _by_rows(function, mixture, x):
     mixture = cast(mixture, compute_dtype(x))
     form = mixture.family.accurate
     x, n = on_host(x), x.shape[0]
+    if goes_to_host([mixture.family], x, 1, mixture.n_components, mixture):
+        with host.on_host():
+            held, dtype = jax.tree.map(np.asarray, mixture), compute_dtype(x)
+            return on_device(function(held, np.ascontiguousarray(np.asarray(x).T, dtype)))
     if not isinstance(x, np.ndarray) or checks.in_trace(mixture):
         rows = rows_for(mixture, *padded(x, np.ones(n, compute_dtype(x))), form, None)
         return _whole(function, mixture, rows)[:n]
@@ -273,8 +287,11 @@ def n_parameters(mixture: Mixture) -> int:
     A categorical feature has one less than the codes that it shows: those to which any component of positive weight
     gives a positive probability.
     """
-    free = mixture.n_components - 1 + mixture.family.n_parameters(mixture.components, xp.exp(mixture.log_weights))
-    free = xp.broadcast_to(free, mixture.log_weights.shape[:-1])
+    if not checks.in_trace(mixture):
+        mixture = jax.tree.map(np.asarray, mixture)
+    with host.on_host(not checks.in_trace(mixture)):
+        free = mixture.n_components - 1 + mixture.family.n_parameters(mixture.components, xp.exp(mixture.log_weights))
+        free = xp.broadcast_to(free, mixture.log_weights.shape[:-1])
     if checks.in_trace(free):
         return free
     return np.asarray(free) if free.ndim else int(free)

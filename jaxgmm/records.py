@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .numerics.dtypes import in_precision_of
+from .numerics.dtypes import in_memory, in_precision_of, on_device
 
 
 class Kept:
@@ -143,7 +143,7 @@ class Mixture:
 
 @in_precision_of("values")
 def _exp(values):
-    return jnp.exp(values)
+    return on_device(np.exp(values)) if isinstance(in_memory(values), np.ndarray) else jnp.exp(values)
 
 
 @record

@@ -19,6 +19,7 @@ from .data.arrays import in_block
 from .data.frame import unit_frame
 from .data.mesh import per_shard
 from .data.out_of_core import Flow
+from .data.route import fits_on_host
 from .data.sources import opens
 from .distributed import alike, spans
 from .families.base import Family
@@ -28,6 +29,7 @@ from .init import states, streamed_states
 from .init.kmeans import INITIALIZERS
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of
+from .numerics.host import on_host, one_by_one
 from .numerics.keys import as_key
 from .records import FitResult, FitWarning, GaussianPrior, Selection, Status
 from .search import ranking, streamed_stages
@@ -57,6 +59,7 @@ def select(
     max_iter: int = 1000,
     accelerate: str = "auto",
     search: str = "pruned",
+    compiled: bool | None = None,
     block_size: int | None = None,
     callback: Callable[[Glance], Any] | None = None,
     every: int = 10,
@@ -75,8 +78,8 @@ def select(
             weight) are left out; all of them are an error.
         families: names or `Family` records.
         criterion: "bic", "aic" or "icl"; lower is better.
-        n_init, init, sample_weight, prior, tol, max_iter, accelerate, search, block_size: as in `fit`; init is a
-            name. The prior goes to the Gaussian families.
+        n_init, init, sample_weight, prior, tol, max_iter, accelerate, search, compiled, block_size: as in `fit`; init
+            is a name. The prior goes to the Gaussian families.
         callback, every, verbose: as in `fit`; when the callback returns True, the whole sweep stops.
         checkpoint, checkpoint_every, resume: as in `fit`; the file holds the whole sweep.
         mesh: as in `fit`.
@@ -110,25 +113,28 @@ def select(
     models = [(family, checks.prior_for(prior if _located(family) else None, family, dtype)) for family in families]
     if spans(mesh):
         alike([len(ks), min(ks), max(ks)])
-    problems = load(x, sample_weight, min(ks), models, tol, max_iter, accelerate, block_size, mesh)
-    ks = within(ks, int(problems[0].measured.positive), stacklevel=5)
-    together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
+    lanes, middle = len(ks) * n_init, sum(ks) // len(ks)
+    here = fits_on_host(families, x, lanes, middle, compiled=compiled, mesh=mesh)
+    with on_host(here, at_once=all(family.in_numpy for family in families)):
+        problems = load(x, sample_weight, min(ks), models, tol, max_iter, accelerate, block_size, mesh)
+        ks = within(ks, int(problems[0].measured.positive), stacklevel=5)
+        together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
 
-    fits = {}
-    keeper = opened(checkpoint, checkpoint_every, resume, mesh)
-    watch = Watch(callback, every, verbose, len(families) * len(ks), spans(mesh), keeper)
-    asked = {"kind": "select", "n_components": ks, "n_init": n_init, "accelerate": accelerate, "search": search}
-    take_up(watch, problems, models, (x, sample_weight, block_size), (key, init), asked)
-    try:
-        for (family, problem), some in itertools.product(zip(families, problems, strict=True), together):
-            done = dict(_cells(problem, family, some, n_init, init, key, block_size, search, watch))
-            fits |= {(family, k): cell for k, cell in done.items()}
-            watch.fits_done += len(some)
-            if watch.stopped:
-                break
-    except KeyboardInterrupt:  # between two programs; a second one while the first is answered is meant
-        if watch.stopped or not fits:
-            raise
+        fits = {}
+        keeper = opened(checkpoint, checkpoint_every, resume, mesh)
+        watch = Watch(callback, every, verbose, len(families) * len(ks), spans(mesh), keeper)
+        asked = {"kind": "select", "n_components": ks, "n_init": n_init, "accelerate": accelerate, "search": search}
+        take_up(watch, problems, models, (x, sample_weight, block_size), (key, init), asked)
+        try:
+            for (family, problem), some in itertools.product(zip(families, problems, strict=True), together):
+                done = dict(_cells(problem, family, some, n_init, init, key, block_size, search, watch))
+                fits |= {(family, k): cell for k, cell in done.items()}
+                watch.fits_done += len(some)
+                if watch.stopped:
+                    break
+        except KeyboardInterrupt:  # between two programs; a second one while the first is answered is meant
+            if watch.stopped or not fits:
+                raise
     cells = [fits[family, k] for family in families for k in ks if (family, k) in fits]
     results = [result for result, _ in cells]
     weight = float(problems[0].measured.weight)
@@ -227,7 +233,7 @@ def _cells(problem, family, ks, n_init, init, key, block_size, search, watch):
 def _certainties(rows, mixtures):
     """How certain the labels are under each of these mixtures (m,)."""
     plain = dataclasses.replace(rows, frame=unit_frame(rows.x.shape[1], rows.dtype))
-    return jax.lax.map(lambda mixture: certainty_of(plain, mixture), mixtures)
+    return one_by_one(lambda mixture: certainty_of(plain, mixture), mixtures)
 
 
 def _row(result: FitResult, weight: float, certain: float) -> dict:

@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .families.base import Constraint, parameters
-from .numerics import diagonal, product, with_diagonal
+from .numerics import cholesky, diagonal, product, with_diagonal
+from .numerics.backend import is_jax, xp
 from .numerics.dtypes import in_precision_of
+from .numerics.host import replaced_at
 from .records import Mixture, record, static
 
 
@@ -33,53 +35,92 @@ def unconstrain(mixture: Mixture) -> Unconstrained:
 
     Matrices (..., d, d) become packed triangles (..., d(d+1)/2).
     """
-    about = parameters(type(mixture.components))
-    arrays = {name: _TO[about[name]["constraint"]](getattr(mixture.components, name)) for name in about}
-    return Unconstrained(mixture.log_weights, arrays, mixture.family)
+    return view_of(jax.tree.map(jnp.asarray, mixture))
 
 
 @in_precision_of("unconstrained")
 def constrain(unconstrained: Unconstrained) -> Mixture:
     """The mixture of an unconstrained view; weights and simplices are normalised."""
-    kind = unconstrained.family.parameters
+    return mixture_of(jax.tree.map(jnp.asarray, unconstrained))
+
+
+def view_of(mixture: Mixture) -> Unconstrained:
+    """As `unconstrain`, in NumPy and in JAX."""
+    about = parameters(type(mixture.components))
+    arrays = {name: _TO[about[name]["constraint"]](getattr(mixture.components, name)) for name in about}
+    return Unconstrained(mixture.log_weights, arrays, mixture.family)
+
+
+def mixture_of(view: Unconstrained) -> Mixture:
+    """As `constrain`, in NumPy and in JAX."""
+    kind = view.family.parameters
     about = parameters(kind)
-    params = {name: _FROM[about[name]["constraint"]](value) for name, value in unconstrained.components.items()}
-    return Mixture(jax.nn.log_softmax(unconstrained.log_weights), kind(**params), unconstrained.family)
+    params = {name: _FROM[about[name]["constraint"]](value) for name, value in view.components.items()}
+    return Mixture(_log_softmax(view.log_weights), kind(**params), view.family)
 
 
 def _pack_factor(matrix):
-    lower = jnp.linalg.cholesky(matrix)
+    lower = cholesky(matrix)
     i, j = np.tril_indices(matrix.shape[-1])
-    logged = jnp.where(jnp.eye(matrix.shape[-1], dtype=bool), with_diagonal(jnp.log(diagonal(lower))), lower)
+    logged = xp.where(np.eye(matrix.shape[-1], dtype=bool), with_diagonal(xp.log(diagonal(lower))), lower)
     return logged[..., i, j]
 
 
 def _unpack_factor(packed):
     d = (int((8 * packed.shape[-1] + 1) ** 0.5) - 1) // 2
-    i, j = np.tril_indices(d)
-    logged = jnp.zeros((*packed.shape[:-1], d, d), packed.dtype).at[..., i, j].set(packed)
-    strict = jnp.tril(logged, -1)
-    lower = strict + with_diagonal(jnp.exp(diagonal(logged)))
-    return product(lower, jnp.swapaxes(lower, -1, -2))
+    zeros = np.zeros((*packed.shape[:-1], d, d), packed.dtype)
+    logged = replaced_at(zeros, (..., *np.tril_indices(d)), packed)
+    lower = xp.tril(logged, -1) + with_diagonal(xp.exp(diagonal(logged)))
+    return product(lower, xp.swapaxes(lower, -1, -2))
 
 
 def _same(value):
     return value
 
 
+def _log(value):
+    return xp.log(value)
+
+
+def _exp(value):
+    return xp.exp(value)
+
+
+def _logit(p):
+    return jax.scipy.special.logit(p) if is_jax(p) else np.log(p) - np.log1p(-p)
+
+
+def _sigmoid(value):
+    return jax.nn.sigmoid(value) if is_jax(value) else np.where(value < 0, np.exp(value), 1) / (1 + np.exp(-abs(value)))
+
+
+def _log_softmax(logits):
+    if is_jax(logits):
+        return jax.nn.log_softmax(logits)
+    below = logits - logits.max(-1, keepdims=True)
+    return below - np.log(np.exp(below).sum(-1, keepdims=True))
+
+
+def _softmax(logits):
+    if is_jax(logits):
+        return jax.nn.softmax(logits)
+    terms = np.exp(logits - logits.max(-1, keepdims=True))
+    return terms / terms.sum(-1, keepdims=True)
+
+
 _TO = {
     Constraint.REAL: _same,
-    Constraint.POSITIVE: jnp.log,
-    Constraint.NON_NEGATIVE: jnp.log,
-    Constraint.UNIT: jax.scipy.special.logit,
-    Constraint.SIMPLEX: jnp.log,
+    Constraint.POSITIVE: _log,
+    Constraint.NON_NEGATIVE: _log,
+    Constraint.UNIT: _logit,
+    Constraint.SIMPLEX: _log,
     Constraint.POSITIVE_DEFINITE: _pack_factor,
 }
 _FROM = {
     Constraint.REAL: _same,
-    Constraint.POSITIVE: jnp.exp,
-    Constraint.NON_NEGATIVE: jnp.exp,
-    Constraint.UNIT: jax.nn.sigmoid,
-    Constraint.SIMPLEX: lambda value: jax.nn.softmax(value, axis=-1),
+    Constraint.POSITIVE: _exp,
+    Constraint.NON_NEGATIVE: _exp,
+    Constraint.UNIT: _sigmoid,
+    Constraint.SIMPLEX: _softmax,
     Constraint.POSITIVE_DEFINITE: _unpack_factor,
 }

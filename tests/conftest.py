@@ -35,9 +35,11 @@ def pytest_configure(config):
 def engine(request, monkeypatch):
     """What runs a `jaxgmm.sklearn.GaussianMixture` of few rows; "compiled" is for many."""
     if request.param == "compiled":
+        from jaxgmm.data import route
         from jaxgmm.sklearn import few
 
         monkeypatch.setattr(few, "MOST", 0)
+        monkeypatch.setattr(route, "MOST", 0)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.special
 
 from jaxgmm.families import diagonal
-from jaxgmm.families.base import Constraint, Natural, Support, exponential_family, parameter
+from jaxgmm.family import Constraint, Natural, Support, exponential_family, parameter
 from jaxgmm.numerics import divide, keep_empty, product
 from jaxgmm.numerics.backend import is_jax, xp
 from jaxgmm.records import record

@@ -63,7 +63,7 @@ def test_acceleration_runs_under_vmap():
     x = np.stack([overlapping(), overlapping()[::-1] * 2]).astype(np.float32)
 
     def fit(x):
-        return jaxgmm.fit(0, x, 2, accelerate="squarem")
+        return jaxgmm.fit(0, x, 2, accelerate="squarem", compiled=True)
 
     many = jax.jit(jax.vmap(fit))(x)
     single = [fit(rows) for rows in x]

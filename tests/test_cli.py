@@ -440,7 +440,10 @@ def run(*argv, **environment):
 
 
 def test_compiled_programs_are_kept_in_the_users_cache_folder(data, tmp_path):
-    argv = ["fit", data, "--components", "1", "--family", "diag", "--restarts", "1"]
+    model = str(tmp_path / "model.npz")
+    argv = ["fit", data, "--components", "1", "--family", "diag", "--restarts", "1", "--output", model]
+    assert run(*argv, XDG_CACHE_HOME=str(tmp_path)).returncode == 0  # few rows compile nothing, samples do
+    argv = ["sample", model, "-n", "3"]
     done = run(*argv, XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 0 and done.stderr == "", done.stderr
     kept = {path.name for path in (tmp_path / "jaxgmm").iterdir()}

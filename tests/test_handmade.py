@@ -12,7 +12,7 @@ import scipy.stats
 import jaxgmm
 from jaxgmm.cli.report import describe
 from jaxgmm.data.frame import Frame, enter, leave
-from jaxgmm.families.base import Constraint, parameter
+from jaxgmm.family import Constraint, parameter
 from jaxgmm.records import record
 
 COUNTS, X = handmade.COUNTS, handmade.rows()

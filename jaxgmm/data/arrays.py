@@ -9,8 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..numerics import two_sum
+from ..numerics.host import each as each_of
+from ..numerics.host import hosted
 from ..records import record, static
 from .frame import Frame
 
@@ -18,6 +21,7 @@ from .frame import Frame
 # first-level caches (65,536 rows of 2 features at a time take four times as long as 4,096). Elsewhere: to fill
 # the device.
 ON_CPU, ELSEWHERE = (6 * 2**20, 2**14), (2**28, 2**22)
+HOST_NUMBERS = 2**22  # of all rows and lanes that NumPy looks at in one go: more leave its caches
 LANE_BYTES = 2**28  # statistics and parameters of the lanes that are in flight together
 
 
@@ -54,6 +58,8 @@ class Rows:
 
     def take(self, i, *columns):
         """Rows (d, b), weights (b,) and columns (b, ...) of block i; rows that an earlier block held weigh 0."""
+        if hosted():
+            return self.framed(self.x), self.weight, *columns
         start = self.start(i)
         columns = [jax.lax.dynamic_slice_in_dim(column, start, self.block) for column in columns]
         x = jax.lax.dynamic_slice_in_dim(self.x, start, self.block)
@@ -104,7 +110,7 @@ def in_block(rows: Rows, form, k: int, lanes: int, block_size: int | None) -> Ro
     """The rows cut into blocks that suit ``lanes`` mixtures of k components in flight."""
     n, d, itemsize = rows.n, rows.x.shape[1], jnp.dtype(rows.dtype).itemsize
     block = block_size or block_rows(n, form.width(d, k * lanes), itemsize)
-    return dataclasses.replace(rows, block=min(block, n))
+    return dataclasses.replace(rows, block=n if hosted() else min(block, n))
 
 
 def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
@@ -112,10 +118,19 @@ def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
     return min(max(LANE_BYTES // (8 * k * form.width(d, k) * itemsize), 1), lanes)
 
 
+def at_once_on_host(rows: Rows, numbers: int) -> int:
+    """How many lanes the host looks at together, of so many numbers a row and lane."""
+    return max(HOST_NUMBERS // (rows.n * numbers), 1)
+
+
 def in_groups(function, lanes, together: int):
     """``function`` of every lane, vmapped over ``together`` of them at a time."""
-    if jax.tree.leaves(lanes)[0].shape[0] <= together:
-        return jax.vmap(function)(lanes)
+    count = jax.tree.leaves(lanes)[0].shape[0]
+    if count <= together:
+        return each_of(function)(lanes)
+    if hosted():
+        parts = [jax.tree.map(lambda leaf, i=i: leaf[i : i + together], lanes) for i in range(0, count, together)]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(each_of(function), parts))
     return jax.lax.map(function, lanes, batch_size=together)
 
 

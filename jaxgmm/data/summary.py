@@ -7,10 +7,11 @@ and one that streams take the same.
 import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
+import numpy as np
 
 from ..families.base import Family
 from ..numerics import product
+from ..numerics.backend import xp
 from ..numerics.compiling import compiled
 from ..records import GaussianPrior, record, static
 from .arrays import Rows, total
@@ -32,7 +33,7 @@ class Measured:
 
     def left_out(self, family: Family, form):
         """The part of the log-likelihood that a form leaves out."""
-        return jnp.zeros_like(self.offset) if family.left_out(form) is None else self.offset
+        return xp.zeros_like(self.offset) if family.left_out(form) is None else self.offset
 
 
 @record
@@ -43,8 +44,8 @@ class Look:
     family: Family = static()
 
     def __call__(self, x, weight):
-        contained = self.family.support.contains(x) | ~jnp.isfinite(x)
-        bad = (~jnp.isfinite(x)).any(0).sum(dtype=jnp.int32), (~contained).any(0).sum(dtype=jnp.int32)
+        contained = self.family.support.contains(x) | ~xp.isfinite(x)
+        bad = (~xp.isfinite(x)).any(0).sum(dtype=np.int32), (~contained).any(0).sum(dtype=np.int32)
         return *bad, (weight > 0).sum(dtype=weight.dtype), weight.sum(), product(x - self.pilot[:, None], weight)
 
 
@@ -67,7 +68,7 @@ class LeftOut:
 
     def __call__(self, x, weight):
         counts = (weight > 0) & self.family.support.contains(x).all(0)
-        return jnp.where(counts, weight * self.family.base(x, self.reference), 0 * weight).sum()
+        return xp.where(counts, weight * self.family.base(x, self.reference), 0 * weight).sum()
 
 
 @compiled("family", "dtype", "block", "layout")
@@ -84,7 +85,7 @@ def measure(
 @per_shard
 def _facts(raw: Rows, family: Family):
     first = raw.framed(raw.x[:1])[:, 0]
-    pilot = raw.of_best(jnp.zeros(()), first)  # sums about a row, not about 0: a large offset costs no digits
+    pilot = raw.of_best(np.zeros(()), first)  # sums about a row, not about 0: a large offset costs no digits
     facts, frame = survey(lambda summarise: total(raw, summarise), pilot, family)
     rows = dataclasses.replace(raw, frame=frame)
     extremes = raw.highest(raw.weight.max()), -raw.highest(-raw.weight.min())
@@ -95,13 +96,13 @@ def _facts(raw: Rows, family: Family):
 def survey(total, pilot, family: Family):
     """(not finite, outside, positive, Σ w) and the frame, by two passes of ``total(summarise)``."""
     *counts, whole, sums = total(Look(pilot, family))
-    mean = pilot + sums / jnp.where(whole > 0, whole, 1)
+    mean = pilot + sums / xp.where(whole > 0, whole, 1)
     squares = total(Squares(mean))
-    return (*counts, whole), frame_of(family.scaling, mean, squares / jnp.where(whole > 0, whole, 1))
+    return (*counts, whole), frame_of(family.scaling, mean, squares / xp.where(whole > 0, whole, 1))
 
 
 def left_out(total, reference, family: Family, form):
     """What a form leaves out of the log-likelihood, by one pass of ``total(summarise)``; 0 where that is nothing."""
     if family.left_out(form) is None:
-        return jnp.zeros((), reference.dtype)
+        return np.zeros((), reference.dtype)
     return total(LeftOut(reference, family))

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..data.arrays import Rows, total
+from ..data.arrays import Rows, at_once_on_host, total
+from ..numerics.host import each, entry, hosted, in_order, together
 from ..records import Statistics, record, static
 from . import stopping
 from .steps import expect
@@ -72,6 +73,9 @@ def run(
     the lanes and the queue of another does what one run would have done, to the bit: every lane keeps its slot, and
     with it its place in the products, on which rounding depends.
     """
+
+    if hosted():
+        return _run_on_host(problem, form, method, lanes, alive, limits, on_fall, queue)
 
     def step(carry, lane):
         rows, prior, offset = problem(lane)
@@ -139,6 +143,50 @@ def run(
     first = table, held, at(table, held), upcoming, none
     table, held, live, upcoming, rounds = jax.lax.while_loop(unfinished, body, first)
     return unpack(put(table, held, live)), Queue(order, held, upcoming, queued), rounds
+
+
+def _run_on_host(problem, form, method, lanes, alive, limits: stopping.Limits, on_fall: int, queue):
+    """As `run`, in NumPy: those lanes that go on, all in one step. What a form sees of rows is kept where it does not
+    hang on parameters."""
+    rows, prior, offset = problem(None)
+    x, weight = rows.take(0)
+    kept, table = None, jax.tree.map(lambda leaf: np.array(leaf, order="C"), lanes)
+
+    def step(lane):
+        nonlocal kept
+        candidate = method.state_of(lane).candidate
+        prepared = form.prepare(candidate.components, rows.frame.reference)
+        seen = form.view(prepared, x) if kept is None else kept
+        kept = seen if getattr(form, "fixed_view", False) else None
+        statistics = expect(form, prepared, candidate.log_weights, None, x, weight, seen)
+        return stopping.step(form, method, prior, limits, lane, prepared, statistics, offset, on_fall)
+
+    def put(index, live):
+        jax.tree.map(lambda all_, some: all_.__setitem__(index, some), table, live)
+
+    def goes_on(lane, rounds):
+        return stopping.going(method.state_of(lane), limits) & (rounds < limits.rounds)
+
+    def go(index):
+        live, rounds = entry(table, index), 0
+        while len(index) > 1 and together():
+            live, rounds = in_order(each(step)(live)), rounds + 1
+            on = goes_on(live, rounds)
+            if not on.all():
+                put(index, live)
+                index, live = index[on], entry(live, on)
+        most = rounds
+        for i in index:  # the last of them, or all where they do not go together
+            lane, made = entry(table, i) if len(index) > 1 else entry(live, 0), rounds
+            while goes_on(lane, made):
+                lane, made = in_order(step(lane)), made + 1
+            put(i, lane)
+            most = max(most, made)
+        return most
+
+    index, (d, k) = np.flatnonzero(alive & goes_on(table, 0)), (len(x), method.state_of(table).counts.shape[1])
+    size = at_once_on_host(rows, form.width(d, k))
+    return table, queue, max((go(index[i : i + size]) for i in range(0, len(index), size)), default=0)
 
 
 def _choose(condition, new, old):

@@ -17,11 +17,12 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from ..numerics import eps
+from ..numerics.backend import xp
+from ..numerics.host import as_int32, choose, nowhere, where_needed
 from ..records import Mixture, record
-from ..unconstrained import Unconstrained, constrain, unconstrain
+from ..unconstrained import Unconstrained, mixture_of, view_of
 from . import stopping
 
 WARM_UP = 10  # plain updates before the first cycle
@@ -51,9 +52,9 @@ class Cycle:
 
 
 def start(state: stopping.State) -> Cycle:
-    view = unconstrain(state.candidate)
-    zero = jnp.zeros_like(state.gain)
-    phase = jnp.full_like(state.status, HEAD)
+    view = view_of(state.candidate)
+    zero = xp.zeros_like(state.gain)
+    phase = xp.full_like(state.status, HEAD)
     return Cycle(state, _judged(state), phase, view, view, state.candidate, state.candidate_added, zero + GROWTH, zero)
 
 
@@ -89,33 +90,40 @@ def advance(form, prior, limits, cycle: Cycle, prepared, statistics, lossy, on_f
         leapt=trial,
         at_least=cycle.beyond,
     )
-    candidate = _where(refused, cycle.fallback, state.candidate)
-    added = _where(refused, cycle.fallback_added, state.candidate_added)
-    view = unconstrain(candidate)
-
-    leap, length = extrapolate(cycle.before, cycle.last, view)
+    candidate = choose(refused, cycle.fallback, state.candidate)
+    added = choose(refused, cycle.fallback_added, state.candidate_added)
     noise = stopping.noise_of(statistics)
+    begins = heads & (state.n_iter >= WARM_UP) & (limits.tol > 0)
+    fallen = cycle.best["log_likelihood"] > state.log_likelihood + noise
+    if nowhere(~heads | fallen | (state.n_iter >= WARM_UP - 1)):  # no view is looked at yet
+        held = dataclasses.replace(state, candidate=candidate, candidate_added=added)
+        return dataclasses.replace(cycle, best=_judged(held), state=held)
+    view = view_of(candidate)
     slack = state.mixture.family.slack(prepared, cycle.state.candidate_added, cycle.state.counts)
     swayed = slack > noise
-    shrinking = 1 - 1 / length  # of the steps, where one direction is left
-    rate = jnp.where(swayed, shrinking, shrinking**2)  # of the gains: at a maximum of the log-likelihood, squared
-    gain = value - cycle.state.log_likelihood
-    gained = jnp.where(swayed, jnp.abs(gain), jnp.maximum(gain, 0)) / weight
-    beyond = jnp.where(leaps, gained * rate / jnp.maximum(1 - rate, eps(rate)), cycle.beyond)
-    grown = jnp.where(leaps & (length >= cycle.reach), cycle.reach * GROWTH, cycle.reach)
-    begins = heads & (state.n_iter >= WARM_UP) & (limits.tol > 0)
-    leap = leap(jnp.minimum(length, cycle.reach))
-    fallen = cycle.best["log_likelihood"] > state.log_likelihood + noise + 2 * slack
+
+    def leapt():
+        leap, length = extrapolate(cycle.before, cycle.last, view)
+        shrinking = 1 - 1 / length  # of the steps, where one direction is left
+        rate = xp.where(swayed, shrinking, shrinking**2)  # of the gains: at a maximum of the log-likelihood, squared
+        gain = value - cycle.state.log_likelihood
+        gained = xp.where(swayed, xp.abs(gain), xp.maximum(gain, 0)) / weight
+        beyond = gained * rate / xp.maximum(1 - rate, eps(rate))
+        grown = xp.where(length >= cycle.reach, cycle.reach * GROWTH, cycle.reach)
+        return mixture_of(leap(xp.minimum(length, cycle.reach))), beyond, grown
+
+    following, beyond, grown = where_needed(leaps, leapt, (candidate, cycle.beyond, cycle.reach))
+    fallen &= cycle.best["log_likelihood"] > state.log_likelihood + noise + 2 * slack
     fallen &= trial | ~swayed  # where an update of EM falls, the prior wants it
     return Cycle(
-        best=_where(fallen, cycle.best, _judged(state)),
-        state=dataclasses.replace(state, candidate=_where(leaps, constrain(leap), candidate), candidate_added=added),
-        phase=jnp.where(leaps, TRIAL, jnp.where(begins, MIDDLE, HEAD)).astype(cycle.phase.dtype),
+        best=choose(fallen, cycle.best, _judged(state)),
+        state=dataclasses.replace(state, candidate=following, candidate_added=added),
+        phase=as_int32(xp.where(leaps, TRIAL, xp.where(begins, MIDDLE, HEAD))),
         before=cycle.last,
         last=view,
         fallback=candidate,
         fallback_added=added,
-        reach=jnp.where(refused, jnp.maximum(cycle.reach / GROWTH, 1), grown),
+        reach=xp.where(refused, xp.maximum(cycle.reach / GROWTH, 1), grown),
         beyond=beyond,
     )
 
@@ -127,26 +135,23 @@ def extrapolate(before: Unconstrained, middle: Unconstrained, last: Unconstraine
     """
 
     def finite(value):
-        return jnp.where(jnp.isfinite(value), value, 0)
+        return xp.where(xp.isfinite(value), value, 0)
 
     first = jax.tree.map(lambda a, b: finite(b - a), before, middle)
     turn = jax.tree.map(lambda r, b, c: finite(c - b - r), first, middle, last)
     squares = [sum((leaf**2).sum() for leaf in jax.tree.leaves(tree)) for tree in (first, turn)]
     bends = squares[1] > 0
-    length = jnp.maximum(jnp.sqrt(jnp.where(bends, squares[0], 1) / jnp.where(bends, squares[1], 1)), 1)
+    length = xp.maximum(xp.sqrt(xp.where(bends, squares[0], 1) / xp.where(bends, squares[1], 1)), 1)
 
     def leap(length):
         def entry(a, r, v, c):
             there = a + 2 * length * r + length**2 * v
-            return jnp.where(jnp.isfinite(there), there, c)
+            return xp.where(xp.isfinite(there), there, c)
 
         return jax.tree.map(entry, before, first, turn, last)
 
     return leap, length
 
-
-def _where(condition, new, old):
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
 SQUAREM = stopping.Method("squarem", start, state_of, advance, finish)

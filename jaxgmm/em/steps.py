@@ -16,6 +16,7 @@ import numpy as np
 
 from ..numerics import constant, divide
 from ..numerics.backend import xp
+from ..numerics.host import nowhere
 from ..records import Mixture, Statistics
 
 
@@ -26,6 +27,10 @@ def normalise(logits, log_weights):
     """
     top = constant(logits.max(axis=0, keepdims=True))
     impossible = top == -np.inf
+    if nowhere(impossible):
+        scaled = xp.exp(logits - top)
+        total = scaled.sum(axis=0, keepdims=True)
+        return (top + xp.log(total))[0], scaled / total
     top = xp.where(impossible, 0, top)
     scaled = xp.exp(xp.where(impossible, log_weights[:, None], logits - top))
     total = scaled.sum(axis=0, keepdims=True)

@@ -7,11 +7,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..numerics import eps
+from ..numerics.backend import xp
+from ..numerics.host import as_int32, choose
 from ..records import Mixture, Statistics, Status, record
 from .steps import maximise, shifted
 
@@ -59,21 +59,21 @@ class Limits:
 
 def initial_state(candidate: Mixture, added) -> State:
     """The state before anything was judged."""
-    infinite = jnp.full((), jnp.inf, candidate.log_weights.dtype)
-    zero = jnp.zeros((), jnp.int32)
+    infinite = np.full((), np.inf, candidate.log_weights.dtype)[()]
+    zero = np.int32(0)
     return State(
         mixture=candidate,
         added=added,
-        log_likelihood=jnp.nan * infinite,
-        counts=jnp.zeros_like(candidate.log_weights),
+        log_likelihood=np.nan * infinite,
+        counts=xp.zeros_like(candidate.log_weights),
         candidate=candidate,
         candidate_added=added,
         previous=-infinite,
         gain=infinite,
         remaining=infinite,
         streak=zero,
-        n_iter=zero - 1,
-        status=zero + RUNNING,
+        n_iter=np.int32(-1),
+        status=np.int32(RUNNING),
     )
 
 
@@ -81,7 +81,7 @@ def resume_accurately(method, lane):
     """A lane that the moment form gave up, as the accurate form should go on with it; any other as it is."""
     state = method.finish(lane)
     fresh = method.start(_last_good(state))
-    return jax.tree.map(lambda a, b: jnp.where(state.status == LOSSY, a, b), fresh, lane)
+    return choose(state.status == LOSSY, fresh, lane)
 
 
 def _last_good(state: State) -> State:
@@ -89,19 +89,16 @@ def _last_good(state: State) -> State:
     lossy = state.status == LOSSY
     again = lossy & (state.n_iter >= 0)
 
-    def pick(condition, new, old):
-        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
-
     return dataclasses.replace(
         state,
-        candidate=pick(again, state.mixture, state.candidate),
-        candidate_added=pick(again, state.added, state.candidate_added),
-        previous=pick(lossy, jnp.full_like(state.previous, -jnp.inf), state.previous),
-        gain=pick(lossy, jnp.full_like(state.gain, jnp.inf), state.gain),
-        remaining=pick(lossy, jnp.full_like(state.remaining, jnp.inf), state.remaining),
-        streak=pick(lossy, 0, state.streak),
-        n_iter=pick(again, state.n_iter - 1, state.n_iter),
-        status=pick(lossy, RUNNING, state.status),
+        candidate=choose(again, state.mixture, state.candidate),
+        candidate_added=choose(again, state.added, state.candidate_added),
+        previous=choose(lossy, xp.full_like(state.previous, -np.inf), state.previous),
+        gain=choose(lossy, xp.full_like(state.gain, np.inf), state.gain),
+        remaining=choose(lossy, xp.full_like(state.remaining, np.inf), state.remaining),
+        streak=choose(lossy, 0, state.streak),
+        n_iter=choose(again, state.n_iter - 1, state.n_iter),
+        status=choose(lossy, RUNNING, state.status),
     )
 
 
@@ -112,7 +109,7 @@ def going(state: State, limits: Limits):
 def noise_of(statistics: Statistics):
     """How much of the log-likelihood may be rounding."""
     value = statistics.log_likelihood
-    return jnp.where(jnp.isfinite(value), 4 * eps(value) * statistics.rounding, 0)
+    return xp.where(xp.isfinite(value), 4 * eps(value) * statistics.rounding, 0)
 
 
 def advance(
@@ -144,41 +141,41 @@ def advance(
     """
     weight = statistics.weight
     value = statistics.log_likelihood
-    kept, tried = jnp.logical_not(refused), jnp.logical_or(refused, leapt)
-    first = state.previous == -jnp.inf
+    kept, tried = xp.logical_not(refused), xp.logical_or(refused, leapt)
+    first = state.previous == -np.inf
     gain = (value - state.previous) / weight  # +inf at first
     step = (value - state.log_likelihood) / weight  # from the last good mixture
     noise = noise_of(statistics) / weight
-    finite = jnp.isfinite(value) | ((value == -jnp.inf) & (state.n_iter < 0))  # an impossible start may still recover
+    finite = xp.isfinite(value) | ((value == -np.inf) & (state.n_iter < 0))  # an impossible start may still recover
 
     slack = state.mixture.family.slack(prepared, state.candidate_added, state.counts) / weight
     swayed = slack > noise
-    comparable = (state.gain != 0) & jnp.isfinite(state.gain)
-    ratio = gain / jnp.where(comparable, state.gain, 1)
+    comparable = (state.gain != 0) & xp.isfinite(state.gain)
+    ratio = gain / xp.where(comparable, state.gain, 1)
     slowing = comparable & (ratio > 0) & (ratio < 1) & ((gain > 0) | swayed)
-    remaining = jnp.where(slowing, jnp.abs(gain) * ratio / jnp.where(slowing, 1 - ratio, 1), jnp.inf)
-    remaining = jnp.maximum(remaining, at_least)
+    remaining = xp.where(slowing, xp.abs(gain) * ratio / xp.where(slowing, 1 - ratio, 1), np.inf)
+    remaining = xp.maximum(remaining, at_least)
     steady = remaining <= state.remaining
-    steady &= ~swayed | (remaining / jnp.abs(gain) >= state.remaining / jnp.abs(state.gain) - TURN)
-    streak = jnp.where(remaining < limits.tol, jnp.where(steady, state.streak + 1, 1), 0)
+    steady &= ~swayed | (remaining / xp.abs(gain) >= state.remaining / xp.abs(state.gain) - TURN)
+    streak = xp.where(remaining < limits.tol, xp.where(steady, state.streak + 1, 1), 0)
 
-    blur = jnp.maximum(noise, form.loss(prepared) * eps(value) / jnp.sqrt(weight))  # rows err independently
-    twice = (jnp.abs(gain) <= blur) & (jnp.abs(state.gain) <= blur)
-    still = jnp.where(swayed, twice, (gain <= noise) & (gain >= -FALL * noise) & ~first)
+    blur = xp.maximum(noise, form.loss(prepared) * eps(value) / xp.sqrt(weight))  # rows err independently
+    twice = (xp.abs(gain) <= blur) & (xp.abs(state.gain) <= blur)
+    still = xp.where(swayed, twice, (gain <= noise) & (gain >= -FALL * noise) & ~first)
     settled = counted & ((streak >= 3) | still)
     failed = (step < -FALL * noise - 2 * slack) & ~first & ~tried  # the bound of slack is on exact arithmetic
     n_iter = state.n_iter + 1
 
-    status = jnp.where(n_iter >= limits.max_iter, int(Status.MAX_ITER), RUNNING)
-    status = jnp.where(settled & (limits.tol > 0), int(Status.CONVERGED), status)
-    status = jnp.where(failed, on_fall, status)
-    status = jnp.where(~finite & kept, int(Status.NON_FINITE), status)
-    status = jnp.where(lossy, LOSSY, status)
+    status = xp.where(n_iter >= limits.max_iter, int(Status.MAX_ITER), RUNNING)
+    status = xp.where(settled & (limits.tol > 0), int(Status.CONVERGED), status)
+    status = xp.where(failed, on_fall, status)
+    status = xp.where(~finite & kept, int(Status.NON_FINITE), status)
+    status = xp.where(lossy, LOSSY, status)
     accept = ~failed & finite & ~lossy & kept
     next_mixture, next_added = maximise(form, state.candidate, prepared, statistics, prior)
 
     def pick(new, old, condition=accept):
-        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+        return choose(condition, new, old)
 
     judged = accept & counted
     return State(
@@ -191,9 +188,9 @@ def advance(
         previous=pick(value, state.previous, judged),
         gain=pick(gain, state.gain, judged),
         remaining=pick(remaining, state.remaining, judged),
-        streak=pick(streak.astype(jnp.int32), state.streak, judged),
+        streak=pick(as_int32(streak), state.streak, judged),
         n_iter=pick(n_iter, state.n_iter, accept | refused),
-        status=status.astype(jnp.int32),
+        status=as_int32(status),
     )
 
 

@@ -14,7 +14,8 @@ lanes of a ``vmap`` lead. A *form* is one way to do EM with the family, in six f
     loss(prepared)                                  -> ()           rounding of this form in units of eps
 
 A form is ``mergeable`` where its sums do not depend on the parameters: stepwise EM may then blend those of different
-mixtures. One that does not say so is taken for one whose sums do.
+mixtures. One that does not say so is taken for one whose sums do. It has a ``fixed_view`` where what it sees of a row
+hangs on the reference alone: that may be kept from one update to the next.
 
 ``reference`` (d,) is what moments are taken about: the mean of the data in `fit`, of the mixture in `e_step`.
 ``added`` is what the prior and the floors put into the parameters (the family's own array): `degenerate` reads it.
@@ -26,12 +27,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
-from ..numerics import LOG_ZERO, over_rows, product
-from ..numerics.backend import xp
-from ..records import record
+from .forms import ExponentialForm
 from .registry import _REGISTRY, known, lookup, register, registered, with_options  # noqa: F401
 
 
@@ -134,6 +132,8 @@ class Family:
             batch, or one number for all; default what is declared.
         sizes: pairs of an axis, as `parameter` names it, and the size that the options fix it to.
         check: ``params -> None``: ValueError where parameters made by hand are not of the options. They are in NumPy.
+        in_numpy: whether all functions but ``sample`` are written with `numerics.xp` and run in NumPy as they stand,
+            for many lanes at once: few rows are then fitted without a compiler.
         options: what `lookup` makes the family of, beside its name: pairs of a name and a number, a string or a tuple.
     """
 
@@ -153,6 +153,7 @@ class Family:
     slack: Callable = no_slack
     n_parameters: Callable = declared
     sizes: tuple = ()
+    in_numpy: bool = False
     check: Callable = nothing_ruled_out
     options: tuple = ()
 
@@ -170,88 +171,6 @@ class Family:
         if registered(self):
             return with_options, (self.name, self.options)
         return type(self), tuple(getattr(self, field.name) for field in dataclasses.fields(self))
-
-
-@dataclasses.dataclass(frozen=True)
-class ResidualForm:
-    """A form that works on the distance of every row from every component; right wherever the dtype allows.
-
-    The functions are those of the module's docstring; ``loss`` is 0. Its sums are of distances from the old parameters,
-    unless the family says that they are ``mergeable``.
-
-    Cost: one number a row, component and feature of a block in memory.
-    """
-
-    prepare: Callable
-    view: Callable
-    log_prob: Callable
-    statistics: Callable
-    sums: type
-    maximize: Callable
-    mergeable: bool = False
-
-    def loss(self, prepared):
-        return np.zeros((), jax.tree.leaves(prepared)[0].dtype)
-
-    def width(self, d, k):
-        """Numbers in memory per row of a block."""
-        return 3 * k * d
-
-
-@record
-class Natural:
-    """An exponential family's parameters, prepared: logits = theta @ phi(x - or / reference) + bias."""
-
-    theta: Any  # (k, f)
-    bias: Any  # (k,)
-    reference: Any  # (d,)
-    loss: Any  # ()
-    precisions: Any = None  # (k, d), for the slack of Gaussian priors
-
-
-@dataclasses.dataclass(frozen=True)
-class ExponentialForm:
-    """The form of an exponential family: both halves of EM are a matrix product with the same features.
-
-        logits = theta @ phi(x) + bias          (k, f) @ (f, b)
-        sums   = resp @ phi(x)ᵀ                 (k, b) @ (b, f)
-
-    Args:
-        features: ``(x (d, b), reference (d,)) -> phi (f, b)``.
-        natural: ``(params, reference) -> Natural``.
-        sums: the record class of the statistics: its one field takes all columns (k, f); of two, the first takes d.
-        maximize: as in the module's docstring.
-
-    Cost: 4·n·k·f for both products.
-    """
-
-    features: Callable
-    natural: Callable
-    sums: type
-    maximize: Callable
-    mergeable = True
-
-    def prepare(self, params, reference):
-        return self.natural(params, reference)
-
-    def view(self, prepared, x):
-        return self.features(x, prepared.reference)
-
-    def log_prob(self, prepared, phi):
-        logits = product(prepared.theta, phi) + prepared.bias[:, None]
-        return xp.where(logits < LOG_ZERO / 2, -np.inf, logits)
-
-    def statistics(self, prepared, phi, resp):
-        sums, several = over_rows(resp, phi), len(dataclasses.fields(self.sums)) > 1  # (k, f)
-        return self.sums(*xp.split(sums, [prepared.reference.shape[0]] if several else [], axis=1))
-
-    def loss(self, prepared):
-        return prepared.loss
-
-    def width(self, d, k):
-        """Numbers in memory per row of a block."""
-        row = jax.ShapeDtypeStruct((d, 1), np.float32), jax.ShapeDtypeStruct((d,), np.float32)
-        return jax.eval_shape(self.features, *row).shape[0] + 2 * k
 
 
 def exponential_family(

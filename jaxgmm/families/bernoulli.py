@@ -15,7 +15,8 @@ import numpy as np
 from ..numerics import keep_empty, product, safe_log
 from ..numerics.backend import xp
 from ..records import record
-from .base import Constraint, Natural, Support, exponential_family, parameter
+from .base import Constraint, Support, exponential_family, parameter
+from .forms import Natural
 
 
 @record
@@ -81,4 +82,5 @@ BERNOULLI = exponential_family(
     centre=centre,
     loosen=loosen,
     sample=sample,
+    in_numpy=True,
 )

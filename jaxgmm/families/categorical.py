@@ -20,7 +20,8 @@ import numpy as np
 from ..numerics import contract, keep_empty, safe_log
 from ..numerics.backend import xp
 from ..records import record
-from .base import Constraint, Family, Natural, Support, exponential_family, parameter
+from .base import Constraint, Family, Support, exponential_family, parameter
+from .forms import Natural
 
 EXACT = 2**53  # from here on float64 does not tell integers apart
 SAID = 200  # letters in which a message says the codes of a family
@@ -195,4 +196,5 @@ def _family(codes, support: Support, **given) -> Family:
         points=functools.partial(one_hot, codes=codes),
         n_parameters=n_parameters,
         **given,
+        in_numpy=True,
     )

@@ -14,7 +14,8 @@ from ..numerics import LOG_2PI, divide, keep_empty, monomials, product
 from ..numerics.backend import xp
 from ..records import record
 from . import gaussian
-from .base import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
+from .base import Constraint, Family, parameter
+from .forms import ExponentialForm, Natural, ResidualForm
 
 
 @record
@@ -116,4 +117,5 @@ DIAGONAL = Family(
     degenerate=degenerate,
     scaling="feature",
     slack=gaussian.slack,
+    in_numpy=True,
 )

@@ -11,7 +11,8 @@ import numpy as np
 from ..numerics import divide, keep_empty, product
 from ..numerics.backend import xp
 from ..records import record
-from .base import Constraint, Natural, Support, exponential_family, parameter
+from .base import Constraint, Support, exponential_family, parameter
+from .forms import Natural
 
 FLOOR = 1e-9  # of the feature's mean: below it a component sits on rows of zeros
 
@@ -84,4 +85,5 @@ EXPONENTIAL = exponential_family(
     sample=sample,
     degenerate=degenerate,
     scaling="ratio",
+    in_numpy=True,
 )

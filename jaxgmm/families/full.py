@@ -29,7 +29,8 @@ from ..numerics import (
 from ..numerics.backend import xp
 from ..records import record
 from . import gaussian
-from .base import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
+from .base import Constraint, Family, parameter
+from .forms import ExponentialForm, Natural, ResidualForm
 
 
 @record
@@ -148,4 +149,5 @@ FULL = Family(
     degenerate=degenerate,
     scaling="feature",
     slack=gaussian.slack,
+    in_numpy=True,
 )

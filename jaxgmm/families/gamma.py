@@ -18,7 +18,8 @@ from ..numerics import LOG_2PI, divide, keep_empty, product
 from ..numerics.backend import xp
 from ..numerics.special import gap, log_minus_digamma, log_minus_digamma_slope, stirling
 from ..records import record
-from .base import Constraint, ExponentialForm, Family, Natural, ResidualForm, Support, parameter
+from .base import Constraint, Family, Support, parameter
+from .forms import ExponentialForm, Natural, ResidualForm
 
 NEWTON_STEPS = 5  # the closed-form start is within 2 %, and Newton on 1/a squares the error
 
@@ -178,4 +179,5 @@ GAMMA = Family(
     degenerate=degenerate,
     points=xp.log,
     scaling="ratio",
+    in_numpy=True,
 )

@@ -17,7 +17,8 @@ from ..numerics import LOG_2PI, LOG_ZERO, divide, keep_empty, product
 from ..numerics.backend import xp
 from ..numerics.special import gap, stirling
 from ..records import record
-from .base import Constraint, ExponentialForm, Family, Natural, ResidualForm, Support, never_degenerate, parameter
+from .base import Constraint, Family, Support, never_degenerate, parameter
+from .forms import ExponentialForm, Natural, ResidualForm
 
 
 @record
@@ -115,4 +116,5 @@ POISSON = Family(
     loosen=loosen,
     sample=sample,
     degenerate=never_degenerate,
+    in_numpy=True,
 )

@@ -12,7 +12,8 @@ from ..numerics import LOG_2PI, divide, keep_empty, product
 from ..numerics.backend import xp
 from ..records import record
 from . import gaussian
-from .base import Constraint, ExponentialForm, Family, Natural, ResidualForm, parameter
+from .base import Constraint, Family, parameter
+from .forms import ExponentialForm, Natural, ResidualForm
 
 
 @record
@@ -120,4 +121,5 @@ SPHERICAL = Family(
     degenerate=degenerate,
     scaling="common",
     slack=gaussian.slack,
+    in_numpy=True,
 )

@@ -26,7 +26,8 @@ from ..numerics import (
 from ..numerics.backend import xp
 from ..records import record
 from . import gaussian
-from .base import Constraint, Family, Natural, ResidualForm, parameter
+from .base import Constraint, Family, parameter
+from .forms import Natural, ResidualForm
 
 
 @record
@@ -163,6 +164,7 @@ class TiedForm:
     sums: type = TiedMoments
     maximize: Any = maximize_moments
     mergeable = True
+    fixed_view = True
 
     def loss(self, prepared):
         return prepared.natural.loss
@@ -187,4 +189,5 @@ TIED = Family(
     degenerate=degenerate,
     scaling="feature",
     slack=slack,
+    in_numpy=True,
 )

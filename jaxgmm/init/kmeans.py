@@ -20,7 +20,9 @@ import numpy as np
 
 from ..data.arrays import Rows, total
 from ..numerics import divide, eps, first_of_largest, product
-from ..numerics.keys import row_noise
+from ..numerics.backend import xp
+from ..numerics.host import hosted, repeat_while
+from ..numerics.keys import fold_in, row_noise
 
 LLOYD_ITERATIONS = 50
 TRIED = 4  # rows drawn for one centre of k-means++
@@ -43,30 +45,30 @@ def lloyd(rows: Rows, points, centres, active):
 
     def step(state):
         old, _, i = state
-        offset = jnp.where(active, (old**2).sum(1) / 2, jnp.inf)
-        farthest = jnp.where(active, offset, 0).max()
+        offset = xp.where(active, (old**2).sum(1) / 2, np.inf)
+        farthest = xp.where(active, offset, 0).max()
 
         def assign(x, weight):
             p = points(x)
             closeness = product(old, p) - offset[:, None]  # ½ ‖p‖² - ½ ‖p - c‖², by a product rather than differences
             top = closeness.max(0, keepdims=True)
-            tied = closeness >= top - 16 * eps(p) * (jnp.abs(top) + farthest)  # a row between two counts for both
-            resp = jnp.where(tied, weight[None], 0)
+            tied = closeness >= top - 16 * eps(p) * (xp.abs(top) + farthest)  # a row between two counts for both
+            resp = xp.where(tied, weight[None], 0)
             return resp.sum(1), product(resp, p.T)
 
         counts, sums = total(rows, assign)
-        new = jnp.where(counts[:, None] > 0, divide(sums, counts), old)
-        return new, jnp.abs(new - old).max(), i + 1
+        new = xp.where(counts[:, None] > 0, divide(sums, counts), old)
+        return new, xp.abs(new - old).max(), i + 1
 
-    infinite = jnp.full((), jnp.inf, centres.dtype)
-    return jax.lax.while_loop(moving, step, (centres, infinite, jnp.zeros((), jnp.int32)))[0]
+    infinite = np.full((), np.inf, centres.dtype)
+    return repeat_while(moving, step, (centres, infinite, np.int32(0)))[0]
 
 
 def nearest(p, centres, active):
     """One-hot (k, b) of the nearest active centre of every point (p, b); ties go to the lowest index."""
     distance = ((p[None] - centres[:, :, None]) ** 2).sum(1)
-    index = first_of_largest(jnp.where(active[:, None], -distance, -jnp.inf))
-    return (index[None] == jnp.arange(centres.shape[0])[:, None]).astype(p.dtype)
+    index = first_of_largest(xp.where(active[:, None], -distance, -np.inf))
+    return (index[None] == np.arange(centres.shape[0])[:, None]).astype(p.dtype)
 
 
 def distinct(centres):
@@ -83,6 +85,8 @@ def sequence(key, rows: Rows, points, k: int, spread, tried: int):
     passes over the rows a draw, or one where there is no choice: the distances from the centres so far are all that is
     kept of a row. Cost: O(n·k·p).
     """
+    if hosted():
+        return _sequence_on_host(key, rows, points, k, spread, tried)
     tried = min(tried, rows.block)
     first = points(rows.framed(rows.x[:1]))
 
@@ -91,7 +95,7 @@ def sequence(key, rows: Rows, points, k: int, spread, tried: int):
 
     def draw(i, state):
         centres, distance = state
-        noise_key = jax.random.fold_in(key, i)
+        noise_key = fold_in(key, i)
         last = centres[i - 1]
 
         def look(block, carry):
@@ -117,6 +121,27 @@ def sequence(key, rows: Rows, points, k: int, spread, tried: int):
 
     distance = rows.varying(jnp.full(rows.n, jnp.inf, first.dtype))
     return jax.lax.fori_loop(0, k, draw, (jnp.zeros((k, first.shape[0]), first.dtype), distance))[0]
+
+
+def _sequence_on_host(key, rows: Rows, points, k: int, spread, tried: int):
+    """As `sequence`, of one block in NumPy."""
+    x, weight = rows.take(0)
+    p, log_weight = points(x), np.log(weight).astype(np.float32)
+    centres, distance = np.zeros((k, len(p)), p.dtype), np.full(p.shape[1], np.inf, p.dtype)
+    for i in range(k):
+        if i:
+            distance = np.minimum(distance, ((p - centres[i - 1][:, None]) ** 2).sum(0))
+        noisy = log_weight + row_noise(fold_in(key, i), np.arange(p.shape[1]))
+        preferred = noisy + preference(spread, distance).astype(np.float32) if i else noisy
+        best = int(np.argmax(preferred))
+        if preferred[best] == -np.inf:  # no distinct row is left
+            best = int(np.argmax(noisy))
+        elif i and spread and tried > 1:
+            among = np.argsort(-preferred, kind="stable")[:tried]
+            left = [np.minimum(distance, ((p - p[:, [row]]) ** 2).sum(0)) @ weight for row in among]
+            best = int(among[np.argmin(np.where(preferred[among] > -np.inf, left, np.inf))])
+        centres[i] = p[:, best]
+    return centres
 
 
 def _best(best, noisy, start):
@@ -148,4 +173,4 @@ def _left(rows: Rows, points, distance, among):
 
 def preference(spread, distance):
     """What squared distances (b,) from the centres so far add to the log of a row's chance."""
-    return jnp.where(spread, jnp.log(distance), jnp.where(distance > 0, 0.0, -jnp.inf))
+    return xp.where(spread, xp.log(distance), xp.where(distance > 0, 0.0, -np.inf))

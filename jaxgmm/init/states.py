@@ -5,17 +5,20 @@ component that was not asked for has log weight -inf.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .. import em
-from ..data.arrays import LANE_BYTES, Rows, block_bytes, in_groups, lanes_together, total
+from ..data.arrays import LANE_BYTES, Rows, at_once_on_host, block_bytes, in_groups, lanes_together, total
 from ..data.mesh import over_shards, per_shard
 from ..families.base import Family
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
+from ..numerics.host import each, hosted, one_by_one, replaced_at
+from ..numerics.keys import fold_in, here
 from ..records import GaussianPrior, Mixture, Statistics
 from .kmeans import TRIED, distinct, kinds, lloyd, nearest, sequence
 from .subsample import sample
@@ -28,32 +31,35 @@ SAMPLE_KEY = 2**32 - 1  # folded into the key for the rows that stand for all: n
 @per_shard
 def begin(rows: Rows, family: Family, init: str, k: int, r: int, key, active, prior, method=em.PLAIN):
     """First lanes (m·r,) of r starts, for m numbers of components given by active (m, k)."""
-    n, d, itemsize = *rows.x.shape, jnp.dtype(rows.dtype).itemsize
-    m = active.shape[0]
+    n, d, itemsize = *rows.x.shape, np.dtype(rows.dtype).itemsize
+    m, key = active.shape[0], here(key)
 
     together = max(LANE_BYTES // (n * itemsize), 1)
     wide = dataclasses.replace(rows, block=max(rows.block, draw_rows(n, d, min(r, together), itemsize)))
-    some = sample(jax.random.fold_in(key, SAMPLE_KEY), wide, k)
+    some = sample(fold_in(key, SAMPLE_KEY), wide, k)
     centres = centres_among(some, wide, family, init, k, r, key, active, together)
 
-    def lane(each):
-        active, centres = each
+    def lane(one):
+        active, centres = one
         return from_centres(rows, family, centres, active, prior)
 
-    lanes = jnp.repeat(active, r, axis=0), centres
-    states = in_groups(lane, lanes, lanes_together(family.moments, d, k, m * r, itemsize))
-    return jax.vmap(method.start)(states)
+    lanes = xp.repeat(active, r, axis=0), centres
+    together = at_once_on_host(rows, k * d) if hosted() else lanes_together(family.moments, d, k, m * r, itemsize)
+    states = in_groups(lane, lanes, together)
+    return each(method.start)(states)
 
 
 def centres_among(some: Rows, wide: Rows, family, init: str, k: int, r: int, key, active, together: int):
     """Centres (m·r, k, p) among some rows that stand for all, of r starts for m numbers of components."""
     spread = kinds(init, r) != "random"
 
-    def draw(each):  # the first K of k centres are the start of K components
-        key, spread = each
+    def draw(one):  # the first K of k centres are the start of K components
+        key, spread = one
         centres = sequence(key, some, family.points, k, spread, 1 if init == "random" else TRIED)
-        if some is wide:
+        if some is wide or (hosted() and distinct(centres)):
             return centres
+        if hosted():
+            return sequence(key, wide, family.points, k, spread, 1)
 
         def redraw(state):
             _, key, _ = state
@@ -65,8 +71,9 @@ def centres_among(some: Rows, wide: Rows, family, init: str, k: int, r: int, key
         # always.
         return jax.lax.while_loop(lambda state: state[0], redraw, (~distinct(centres), key, centres))[2]
 
-    starts = in_groups(draw, (keys_of(key, r), jnp.asarray(spread)), together)
-    return moved(some, family, init, jnp.tile(starts, (active.shape[0], 1, 1)), jnp.repeat(active, r, axis=0), r)
+    drawn = keys_of(key, r), spread
+    starts = one_by_one(draw, drawn) if hosted() else in_groups(draw, drawn, together)
+    return moved(some, family, init, xp.tile(starts, (active.shape[0], 1, 1)), xp.repeat(active, r, axis=0), r)
 
 
 def moved(some: Rows, family: Family, init: str, centres, active, r: int):
@@ -75,18 +82,20 @@ def moved(some: Rows, family: Family, init: str, centres, active, r: int):
     if not len(moving):
         return centres
 
-    def move(each):
-        centres, active = each
+    def move(one):
+        centres, active = one
         return lloyd(some, family.points, centres, active)
 
     together = lanes_together(family.moments, some.x.shape[1], active.shape[1], len(moving), centres.dtype.itemsize)
-    return centres.at[moving].set(in_groups(move, (centres[moving], active[moving]), together))
+    those = centres[moving], active[moving]
+    return replaced_at(centres, moving, one_by_one(move, those) if hosted() else in_groups(move, those, together))
 
 
 @compiled("r")
 def keys_of(key, r: int):
     """One key a start (r,); the first do not depend on how many there are."""
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(r, dtype=jnp.uint32))
+    every = np.arange(r, dtype=np.uint32)
+    return np.stack([fold_in(key, i) for i in every]) if hosted() else jax.vmap(lambda i: fold_in(key, i))(every)
 
 
 def draw_rows(n: int, d: int, r: int, itemsize: int) -> int:
@@ -100,8 +109,8 @@ def draw_rows(n: int, d: int, r: int, itemsize: int) -> int:
 @per_shard
 def begin_at(rows: Rows, family: Family, centres, active, prior, method=em.PLAIN):
     """First lanes (r,) from centres (r, k, d) in the data's own units."""
-    points = jax.vmap(lambda each: family.points(rows.framed(each)).T)(centres)
-    return jax.vmap(lambda start: method.start(from_centres(rows, family, start, active, prior)))(points)
+    points = each(lambda some: family.points(rows.framed(some)).T)(centres)
+    return each(lambda start: method.start(from_centres(rows, family, start, active, prior)))(points)
 
 
 def from_centres(rows: Rows, family: Family, centres, active, prior) -> em.State:
@@ -120,7 +129,7 @@ def begin_with(rows: Rows, family: Family, resp, prior, method=em.PLAIN):
 
 
 def _with_columns(rows: Rows, resp, family: Family, prior) -> em.State:
-    start = jnp.zeros((resp.shape[1], family.points(rows.framed(rows.x[:1])).shape[0]), rows.dtype)
+    start = np.zeros((resp.shape[1], family.points(rows.framed(rows.x[:1])).shape[0]), rows.dtype)
     return first_state(rows, family, start, prior, lambda x, resp: resp.T.astype(x.dtype), resp)
 
 
@@ -134,8 +143,8 @@ def begin_from(rows: Rows, family: Family, mixture: Mixture, method=em.PLAIN):
         statistics = em.expect(form, prepared, mixture.log_weights, None, x, weight)
         return em.maximise(form, mixture, prepared, statistics, GaussianPrior())[1]
 
-    added = jax.eval_shape(shape, *rows.take(0))
-    return one_lane(method.start(em.initial_state(mixture, jnp.zeros(added.shape, added.dtype))))
+    added = (shape if hosted() else functools.partial(jax.eval_shape, shape))(*rows.take(0))
+    return one_lane(method.start(em.initial_state(mixture, np.zeros(added.shape, added.dtype))))
 
 
 def one_lane(lane):

@@ -12,7 +12,8 @@ from .. import em
 from ..data.arrays import LANE_BYTES, Rows, lanes_together
 from ..data.out_of_core import Flow
 from ..distributed import agreed, everyones
-from ..families.base import Family, Natural
+from ..families.base import Family
+from ..families.forms import Natural
 from ..numerics.compiling import compiled
 from ..numerics.keys import row_noise
 from ..records import record, static

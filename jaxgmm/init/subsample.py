@@ -4,10 +4,12 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..data.arrays import Rows
 from ..data.padding import padded_rows
-from ..numerics.keys import row_noise
+from ..numerics.host import hosted
+from ..numerics.keys import here, row_noise
 
 SAMPLED = 2**15  # rows that stand for all: a thousand for each of 32 components
 
@@ -21,6 +23,8 @@ def sample(key, rows: Rows, k: int) -> Rows:
     size, length = stretches(rows.n_everywhere, k)
     if length == 1:
         return rows
+    if hosted():
+        return _sample_on_host(key, rows, size, length)
     here = size if layout is None else (n + length - 2) // length + 1  # stretches that one device may have rows of
     first = length * jnp.arange(here, dtype=jnp.int32)
     if layout is not None:
@@ -40,6 +44,16 @@ def sample(key, rows: Rows, k: int) -> Rows:
     if layout is not None:
         x, weight = _joined(layout, size, length, best, x.astype(rows.dtype), weight)
     return dataclasses.replace(rows, x=x, weight=weight, block=min(rows.block, size), layout=None)
+
+
+def _sample_on_host(key, rows: Rows, size: int, length: int) -> Rows:
+    """As `sample`, in NumPy."""
+    n = rows.n
+    noisy = np.full(size * length, -np.inf, np.float32)
+    noisy[:n] = np.log(rows.weight).astype(np.float32) + row_noise(here(key), np.arange(n))
+    chosen = np.minimum(noisy.reshape(size, length).argmax(1) + length * np.arange(size), n - 1)
+    weight = np.pad(rows.weight, (0, size * length - n)).reshape(size, length).sum(1)
+    return dataclasses.replace(rows, x=rows.x[chosen], weight=weight, block=size)
 
 
 def _joined(layout, size: int, length: int, best, x, weight):

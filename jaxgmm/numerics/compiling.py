@@ -12,6 +12,7 @@ import os
 import jax
 
 from .forks import usable
+from .host import hosted
 
 FEW = 2**18  # numbers: what takes a second or two to polish runs in less
 QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
@@ -40,6 +41,8 @@ class Compiled:
         return self._jit(compiler_options=quick_options())
 
     def __call__(self, *args, **named):
+        if hosted():
+            return self.__wrapped__(*args, **named)
         usable()
         leaves = jax.tree.leaves((args, named))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) or jax.default_backend() != "cpu":

@@ -42,6 +42,14 @@ def on_device(x) -> jax.Array:
     return x if isinstance(x, jax.Array) else jax.device_put(x)
 
 
+def in_memory(values):
+    """A concrete array of one CPU as NumPy's: the same memory. Others as they are."""
+    if isinstance(values, jax.Array) and not isinstance(values, jax.core.Tracer) and len(values.devices()) == 1:
+        [device] = values.devices()
+        return np.asarray(values) if device.platform == "cpu" else values
+    return values
+
+
 def numbers(values, dtype):
     """Plain numbers of a record, as arguments of a compiled function: a new value compiles nothing."""
 

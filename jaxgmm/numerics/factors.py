@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .backend import is_jax, product
+from .lanes import Lanes
 
 TILE = 64  # rows of a square that OpenBLAS factors in one thread, and multiplies so: up to 64³ multiplications
 
@@ -18,6 +19,8 @@ def cholesky(matrices):
     """Lower factors of symmetric matrices, NaN where a matrix has none. (..., d, d) -> same."""
     if is_jax(matrices):
         return jnp.linalg.cholesky(matrices)
+    if isinstance(matrices, Lanes):
+        return Lanes(cholesky(matrices.value))
     if matrices.shape[-1] > 2 * TILE:
         return _by_tiles(matrices)
     try:
@@ -30,6 +33,9 @@ def cholesky(matrices):
 
 def triangular_inverse(lower):
     """Inverses of lower triangular matrices. (k, d, d) -> (k, d, d)."""
+    if isinstance(lower, Lanes):
+        d = lower.shape[-1]
+        return Lanes(triangular_inverse(lower.value.reshape(-1, d, d)).reshape(lower.value.shape))
     identity = np.broadcast_to(np.eye(lower.shape[-1], dtype=lower.dtype), lower.shape)
     if is_jax(lower):
         return jax.lax.linalg.triangular_solve(lower, identity, left_side=True, lower=True)

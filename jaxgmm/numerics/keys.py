@@ -5,7 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import threefry_2x32
 
+from .backend import xp
+from .host import hosted
+
 MASK = 2**32 - 1
+ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)  # bits, in even and in odd rounds of four
 
 
 def as_key(key):
@@ -37,6 +41,18 @@ def threefry(key):
     return jax.random.wrap_key_data(jax.random.bits(key, (2,), jnp.uint32), impl="threefry2x32")
 
 
+def here(key):
+    """A typed threefry key; on the host its two words (2,), of which `fold_in` and `row_noise` make the same draws."""
+    return np.asarray(jax.random.key_data(key)) if hosted() and isinstance(key, jax.Array) else key
+
+
+def fold_in(key, i):
+    """A new key for every number i."""
+    if isinstance(key, np.ndarray):
+        return np.concatenate(_threefry(key, np.uint32([0]), np.uint32([i])))
+    return jax.random.fold_in(key, i)
+
+
 def row_noise(key, index, high=None):
     """Standard Gumbel draws of the rows with these global indices (b,), in float32 whatever the precision.
 
@@ -45,8 +61,29 @@ def row_noise(key, index, high=None):
     One evaluation of the hash a row; its 64 bits keep the draws near the maximum apart, as ``mode="high"`` does for
     `jax.random.gumbel`, which can only draw for the first n rows.
     """
-    rows = jnp.concatenate([jnp.zeros_like(index) if high is None else high, index]).astype(jnp.uint32)
-    high, low = jnp.split(threefry_2x32(jax.random.key_data(key), rows).astype(jnp.float32), 2)
-    uniform = jnp.float32(2**-32) * high + jnp.float32(2**-64) * low + jnp.float32(2**-65)
-    largest = jnp.float32(1 - 2**-24)
-    return -jnp.log(-jnp.log1p(-jnp.minimum(uniform, largest)))
+    high = xp.zeros_like(index) if high is None else high
+    if isinstance(key, np.ndarray):
+        words = _threefry(key, high.astype(np.uint32), index.astype(np.uint32))
+    else:
+        rows = jnp.concatenate([high, index]).astype(jnp.uint32)
+        words = jnp.split(threefry_2x32(jax.random.key_data(key), rows), 2)
+    high, low = (word.astype(np.float32) for word in words)
+    uniform = np.float32(2**-32) * high + np.float32(2**-64) * low + np.float32(2**-65)
+    largest = np.float32(1 - 2**-24)
+    return -xp.log(-xp.log1p(-xp.minimum(uniform, largest)))
+
+
+def _threefry(key, first, second):
+    """The hash of pairs of words, (b,) and (b,), under a key (2,): Threefry with two words of 32 bits and 20 rounds.
+
+    Source: Salmon, Moraes, Dror and Shaw, Parallel Random Numbers: As Easy as 1, 2, 3 (2011).
+    """
+    keys = [key[0], key[1], key[0] ^ key[1] ^ np.uint32(0x1BD11BDA)]
+    first, second = first + keys[0], second + keys[1]
+    for i in range(5):
+        for turn in ROTATIONS[i % 2]:
+            first = first + second
+            second = (second << np.uint32(turn) | second >> np.uint32(32 - turn)) ^ first
+        first = first + keys[(i + 1) % 3]
+        second = second + keys[(i + 2) % 3] + np.uint32(i + 1)
+    return first, second

@@ -4,8 +4,9 @@ import functools
 
 import numpy as np
 
-from .backend import is_jax, xp
+from .backend import xp
 from .factors import cholesky, triangular_inverse
+from .host import nowhere
 from .products import eps
 
 
@@ -67,7 +68,7 @@ def positive_definite(covariances, floor):
     factor = cholesky(off_diagonal + with_diagonal(ones))
     least = xp.min(diagonal(factor) ** 2, axis=-1)
     lift = xp.where(least >= ridge, 0, xp.full_like(least, ridge))  # NaN compares False: (k,)
-    as_it_is = not is_jax(lift) and not lift.any()
+    as_it_is = nowhere(lift)
     lifted = factor if as_it_is else cholesky(off_diagonal + with_diagonal(ones + lift[..., None]))
     exists = xp.isfinite(lifted).all((-2, -1))
     new = xp.where(exists[..., None], held * (1 + lift[..., None]), held)

@@ -54,5 +54,6 @@ def log_minus_digamma_slope(a):
     large = xp.where(a < 16, 16, a)
     series = -(1 / 2 + (1 / 6 - (1 / 30 - 1 / (42 * large**2)) / large**2) / large) / large**2
     small = xp.where(a < 16, a, 1)
-    trigamma = special(small).polygamma(1, small).astype(a.dtype)  # SciPy's is float64
+    library = special(small)  # polygamma(1, x) is zeta(2, x), which SciPy has as a ufunc, in float64
+    trigamma = (library.polygamma(1, small) if is_jax(small) else library.zeta(2, small)).astype(a.dtype)
     return xp.where(a < 16, 1 / small - trigamma, series)

@@ -14,9 +14,11 @@ import jax
 import numpy as np
 
 from ..distributed import gathered
+from ..numerics.host import hosted, on_host
 
 SECONDS = 1.0  # that a run should last at most: as long as one likes to wait after Ctrl-C
 RATE = 1e7  # numbers that pass in a second on a slow machine: how long the first run may be
+FIRST = 8  # E-steps of the first run on the host, which Ctrl-C ends where it stands
 LONGEST = 10**6  # E-steps of a run
 
 
@@ -130,7 +132,7 @@ class Watch:
                 self.standing = ended
                 return lanes, ended
             now = now if taken_up[1] is None else tuple(taken_up)
-        step, over = max(int(RATE / work), 1), False
+        step, over = FIRST if hosted() else max(int(RATE / work), 1), False
         try:
             while not (over or self.stopped):
                 due = self.iteration // self.every * self.every + self.every  # 0 comes after -1
@@ -198,7 +200,8 @@ class Watch:
 
     def _told(self, glance: Glance) -> bool:
         """Whether any callback returned True; anything else that it may return is none of our business."""
-        answers = [each(glance) for each in self.callbacks]
+        with on_host(False):  # a callback may do as it likes
+            answers = [each(glance) for each in self.callbacks]
         return any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)
 
 

@@ -19,6 +19,7 @@ from ..em.squarem import METHODS, method_of
 from ..families.base import Family, lookup
 from ..families.categorical import of_shown
 from ..numerics.dtypes import compute_dtype, numbers, on_device
+from ..numerics.host import hosted
 from ..records import GaussianPrior, record, static
 
 
@@ -116,12 +117,12 @@ def load(x, sample_weight, k, models, tol, max_iter, accelerate, block_size, mes
         checks.enough_rows(n, k)
         if not checks.in_trace(weight):
             checks.weight_values(weight, k)
-        held_x, held_weight = map(on_device, padded(x, weight))
+        held_x, held_weight = map(np.asarray, (x, weight)) if hosted() else map(on_device, padded(x, weight))
         n, layout = held_x.shape[0], None
     else:
         held_x, held_weight, layout = spread(x, sample_weight, dtype, k, mesh)
         n = layout.rows
-    block = min(block_size or block_rows(n, 4 * d, dtype.itemsize), n)
+    block = n if hosted() else min(block_size or block_rows(n, 4 * d, dtype.itemsize), n)
     problems = []
     for family, prior in models:
         prior = numbers(prior, dtype)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..em import NEVER, RUNNING
+from ..numerics.backend import xp
 from ..numerics.compiling import compiled
 from ..records import Status, record
 
@@ -81,17 +82,17 @@ def _finish_traced(reach, lanes, weight, limits, groups: int):
 @compiled("groups")
 def survivors(standing: Standing, alive, weight, tol, groups: int):
     """Which lanes (l,) go on: all of them where tol is 0. ``weight`` () or (groups,) is Σ w."""
-    total = jnp.broadcast_to(jnp.asarray(weight), (groups,))[:, None]
+    total = xp.broadcast_to(weight, (groups,))[:, None]
     value, gain, n_iter, sound, alive_ = (
         leaf.reshape(groups, -1)
         for leaf in (standing.log_likelihood, standing.gain, standing.n_iter, standing.sound, alive)
     )
-    value = jnp.where(jnp.isnan(value), -jnp.inf, value)
+    value = xp.where(xp.isnan(value), -np.inf, value)
     contends = alive_ & sound
-    above = jnp.where(sound[:, :, None] == sound[:, None], value[:, None] > value[:, :, None], sound[:, None])
+    above = xp.where(sound[:, :, None] == sound[:, None], value[:, None] > value[:, :, None], sound[:, None])
     place = (above & alive_[:, None]).sum(-1)  # how many stand above a lane
-    best = jnp.where(contends, value, -jnp.inf).max(1, keepdims=True)
-    behind = ~sound | (value + PACE * jnp.maximum(n_iter, 1) * gain * total < best)
+    best = xp.where(contends, value, -np.inf).max(1, keepdims=True)
+    behind = ~sound | (value + PACE * xp.maximum(n_iter, 1) * gain * total < best)
     kept = -(-value.shape[1] // KEPT)
     return (alive_ & ((place < kept) | ~behind | (tol == 0))).reshape(-1)
 

@@ -6,7 +6,7 @@ Degenerate is a component that prior or floors hold up, or that holds less than 
 import dataclasses
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from .. import em
 from ..data.frame import Frame, leave, log_volume
@@ -14,9 +14,11 @@ from ..families.base import parameters
 from ..numerics import eps, first_of_largest
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
+from ..numerics.host import each
 from ..records import FitResult, Mixture, Status
 from .pruning import Standing
 
+RANKS = np.array([0, 0, 2, 1, 4, 4, 0, 3], np.int32)  # in the order of Status; then RUNNING, which is -1
 TIE = 8  # units of rounding within which the first of two starts wins: on any number of devices the same one
 
 
@@ -28,35 +30,35 @@ def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, me
     better; one that failed only if there is nothing else. ``left`` (m·r,) are lanes that a stop caught on their way:
     they are judged as they stand, and what they are starts of is STOPPED if it is sound.
     """
-    m = active.shape[0]
-    left = jnp.zeros(jax.tree.leaves(lanes)[0].shape[0], bool) if left is None else left
-    left = left.reshape(m, -1)
-    lanes = jax.tree.map(lambda leaf: leaf.reshape(m, -1, *leaf.shape[1:]), lanes)
-    states = jax.vmap(jax.vmap(method.finish))(lanes)
-    judged = jax.vmap(jax.vmap(_final_status, (0, None, None, 0)), (0, 0, None, 0))(states, active, heaviest, left)
-    values = states.log_likelihood - weight * log_volume(frame)  # (m, r)
+    m, count = active.shape[0], jax.tree.leaves(lanes)[0].shape[0]
+    left = np.zeros(count, bool) if left is None else left
+    states = each(method.finish)(lanes)
+    asked_for = xp.repeat(active, count // m, axis=0)
+    judged = each(_final_status, (0, 0, None, 0))(states, asked_for, heaviest, left)
+    ranks = xp.take(RANKS, judged % len(RANKS))
+    values = states.log_likelihood - weight * log_volume(frame)
+    of_fits = jax.tree.map(lambda leaf: leaf.reshape(m, -1, *leaf.shape[1:]), (states, judged, ranks, values, left))
 
-    def choose(states, status, values, left):
-        rank = jnp.array([0, 0, 2, 1, 4, 4, 0, 3], jnp.int32)[status]  # in the order of Status; then RUNNING, as -1
-        contends = (rank == rank.min()) & ~jnp.isnan(values)
-        top = jnp.where(contends, values, -jnp.inf).max()
-        level = contends & (values >= top - TIE * eps(values) * jnp.abs(top))
+    def choose(states, status, rank, values, left):
+        contends = (rank == rank.min()) & ~xp.isnan(values)
+        top = xp.where(contends, values, -np.inf).max()
+        level = contends & (values >= top - TIE * eps(values) * xp.abs(top))
         best = first_of_largest(level.astype(values.dtype))
         state = jax.tree.map(lambda leaf: leaf[best], states)
         mixture = state.mixture if keep_order else by_weight(state.mixture)
         mixture = dataclasses.replace(mixture, components=leave(mixture.components, frame))
-        n_iter = jnp.maximum(state.n_iter, 0)
+        n_iter = xp.maximum(state.n_iter, 0)
         cut_short = left.any() & (status[best] <= Status.MAX_ITER)
-        final = jnp.where(cut_short, int(Status.STOPPED), status[best])
+        final = xp.where(cut_short, int(Status.STOPPED), status[best])
         return FitResult(mixture, values[best], n_iter, final, values)
 
-    return jax.vmap(choose)(states, judged, values, left)
+    return each(choose)(*of_fits)
 
 
 @compiled("keep_order", "method")
 def conclude_one(frame: Frame, weight, lanes, heaviest, keep_order: bool, method=em.PLAIN, left=None, active=None):
     """The result of lanes (r,) that are starts of one fit, of all components or those in active (1, k)."""
-    active = jnp.ones((1, method.state_of(lanes).counts.shape[-1]), bool) if active is None else active
+    active = np.ones((1, method.state_of(lanes).counts.shape[-1]), bool) if active is None else active
     return jax.tree.map(
         lambda leaf: leaf[0], conclude(frame, weight, lanes, active, heaviest, keep_order, method, left)
     )
@@ -72,7 +74,7 @@ def standing(method, lane, active, heaviest) -> Standing:
     """How a lane stands, at a pause or at its end."""
     state = method.finish(lane)
     degenerate = is_degenerate(state.mixture, state.added, state.counts, active, heaviest)
-    failed = (state.status > Status.MAX_ITER) | ~jnp.isfinite(state.log_likelihood)
+    failed = (state.status > Status.MAX_ITER) | ~xp.isfinite(state.log_likelihood)
     return Standing(state.log_likelihood, state.gain, state.n_iter, state.status, ~degenerate & ~failed)
 
 
@@ -85,14 +87,14 @@ def is_degenerate(mixture: Mixture, added, counts, active, heaviest):
 
 def _final_status(state: em.State, active, heaviest, left):
     degenerate = is_degenerate(state.mixture, state.added, state.counts, active, heaviest)
-    status = jnp.where(left, int(Status.STOPPED), state.status)
+    status = xp.where(left, int(Status.STOPPED), state.status)
     ended_well = (status == Status.CONVERGED) | (status == Status.MAX_ITER) | (status == Status.STOPPED)
-    return jnp.where(ended_well & degenerate, int(Status.DEGENERATE), status)
+    return xp.where(ended_well & degenerate, int(Status.DEGENERATE), status)
 
 
 def by_weight(mixture: Mixture) -> Mixture:
     """The mixture with its components by decreasing weight; equal ones keep their order."""
-    order = jnp.argsort(-mixture.log_weights, stable=True)
+    order = xp.argsort(-mixture.log_weights, stable=True)
     return Mixture(mixture.log_weights[order], take_components(mixture.components, order), mixture.family)
 
 

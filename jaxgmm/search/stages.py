@@ -9,7 +9,6 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .. import em
@@ -18,7 +17,9 @@ from ..data.mesh import per_shard
 from ..data.summary import Measured
 from ..em.loop import Queue, fresh_queue, run
 from ..families.base import Family
+from ..numerics.backend import xp
 from ..numerics.compiling import compiled
+from ..numerics.host import each
 from ..records import Status
 from . import pruning
 from .ranking import standing
@@ -50,15 +51,15 @@ def iterate(
     """
     chosen = getattr(family, form)
     if form == "accurate" and family.accurate is not family.moments:
-        lanes = jax.vmap(functools.partial(em.resume_accurately, method))(lanes)
+        lanes = each(functools.partial(em.resume_accurately, method))(lanes)
     left_out = measured.left_out(family, chosen)
 
     def problem(lane):
         return rows, prior, left_out
 
     lanes, queue, rounds = run(problem, chosen, method, lanes, alive, limits, on_fall, slots, queue)
-    asked_for = jnp.repeat(active, alive.shape[0] // active.shape[0], axis=0)
-    stand = jax.vmap(functools.partial(standing, method), (0, 0, None))(lanes, asked_for, measured.heaviest)
+    asked_for = xp.repeat(active, alive.shape[0] // active.shape[0], axis=0)
+    stand = each(functools.partial(standing, method), (0, 0, None))(lanes, asked_for, measured.heaviest)
     return lanes, stand, queue, rounds
 
 
@@ -86,7 +87,7 @@ def solve(
 ):
     """Run lanes (l,) in the moment form, then those that it loses digits on in the accurate form."""
     d, k = rows.x.shape[1], active.shape[1]
-    count, itemsize = len(jax.tree.leaves(lanes)[0]), jnp.dtype(rows.dtype).itemsize
+    count, itemsize = len(jax.tree.leaves(lanes)[0]), np.dtype(rows.dtype).itemsize
 
     volume = None  # what the frame took out of the log-likelihood
     if watch is not None:

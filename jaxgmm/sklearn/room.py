@@ -10,6 +10,7 @@ import numpy as np
 
 from ..data.sources import Stream
 from ..families.base import parameters
+from ..numerics.host import hosted
 from ..records import Mixture
 
 FEW = 2**15  # numbers in x
@@ -19,7 +20,7 @@ LEAST = 8  # components
 def room(k: int, x) -> int:
     """Components that k are padded to, for rows x (n, d)."""
     most = max(LEAST, 1 << (k - 1).bit_length())
-    return k if isinstance(x, Stream) or x.shape[0] < most or x.shape[0] * x.shape[1] > FEW else most
+    return k if hosted() or isinstance(x, Stream) or x.shape[0] < most or x.shape[0] * x.shape[1] > FEW else most
 
 
 def asked_for(k: int, x) -> np.ndarray:

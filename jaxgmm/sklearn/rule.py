@@ -7,13 +7,13 @@ when |b_t - b_{t-1}| < tol. What is returned is θ_t, with the bound b_t.
 import dataclasses
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .. import em
 from ..em import squarem
 from ..numerics import eps
+from ..numerics.backend import xp
+from ..numerics.host import as_int32, choose
 from ..records import Status, record
 
 CAPACITY = 128  # bounds that a compiled run remembers: the host reads them out between runs
@@ -47,20 +47,20 @@ def traced(states: em.State, bound: float) -> Traced:
 def advance(form, prior, limits, state: Traced, prepared, statistics, lossy, on_fall: int) -> Traced:
     """One update of plain EM, and whether it is the last."""
     value = statistics.log_likelihood / statistics.weight
-    if on_fall == em.LOSSY and value.dtype == jnp.float64:
+    if on_fall == em.LOSSY and value.dtype == np.float64:
         lossy |= form.loss(prepared) * eps(value) > DIGITS
     new, added = em.maximise(form, state.candidate, prepared, statistics, prior)
     updates = state.updates + 1
-    lost = jnp.isnan(value) | (value == jnp.inf)  # -inf is a start that makes a row impossible: it may recover
-    status = jnp.where(updates >= limits.max_iter, int(Status.MAX_ITER), em.RUNNING)
-    status = jnp.where(jnp.abs(value - state.bound) < limits.tol, int(Status.CONVERGED), status)
-    status = jnp.where(lost, int(Status.NON_FINITE), status)
-    status = jnp.where(lossy, em.LOSSY, status).astype(jnp.int32)
-    accept = jnp.logical_not(lost | lossy)
-    here = jnp.arange(CAPACITY) == state.updates % CAPACITY
+    lost = xp.isnan(value) | (value == np.inf)  # -inf is a start that makes a row impossible: it may recover
+    status = xp.where(updates >= limits.max_iter, int(Status.MAX_ITER), em.RUNNING)
+    status = xp.where(xp.abs(value - state.bound) < limits.tol, int(Status.CONVERGED), status)
+    status = xp.where(lost, int(Status.NON_FINITE), status)
+    status = as_int32(xp.where(lossy, em.LOSSY, status))
+    accept = xp.logical_not(lost | lossy)
+    here = np.arange(CAPACITY) == state.updates % CAPACITY
 
     def pick(new, old):
-        return jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, old)
+        return choose(accept, new, old)
 
     mixture, added = pick(new, state.mixture), pick(added, state.added)
     return dataclasses.replace(
@@ -72,7 +72,7 @@ def advance(form, prior, limits, state: Traced, prepared, statistics, lossy, on_
         log_likelihood=pick(statistics.log_likelihood, state.log_likelihood),
         counts=pick(statistics.counts, state.counts),
         bound=pick(value, state.bound),
-        bounds=jnp.where(here & accept, value, state.bounds),
+        bounds=xp.where(here & accept, value, state.bounds),
         updates=pick(updates, state.updates),
         status=status,
     )
@@ -91,13 +91,13 @@ PLAIN = em.Method("scikit-learn", _as_it_is, _as_it_is, advance, _counted)
 
 def advance_faster(form, prior, limits, cycle, prepared, statistics, lossy, on_fall: int):
     """One E-step's worth of SQUAREM; the change of the bound is that from one head of a cycle to the next."""
-    smallest = jnp.full_like(limits.tol, jnp.finfo(limits.tol.dtype).tiny)  # the core's own rule is to hold its peace
+    smallest = xp.full_like(limits.tol, np.finfo(limits.tol.dtype).tiny)  # the core's own rule is to hold its peace
     own = dataclasses.replace(limits, tol=smallest)
     new = squarem.advance(form, prior, own, cycle, prepared, statistics, lossy, on_fall)
     state = new.state
     going = (state.status == em.RUNNING) | (state.status == int(Status.MAX_ITER))
-    settled = going & (cycle.phase == squarem.HEAD) & (jnp.abs(state.gain) < limits.tol)
-    status = jnp.where(settled, int(Status.CONVERGED), state.status).astype(jnp.int32)
+    settled = going & (cycle.phase == squarem.HEAD) & (xp.abs(state.gain) < limits.tol)
+    status = as_int32(xp.where(settled, int(Status.CONVERGED), state.status))
     return dataclasses.replace(new, state=dataclasses.replace(state, status=status))
 
 

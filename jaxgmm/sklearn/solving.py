@@ -11,9 +11,11 @@ import jax
 import numpy as np
 
 from .. import em, fitting
+from ..data.route import fits_on_host
 from ..families.base import Family
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import in_precision_of
+from ..numerics.host import each, on_host
 from ..records import Mixture, Status
 from ..search import ranking
 from ..search.problem import load
@@ -57,6 +59,12 @@ class Solution:
 @in_precision_of("x")
 def solve(x, weight, options: Options, rng) -> Solution:
     """The fit of rows x (n, d) with weights (n,)."""
+    family = options.family
+    with on_host(fits_on_host([family], x, options.n_init, options.k), at_once=family.in_numpy):
+        return _solved(x, weight, options, rng)
+
+
+def _solved(x, weight, options: Options, rng) -> Solution:
     problem, volume = framed(x, weight, options)
     active = room.asked_for(options.k, x)
     states = starts.begin(problem, options.family, options.init, x, weight, active, options.n_init, rng)
@@ -144,12 +152,12 @@ def _ended(problem, options: Options, active, states, search: str):
 
 @compiled("method")
 def _started(states, method):
-    return jax.vmap(method.start)(states)
+    return each(method.start)(states)
 
 
 @compiled("method")
 def _finished(lanes, method):
-    return jax.vmap(method.finish)(lanes)
+    return each(method.finish)(lanes)
 
 
 def _aloud(problem, options: Options, active, states, volume):

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .. import checks, em
@@ -14,7 +13,9 @@ from ..data.padding import filled
 from ..data.sources import Stream
 from ..init import states, streamed_states
 from ..mixtures import cast
+from ..numerics.backend import xp
 from ..numerics.compiling import compiled
+from ..numerics.host import hosted, on_host
 from ..numerics.keys import as_key
 from ..numerics.plain import plain
 from ..records import Mixture
@@ -39,7 +40,8 @@ def begin(problem, family, init, x, weight, active, n_init: int, rng) -> em.Stat
     rows = problem.rows if streams else in_block(problem.rows, family.moments, most, n_init, None)
     begins = streamed_states if streams else states
     if isinstance(init, Mixture):
-        framed = entered(cast(with_room(init, most), dtype), rows.frame)
+        given = cast(with_room(init, most), dtype)
+        framed = entered(jax.tree.map(np.asarray, given) if hosted() else given, rows.frame)
         return states.begin_from(streamed_states.head(rows) if streams else rows, family, framed)
     if isinstance(init, str) and init == "random":
         lanes = [_with(rows, family, prior, random(rng, x.shape[0], k), most) for _ in range(n_init)]
@@ -81,8 +83,9 @@ def check(init, x, k: int, family):
 
 def called(init, x, weight, k: int, n_init: int, rng) -> list:
     """The centres (k, d) that a user's function gives, one array a start."""
-    keys = states.keys_of(as_key(seed(rng)), n_init)
-    every = [init(keys[i], x, weight, k) for i in range(n_init)]
+    with on_host(False):  # the function may do as it likes
+        keys = states.keys_of(as_key(seed(rng)), n_init)
+        every = [init(keys[i], x, weight, k) for i in range(n_init)]
     return [np.asarray(checks.centres(each, (k, x.shape[1]), "init_params")) for each in every]
 
 
@@ -109,12 +112,12 @@ def replaced(states: em.State, frame, weights, given) -> em.State:
     mixture = states.candidate
     log_weights, components = mixture.log_weights, mixture.components
     if weights is not None:
-        log_weights = jnp.broadcast_to(jnp.log(weights)[None], log_weights.shape)
+        log_weights = xp.broadcast_to(xp.log(weights)[None], log_weights.shape)
     if given:
         first = jax.tree.map(lambda leaf: leaf[0], components)  # stands for what is not given, and is not read again
         framed = enter(dataclasses.replace(first, **given), frame)
         shapes = {name: getattr(components, name).shape for name in given}
-        new = {name: jnp.broadcast_to(getattr(framed, name)[None], shape) for name, shape in shapes.items()}
+        new = {name: xp.broadcast_to(getattr(framed, name)[None], shape) for name, shape in shapes.items()}
         components = dataclasses.replace(components, **new)
     mixture = Mixture(log_weights, components, mixture.family)
     return dataclasses.replace(states, mixture=mixture, candidate=mixture)

@@ -1,0 +1,51 @@
+"""Which way a call goes: in NumPy on the host, where it needs no compiler, or compiled. Sizes alone decide."""
+
+import jax
+import numpy as np
+
+from .. import checks
+from ..numerics.dtypes import compute_dtype, in_memory
+from .sources import Stream
+
+MOST = 2**24  # numbers that an E-step of all lanes looks at: up to here the host is through before a compiler
+MOST_ROWS = 2**16  # beyond, compiled code goes through them block by block, and over threads
+LEAST = 2**14  # that a lane counts for, however few they are: NumPy's calls take as long
+
+
+def fits_on_host(families, x, lanes: int, k: int, *traced, compiled: bool | None = None, mesh=None) -> bool:
+    """As `goes_to_host`, of fits. Those of float32 compile: in blocks, with compensated sums, they lose less on their
+    way."""
+    doubles = compiled is False or compute_dtype(x) == np.float64
+    return goes_to_host(families, x, lanes, k, *traced, compiled=compiled, mesh=mesh) and doubles
+
+
+def goes_to_host(families, x, lanes: int, k: int, *traced, compiled: bool | None = None, mesh=None) -> bool:
+    """Whether ``lanes`` mixtures of k components of each of these families are run on the host, over rows x (n, d).
+
+    ``compiled`` is what the caller says: None leaves it to the sizes. ``traced`` may be what only a compiler can take.
+
+    Raises:
+        ValueError: ``compiled`` is False where a trace, a mesh or a stream needs a compiler.
+    """
+    if compiled not in (None, True, False):
+        raise ValueError(f"compiled must be None, True or False, got {compiled!r}")
+    needs = "a trace" if checks.in_trace(x, *traced) else None
+    needs = "a mesh" if mesh is not None else "a stream" if isinstance(x, Stream) else needs
+    if needs is not None:
+        if compiled is False:
+            raise ValueError(f"compiled=False: {needs} needs a compiler; leave compiled out")
+        return False
+    if compiled is not None:
+        return not compiled
+    if jax.default_backend() != "cpu" or isinstance(in_memory(x), jax.Array) or x.shape[0] > MOST_ROWS:
+        return False
+    widths = [family.moments.width(x.shape[1], k) for family in families]
+    work = sum(max(x.shape[0] * width, LEAST) * lanes for width in widths)
+    return work <= MOST and all(family.in_numpy for family in families)
+
+
+def in_numpy(family, *trees) -> bool:
+    """Whether these are numbers in this machine's memory, and of a family that NumPy can compute."""
+    if not family.in_numpy or jax.default_backend() != "cpu":
+        return False
+    return not any(isinstance(in_memory(leaf), jax.Array) for leaf in jax.tree.leaves(trees))

@@ -1,0 +1,105 @@
+"""The two kinds of form: on distances of rows from components, and on features of rows. `base` says what a form is."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..numerics import LOG_ZERO, over_rows, product
+from ..numerics.backend import xp
+from ..numerics.host import on_host
+from ..records import record
+
+
+@dataclasses.dataclass(frozen=True)
+class ResidualForm:
+    """A form that works on the distance of every row from every component; right wherever the dtype allows.
+
+    The functions are those of the module's docstring; ``loss`` is 0. Its sums are of distances from the old parameters,
+    unless the family says that they are ``mergeable``.
+
+    Cost: one number a row, component and feature of a block in memory.
+    """
+
+    prepare: Callable
+    view: Callable
+    log_prob: Callable
+    statistics: Callable
+    sums: type
+    maximize: Callable
+    mergeable: bool = False
+    fixed_view = False
+
+    def loss(self, prepared):
+        return np.zeros((), jax.tree.leaves(prepared)[0].dtype)
+
+    def width(self, d, k):
+        """Numbers in memory per row of a block."""
+        return 3 * k * d
+
+
+@record
+class Natural:
+    """An exponential family's parameters, prepared: logits = theta @ phi(x - or / reference) + bias."""
+
+    theta: Any  # (k, f)
+    bias: Any  # (k,)
+    reference: Any  # (d,)
+    loss: Any  # ()
+    precisions: Any = None  # (k, d), for the slack of Gaussian priors
+
+
+@dataclasses.dataclass(frozen=True)
+class ExponentialForm:
+    """The form of an exponential family: both halves of EM are a matrix product with the same features.
+
+        logits = theta @ phi(x) + bias          (k, f) @ (f, b)
+        sums   = resp @ phi(x)ᵀ                 (k, b) @ (b, f)
+
+    Args:
+        features: ``(x (d, b), reference (d,)) -> phi (f, b)``.
+        natural: ``(params, reference) -> Natural``.
+        sums: the record class of the statistics: its one field takes all columns (k, f); of two, the first takes d.
+        maximize: as in the module's docstring.
+
+    Cost: 4·n·k·f for both products.
+    """
+
+    features: Callable
+    natural: Callable
+    sums: type
+    maximize: Callable
+    mergeable = True
+    fixed_view = True
+
+    def prepare(self, params, reference):
+        return self.natural(params, reference)
+
+    def view(self, prepared, x):
+        return self.features(x, prepared.reference)
+
+    def log_prob(self, prepared, phi):
+        logits = product(prepared.theta, phi) + prepared.bias[:, None]
+        return xp.where(logits < LOG_ZERO / 2, -np.inf, logits)
+
+    def statistics(self, prepared, phi, resp):
+        sums, several = over_rows(resp, phi), len(dataclasses.fields(self.sums)) > 1  # (k, f)
+        return self.sums(*xp.split(sums, [prepared.reference.shape[0]] if several else [], axis=1))
+
+    def loss(self, prepared):
+        return prepared.loss
+
+    def width(self, d, k):
+        """Numbers in memory per row of a block."""
+        return n_features(self.features, d) + 2 * k
+
+
+@functools.lru_cache(256)
+def n_features(features: Callable, d: int) -> int:
+    """How many features a function makes of rows of d numbers."""
+    row = jax.ShapeDtypeStruct((d, 1), np.float32), jax.ShapeDtypeStruct((d,), np.float32)
+    with on_host(False):
+        return jax.eval_shape(features, *row).shape[0]

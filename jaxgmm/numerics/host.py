@@ -1,0 +1,139 @@
+"""The host: where compiled functions run in NumPy as they stand, and control flow is Python's.
+
+Inside `on_host` nothing is compiled and nothing is traced: functions that are `compiled` elsewhere are called as they
+are written, arrays are NumPy's, and what follows here stands for JAX's transformations. The same code is the program
+that JAX compiles and the one that needs no compiler.
+"""
+
+import contextlib
+
+import jax
+import numpy as np
+
+from . import lanes
+from .backend import ON_HOST, is_jax, xp
+
+
+def hosted() -> bool:
+    """Whether this is the host, where nothing is compiled."""
+    return bool(ON_HOST.get())
+
+
+@contextlib.contextmanager
+def on_host(here: bool = True, at_once: bool = True):
+    """Run on the host, or where ``here`` is False as usual; what is not finite there has a status, and no warning.
+
+    `each` looks at all lanes ``at_once``, or at one after the other.
+    """
+    token = ON_HOST.set(("together" if at_once else "alone") if here else "")
+    try:
+        with np.errstate(all="ignore") if here else contextlib.nullcontext():
+            yield
+    finally:
+        ON_HOST.reset(token)
+
+
+def together() -> bool:
+    """Whether this host looks at all lanes at once."""
+    return ON_HOST.get() == "together"
+
+
+def each(function, axes=0):
+    """``jax.vmap(function, axes)``; on the host NumPy's functions for all entries of the leading axes at once."""
+    if not hosted():
+        return jax.vmap(function, axes)
+
+    def of_all(*args):
+        mapped = [axis is not None for axis in (axes if isinstance(axes, tuple) else (axes,) * len(args))]
+        led = [arg for arg, maps in zip(args, mapped, strict=True) if maps]
+        count = jax.tree.leaves(led)[0].shape[0]
+        if count == 1 or not together():
+            alone = ([entry(a, i) if maps else a for a, maps in zip(args, mapped, strict=True)] for i in range(count))
+            return stacked([function(*lane) for lane in alone])
+        inside = [lanes.entered(arg) if maps else arg for arg, maps in zip(args, mapped, strict=True)]
+        return lanes.left(function(*inside), count)
+
+    return of_all
+
+
+def one_by_one(function, tree):
+    """``jax.lax.map(function, tree)``."""
+    if not hosted():
+        return jax.lax.map(function, tree)
+    return stacked([function(entry(tree, i)) for i in range(jax.tree.leaves(tree)[0].shape[0])])
+
+
+def entry(tree, i):
+    """The i-th of what a tree of arrays holds along its leading axes; several, where i names several."""
+    return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
+def stacked(trees: list):
+    """Trees of arrays as one, along new leading axes."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
+def repeat(times, body, carry):
+    """``jax.lax.fori_loop(0, times, body, carry)``."""
+    if not hosted():
+        return jax.lax.fori_loop(0, times, body, carry)
+    for i in range(int(times)):
+        carry = body(i, carry)
+    return carry
+
+
+def repeat_while(going, body, carry):
+    """``jax.lax.while_loop``."""
+    if not hosted():
+        return jax.lax.while_loop(going, body, carry)
+    while going(carry):
+        carry = body(carry)
+    return carry
+
+
+def in_order(tree):
+    """The tree with its arrays row after row in memory: on that the rounding of products depends."""
+    return jax.tree.map(lambda leaf: leaf.copy() if np.ndim(leaf) and not leaf.flags.c_contiguous else leaf, tree)
+
+
+def choose(condition, new, old):
+    """The tree new where the condition () holds, old elsewhere; on the host one of the two as it is, if it may be."""
+    if type(condition) is np.bool_:
+        return new if condition else old
+    if not is_jax(condition):
+        holds = condition.value if isinstance(condition, lanes.Lanes) else condition
+        if np.all(holds):
+            return new
+        if not np.any(holds):
+            return old
+    return jax.tree.map(lambda a, b: xp.where(condition, a, b), new, old)
+
+
+def where_needed(condition, make, old):
+    """``choose(condition, make(), old)``, made only where the condition may hold."""
+    return old if nowhere(condition) else choose(condition, make(), old)
+
+
+def replaced_at(array, index, values):
+    """The array, with these values at an index."""
+    if is_jax(array, values):
+        return jax.numpy.asarray(array).at[index].set(values)
+    if isinstance(values, lanes.Lanes):
+        array = np.broadcast_to(array, (len(values.value), *array.shape))
+        index, values = (slice(None), *index), values.value
+        return lanes.Lanes(replaced_at(array, index, values))
+    copy = np.array(array)
+    copy[index] = values
+    return copy
+
+
+def nowhere(condition) -> bool:
+    """Whether a condition is known to hold nowhere, in no lane."""
+    if is_jax(condition):
+        return False
+    return not (condition.value if isinstance(condition, lanes.Lanes) else np.asarray(condition)).any()
+
+
+def as_int32(value):
+    """A number, of every lane, as int32."""
+    return value.astype(np.int32) if hasattr(value, "astype") else np.int32(value)
