@@ -40,7 +40,8 @@ def goes_to_host(families, x, lanes: int, k: int, *traced, compiled: bool | None
     if jax.default_backend() != "cpu" or isinstance(in_memory(x), jax.Array) or x.shape[0] > MOST_ROWS:
         return False
     widths = [family.moments.width(x.shape[1], k) for family in families]
-    work = sum(max(x.shape[0] * width, LEAST) * lanes for width in widths)
+    factors = k * x.shape[1] ** 3  # of covariances, which NumPy takes a tile at a time
+    work = sum(max(x.shape[0] * width + factors, LEAST) * lanes for width in widths)
     return work <= MOST and all(family.in_numpy for family in families)
 
 
