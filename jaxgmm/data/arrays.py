@@ -1,4 +1,4 @@
-"""Rows in memory: statistics as a sum over blocks, and the loop of EM over them.
+"""Rows in memory, and sums over their blocks.
 
 The last block overlaps the one before it and gives weight 0 to the rows already seen, so nothing is padded or copied.
 Only a block of responsibilities exists at any time.

@@ -73,15 +73,6 @@ def stacked(trees: list):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
-def repeat(times, body, carry):
-    """``jax.lax.fori_loop(0, times, body, carry)``."""
-    if not hosted():
-        return jax.lax.fori_loop(0, times, body, carry)
-    for i in range(int(times)):
-        carry = body(i, carry)
-    return carry
-
-
 def repeat_while(going, body, carry):
     """``jax.lax.while_loop``."""
     if not hosted():
