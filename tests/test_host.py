@@ -13,7 +13,6 @@ import jaxgmm
 from jaxgmm.data import route
 from jaxgmm.families import full
 from jaxgmm.numerics import host, keys
-from jaxgmm.numerics.lanes import Lanes
 
 FULL = BY_NAME["full"]
 
@@ -188,48 +187,3 @@ print([name for name in compiled if "backend_compile" in name])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-# -- NumPy's functions, of lanes -----------------------------------------------------------------------------------
-
-
-RNG = np.random.default_rng(0)
-A, B, V, M = RNG.normal(size=(4, 3, 2)), RNG.normal(size=(4, 2, 5)), RNG.normal(size=(4, 3)), RNG.normal(size=(2, 5))
-S = RNG.normal(size=(4, 3, 3))
-S = S @ S.swapaxes(1, 2) + np.eye(3)
-
-
-@pytest.mark.parametrize(
-    ("function", "arrays"),
-    [
-        (lambda a, v: a * v[:, None] + 1, (A, V)),
-        (lambda a, v: 2 ** (a - v.sum()) > v.max(), (A, V)),
-        (lambda a, b: a @ b, (A, B)),
-        (lambda a: a @ M, (A,)),
-        (lambda v, a: v @ a, (V, A)),
-        (lambda a, v: a.T @ v, (A, V)),
-        (lambda v: v @ v, (V,)),
-        (lambda s: np.linalg.cholesky(s), (S,)),
-        (lambda s: np.linalg.eigh(s)[0], (S,)),
-        (lambda s: np.diagonal(s, axis1=0, axis2=1) - s.sum(-1).mean(0), (S,)),
-        (lambda a, v: np.concatenate([a, v[:, None], np.ones((3, 1))], axis=1), (A, V)),
-        (lambda a: np.split(a, [1], axis=0)[1], (A,)),
-        (lambda a, v: np.where(v > 0, v, a.sum()), (A, V)),
-        (lambda v: v[np.argsort(-v, stable=True)], (V,)),
-        (lambda v: np.clip(np.broadcast_to(v, (2, 3)), -0.5, v.max()), (V,)),
-        (lambda a: np.einsum("ij,ik->jk", a, np.ones((3, 2))), (A,)),
-        (lambda s: np.tril(s, -1).reshape(-1)[2:5], (S,)),
-        (lambda v: host.replaced_at(np.zeros((3, 3)), (..., *np.diag_indices(3)), v), (V,)),
-        (lambda v: np.any(v > 0) & ~np.all(v > 0, axis=0), (V,)),
-    ],
-)  # fmt: skip
-def test_a_function_of_lanes_is_that_of_every_lane(function, arrays):
-    together = function(*map(Lanes, arrays)).value
-    np.testing.assert_allclose(together, [function(*lane) for lane in zip(*arrays, strict=True)], rtol=1e-12)
-
-
-def test_lanes_are_no_single_truth():
-    with pytest.raises(TypeError, match="they may differ"):
-        bool(Lanes(V) > 0)
-    with pytest.raises(TypeError, match="lose their axis"):
-        np.asarray(Lanes(V))

@@ -69,7 +69,8 @@ class Rows:
 
     def framed(self, x):
         """Rows (b, d) as a block (d, b) in the frame."""
-        return (x.T.astype(self.dtype) - self.frame.shift[:, None]) * self.frame.inverse[:, None]
+        x = x.swapaxes(-1, -2).astype(self.dtype)
+        return (x - self.frame.shift[..., None]) * self.frame.inverse[..., None]
 
     # Of one device's values, what holds for all rows; without a mesh, the values themselves.
 

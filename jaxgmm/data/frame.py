@@ -20,8 +20,8 @@ from ..records import GaussianPrior, record
 
 @record
 class Frame:
-    """All (d,): shift and scale; ``inverse`` is 1 / scale, or 0 for a feature without variance; ``reference`` is the
-    mean of the framed data, about which moments are taken."""
+    """All (..., d): shift and scale; ``inverse`` is 1 / scale, or 0 for a feature without variance; ``reference`` is
+    the mean of the framed data, about which moments are taken."""
 
     shift: Any
     scale: Any
@@ -36,7 +36,7 @@ def unit_frame(d, dtype) -> Frame:
 
 
 def frame_of(scaling: str | None, mean, variance) -> Frame:
-    """The frame of data with this mean and variance (d,).
+    """The frame of data with this mean and variance (..., d).
 
     "feature": every feature by its own deviation. "common": one scale for all. "ratio": no shift, scale by the mean.
     None: nothing. A feature without variance, V ≤ (8·eps·|mean|)², counts as variance 1 and is 0 in the frame; one
@@ -48,7 +48,7 @@ def frame_of(scaling: str | None, mean, variance) -> Frame:
         scale = xp.sqrt(xp.where(varies, variance, 1))
         return Frame(mean, scale, _inverse(scale, varies), zeros)
     if scaling == "common":
-        scale = xp.sqrt(xp.where(varies.any(), variance.mean(), 1)) * ones
+        scale = xp.sqrt(xp.where(varies.any(-1, keepdims=True), variance.mean(-1, keepdims=True), 1)) * ones
         return Frame(mean, scale, _inverse(scale, varies), zeros)
     if scaling == "ratio":
         scale = xp.where(mean > 0, mean, 1)
@@ -77,26 +77,28 @@ def enter_prior(prior: GaussianPrior | None, frame: Frame):
 
 def log_volume(frame: Frame):
     """Σ log scale: what the frame adds to every log density."""
-    return xp.log(frame.scale).sum()
+    return xp.log(frame.scale).sum(-1)
 
 
 def _map(params, shift, scale, inwards):
     moved = {}
     for name, about in parameters(type(params)).items():
-        value, units = getattr(params, name), about["units"]
-        features = [i - len(about["shape"]) for i, axis in enumerate(about["shape"]) if axis == "d"]
+        value, units, ndim = getattr(params, name), about["units"], len(about["shape"])
+        features = [i - ndim for i, axis in enumerate(about["shape"]) if axis == "d"]
         factor, offset = 1, 0
         if units and features:  # a covariance has one unit of each of its axes
             power = units // len(features) if units % len(features) == 0 else units / len(features)
-            factor = math.prod(_along(scale**power, axis, value) for axis in features)
+            factor = math.prod(_along(scale**power, axis, ndim) for axis in features)
         elif units:  # one number a component: the common scale
-            factor = scale[0] ** units
+            factor = _along(scale[..., :1] ** units, -1, max(ndim, 1))
+            factor = factor if ndim else factor[..., 0]
         if about["located"]:
-            offset = _along(shift, features[0], value)
+            offset = _along(shift, features[0], ndim)
         moved[name] = (value - offset) / factor if inwards else value * factor + offset
     return type(params)(**moved)
 
 
-def _along(numbers, axis: int, value):
-    """numbers (d,) along this axis of value, counted from its end."""
-    return numbers.reshape(*(1,) * (value.ndim + axis), -1, *(1,) * (-axis - 1))
+def _along(numbers, axis: int, ndim: int):
+    """Numbers (..., d) along this axis, counted from the end, of ``ndim`` that a parameter has in every lane."""
+    *lanes, d = numbers.shape
+    return numbers.reshape(*lanes, *(1,) * (ndim + axis), d, *(1,) * (-axis - 1))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..data.arrays import Rows, at_once_on_host, total
-from ..numerics.host import each, entry, hosted, in_order, together
+from ..numerics.host import entry, hosted, in_order, together
 from ..records import Statistics, record, static
 from . import stopping
 from .steps import expect
@@ -170,7 +170,7 @@ def _run_on_host(problem, form, method, lanes, alive, limits: stopping.Limits, o
     def go(index):
         live, rounds = entry(table, index), 0
         while len(index) > 1 and together():
-            live, rounds = in_order(each(step)(live)), rounds + 1
+            live, rounds = in_order(step(live)), rounds + 1
             on = goes_on(live, rounds)
             if not on.all():
                 put(index, live)

@@ -18,7 +18,7 @@ from typing import Any
 
 import jax
 
-from ..numerics import eps
+from ..numerics import eps, with_axes
 from ..numerics.backend import xp
 from ..numerics.host import as_int32, choose, nowhere, where_needed
 from ..records import Mixture, record
@@ -139,19 +139,22 @@ def extrapolate(before: Unconstrained, middle: Unconstrained, last: Unconstraine
 
     first = jax.tree.map(lambda a, b: finite(b - a), before, middle)
     turn = jax.tree.map(lambda r, b, c: finite(c - b - r), first, middle, last)
-    squares = [sum((leaf**2).sum() for leaf in jax.tree.leaves(tree)) for tree in (first, turn)]
+    lanes = last.log_weights.ndim - 1
+    squares = [
+        sum((leaf**2).sum(tuple(range(lanes, leaf.ndim))) for leaf in jax.tree.leaves(tree)) for tree in (first, turn)
+    ]
     bends = squares[1] > 0
     length = xp.maximum(xp.sqrt(xp.where(bends, squares[0], 1) / xp.where(bends, squares[1], 1)), 1)
 
     def leap(length):
         def entry(a, r, v, c):
-            there = a + 2 * length * r + length**2 * v
+            by = with_axes(length, c.ndim)
+            there = a + 2 * by * r + by**2 * v
             return xp.where(xp.isfinite(there), there, c)
 
         return jax.tree.map(entry, before, first, turn, last)
 
     return leap, length
-
 
 
 SQUAREM = stopping.Method("squarem", start, state_of, advance, finish)

@@ -25,38 +25,41 @@ def normalise(logits, log_weights):
 
     A row that is impossible under every component has log density -inf and responsibilities equal to the weights.
     """
-    top = constant(logits.max(axis=0, keepdims=True))
+    top = constant(logits.max(axis=-2, keepdims=True))
     impossible = top == -np.inf
     if nowhere(impossible):
-        scaled = xp.exp(logits - top)
-        total = scaled.sum(axis=0, keepdims=True)
-        return (top + xp.log(total))[0], scaled / total
+        scaled = logits - top
+        np.exp(scaled, out=scaled)  # in place: at few rows what lies in a cache is most of the time
+        total = scaled.sum(axis=-2, keepdims=True)
+        scaled /= total
+        return (top + np.log(total))[..., 0, :], scaled
     top = xp.where(impossible, 0, top)
-    scaled = xp.exp(xp.where(impossible, log_weights[:, None], logits - top))
-    total = scaled.sum(axis=0, keepdims=True)
+    scaled = xp.exp(xp.where(impossible, log_weights[..., None], logits - top))
+    total = scaled.sum(axis=-2, keepdims=True)
     log_density = xp.where(impossible, -np.inf, top + xp.log(total))
-    return log_density[0], scaled / total
+    return log_density[..., 0, :], scaled / total
 
 
 def expect(form, prepared, log_weights, inside, x, weight, seen=None) -> Statistics:
     """E-step of a block of rows x (d, b) with weight (b,); ``inside`` is the support, or None where it is known, and
     ``seen`` the form's view of the rows where that is known."""
     seen = form.view(prepared, x) if seen is None else seen
-    logits = form.log_prob(prepared, seen) + log_weights[:, None]  # (k, b)
+    logits = xp.add(form.log_prob(prepared, seen), log_weights[..., None])  # (k, b)
     if inside is not None:
         logits = supported(logits, inside, x)
     log_density, resp = normalise(logits, log_weights)
     terms = xp.where(weight > 0, weight * log_density, 0 * weight)
-    weighted = resp * weight[None]
+    weighted = resp * weight[..., None, :]
     sums = form.statistics(prepared, seen, weighted)
-    rounding = xp.abs(terms).sum() + x.shape[0] * weight.sum()
-    return Statistics(terms.sum(), rounding, weight.sum(), weighted.sum(1), sums)
+    total = weight.sum(-1)
+    rounding = xp.abs(terms).sum(-1) + x.shape[-2] * total
+    return Statistics(terms.sum(-1), rounding, total, weighted.sum(-1), sums)
 
 
 def supported(logits, inside, x):
     """The logits (k, b), -inf for rows outside the support, NaN for rows with NaN."""
-    logits = xp.where(inside(x).all(0, keepdims=True), logits, -np.inf)
-    return xp.where(xp.isnan(x).any(0, keepdims=True), np.nan, logits)
+    logits = xp.where(inside(x).all(-2, keepdims=True), logits, -np.inf)
+    return xp.where(xp.isnan(x).any(-2, keepdims=True), np.nan, logits)
 
 
 def shifted(statistics: Statistics, offset) -> Statistics:
@@ -67,7 +70,7 @@ def shifted(statistics: Statistics, offset) -> Statistics:
 def maximise(form, mixture: Mixture, prepared, statistics: Statistics, prior) -> tuple[Mixture, Any]:
     """M-step: the mixture that maximises Q, and what prior and floors added to its parameters."""
     counts = statistics.counts
-    share = divide(counts, counts.sum())
+    share = divide(counts, counts.sum(-1))
     log_weights = xp.where(share > 0, xp.log(xp.where(share > 0, share, 1)), -np.inf)
     params, added = form.maximize(mixture.components, prepared, statistics.components, counts, prior)
     return Mixture(log_weights, params, mixture.family), added

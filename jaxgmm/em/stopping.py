@@ -59,8 +59,9 @@ class Limits:
 
 def initial_state(candidate: Mixture, added) -> State:
     """The state before anything was judged."""
-    infinite = np.full((), np.inf, candidate.log_weights.dtype)[()]
-    zero = np.int32(0)
+    lanes = candidate.log_weights.shape[:-1]
+    infinite = np.full(lanes, np.inf, candidate.log_weights.dtype)[()]
+    zero = np.zeros(lanes, np.int32)[()]
     return State(
         mixture=candidate,
         added=added,
@@ -72,8 +73,8 @@ def initial_state(candidate: Mixture, added) -> State:
         gain=infinite,
         remaining=infinite,
         streak=zero,
-        n_iter=np.int32(-1),
-        status=np.int32(RUNNING),
+        n_iter=zero - 1,
+        status=zero + RUNNING,
     )
 
 
@@ -96,9 +97,9 @@ def _last_good(state: State) -> State:
         previous=choose(lossy, xp.full_like(state.previous, -np.inf), state.previous),
         gain=choose(lossy, xp.full_like(state.gain, np.inf), state.gain),
         remaining=choose(lossy, xp.full_like(state.remaining, np.inf), state.remaining),
-        streak=choose(lossy, 0, state.streak),
+        streak=choose(lossy, xp.zeros_like(state.streak), state.streak),
         n_iter=choose(again, state.n_iter - 1, state.n_iter),
-        status=choose(lossy, RUNNING, state.status),
+        status=choose(lossy, xp.full_like(state.status, RUNNING), state.status),
     )
 
 

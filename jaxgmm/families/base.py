@@ -93,7 +93,7 @@ class Support:
 
 def nothing_left_out(x, reference):
     """(b,) zeros: the form's log_prob is the whole log density."""
-    return np.zeros(x.shape[1], x.dtype)
+    return np.zeros((*x.shape[:-2], x.shape[-1]), x.dtype)
 
 
 def as_it_is(value, *others):
@@ -132,8 +132,8 @@ class Family:
             batch, or one number for all; default what is declared.
         sizes: pairs of an axis, as `parameter` names it, and the size that the options fix it to.
         check: ``params -> None``: ValueError where parameters made by hand are not of the options. They are in NumPy.
-        in_numpy: whether all functions but ``sample`` are written with `numerics.xp` and run in NumPy as they stand,
-            for many lanes at once: few rows are then fitted without a compiler.
+        in_numpy: whether all functions but ``sample`` are written with `numerics.xp` and take leading axes, params
+            (..., k, d) and rows (d, b) or (..., d, b): few rows are then fitted in NumPy, all lanes at once.
         options: what `lookup` makes the family of, beside its name: pairs of a name and a number, a string or a tuple.
     """
 

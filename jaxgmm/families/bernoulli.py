@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..numerics import keep_empty, product, safe_log
+from ..numerics import keep_empty, pooled, safe_log
 from ..numerics.backend import xp
 from ..records import record
 from .base import Constraint, Support, exponential_family, parameter
@@ -35,13 +35,12 @@ class BernoulliCounts:
 
 
 def features(x, reference):
-    return xp.concatenate([x, 1 - x])
+    return xp.concatenate([x, 1 - x], axis=-2)
 
 
 def natural(params, reference):
-    theta = xp.concatenate([safe_log(params.probs), safe_log(1 - params.probs)], axis=1)
-    k = params.probs.shape[0]
-    return Natural(theta, xp.zeros(k, theta.dtype), reference, loss=xp.zeros((), theta.dtype))
+    theta = xp.concatenate([safe_log(params.probs), safe_log(1 - params.probs)], axis=-1)
+    return Natural(theta, xp.zeros_like(theta[..., 0]), reference, loss=xp.zeros((), theta.dtype))
 
 
 def maximize(params, prepared, sums, counts, prior):
@@ -55,13 +54,13 @@ def around(centres, d):
 
 
 def centre(params, weights):
-    return product(weights, params.probs)
+    return pooled(weights, params.probs)
 
 
 def loosen(params, weights, counts, added):
     """Probabilities of exactly 0 or 1 would stay so for ever: they start with one row of the whole data added."""
-    count = counts[:, None]
-    free = (count * params.probs + centre(params, weights)[None]) / (count + 1)
+    count = counts[..., None]
+    free = (count * params.probs + centre(params, weights)[..., None, :]) / (count + 1)
     return Bernoulli(xp.where((params.probs == 0) | (params.probs == 1), free, params.probs))
 
 

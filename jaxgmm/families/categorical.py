@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..numerics import contract, keep_empty, safe_log
+from ..numerics import keep_empty, pooled, safe_log
 from ..numerics.backend import xp
 from ..records import record
 from .base import Constraint, Family, Support, exponential_family, parameter
@@ -52,18 +52,18 @@ def table(codes, dtype):
 
 
 def equal(x, codes):
-    """Which code of its feature a value is, (d, b) -> (d, c, b) bool."""
-    return x[:, None, :] == table(codes, x.dtype)[:, :, None]
+    """Which code of its feature a value is, (..., d, b) -> (..., d, c, b) bool."""
+    return x[..., None, :] == table(codes, x.dtype)[:, :, None]
 
 
 def one_hot(x, codes):
-    """(d, b) -> (d·c, b); codes outside the support are all zeros."""
-    return equal(x, codes).astype(x.dtype).reshape(-1, x.shape[1])
+    """(..., d, b) -> (..., d·c, b); codes outside the support are all zeros."""
+    return equal(x, codes).astype(x.dtype).reshape(*x.shape[:-2], -1, x.shape[-1])
 
 
 def natural(params, reference):
-    theta = safe_log(params.probs).reshape(params.probs.shape[0], -1)
-    return Natural(theta, xp.zeros_like(theta[:, 0]), reference, loss=xp.zeros((), theta.dtype))
+    theta = safe_log(params.probs).reshape(*params.probs.shape[:-2], -1)
+    return Natural(theta, xp.zeros_like(theta[..., 0]), reference, loss=xp.zeros((), theta.dtype))
 
 
 def maximize(params, prepared, sums, counts, prior):
@@ -75,7 +75,7 @@ def maximize(params, prepared, sums, counts, prior):
 
 def around(centres, d, codes):
     own = ~np.isnan(table(codes, np.float64))
-    even = np.broadcast_to(own / own.sum(-1, keepdims=True), (len(centres), d, own.shape[-1]))
+    even = np.broadcast_to(own / own.sum(-1, keepdims=True), (*centres.shape[:-1], d, own.shape[-1]))
     return Categorical(xp.zeros_like(centres).reshape(even.shape) + even.astype(centres.dtype))
 
 
@@ -87,13 +87,13 @@ def values(params, codes):
 
 def centre(params, weights, codes):
     """Mean code (d,)."""
-    return contract("k,kdc,dc->d", weights, params.probs, values(params, codes))
+    return (pooled(weights, params.probs) * values(params, codes)).sum(-1)
 
 
 def loosen(params, weights, counts, added):
     """A code never seen by a component would stay so for ever: it starts with one row of the whole data added."""
-    count = counts[:, None, None]
-    whole = contract("k,kdc->dc", weights, params.probs)[None]
+    count = counts[..., None, None]
+    whole = pooled(weights, params.probs)[..., None, :, :]
     free = (count * params.probs + whole) / (count + 1)
     unseen = (params.probs == 0) & (whole > 0)
     return Categorical(xp.where(unseen.any(-1, keepdims=True), free, params.probs))
@@ -175,7 +175,7 @@ def _numbered(n: int) -> Family:
 def _with_codes(codes: tuple[tuple[int, ...], ...]) -> Family:
     said = "; ".join(f"{', '.join(map(str, own))} in column {j}" for j, own in enumerate(codes))
     said = said if len(said) <= SAID else f"{said[:SAID]} ..."
-    support = Support(lambda x: equal(x, codes).any(1) | xp.isnan(x), f"one of the codes {said}")
+    support = Support(lambda x: equal(x, codes).any(-2) | xp.isnan(x), f"one of the codes {said}")
     sizes, sound = (("d", len(codes)), ("c", max(map(len, codes)))), functools.partial(check, codes=codes)
     return _family(codes, support, options=(("codes", codes),), sizes=sizes, check=sound)
 

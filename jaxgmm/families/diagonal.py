@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..numerics import LOG_2PI, divide, keep_empty, monomials, product
+from ..numerics import LOG_2PI, divide, keep_empty, monomials
 from ..numerics.backend import xp
 from ..records import record
 from . import gaussian
@@ -35,25 +35,25 @@ class DiagonalMoments:
 
 
 def features(x, reference):
-    j = np.arange(1, x.shape[0] + 1)
-    return monomials(x - reference[:, None], np.concatenate([0 * j, j]), np.concatenate([j, j]))
+    j = np.arange(1, x.shape[-2] + 1)
+    return monomials(x - reference[..., None], np.concatenate([0 * j, j]), np.concatenate([j, j]))
 
 
 def natural(params, reference):
-    means, precisions = params.means - reference[None], 1 / params.covariances
+    means, precisions = params.means - reference[..., None, :], 1 / params.covariances
     linear = means * precisions
     return Natural(
-        theta=xp.concatenate([linear, -0.5 * precisions], axis=1),
+        theta=xp.concatenate([linear, -0.5 * precisions], axis=-1),
         bias=-0.5 * (linear * means + xp.log(params.covariances) + LOG_2PI).sum(-1),
         reference=reference,
-        loss=(1 + means**2 * precisions).max(),
+        loss=(1 + means**2 * precisions).max((-2, -1)),
         precisions=precisions,
     )
 
 
 def maximize_moments(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
-    return finish(params, means + prepared.reference[None], divide(sums.xx, counts) - means**2, counts, prior)
+    return finish(params, means + prepared.reference[..., None, :], divide(sums.xx, counts) - means**2, counts, prior)
 
 
 def prepare(params, reference):
@@ -63,7 +63,7 @@ def prepare(params, reference):
 
 
 def statistics(prepared, y, resp):
-    weighted = resp[:, None, :] * y  # (k, d, b)
+    weighted = resp[..., None, :] * y  # (k, d, b)
     return gaussian.Residuals(weighted.sum(-1), (weighted * y).sum(-1))
 
 
@@ -76,7 +76,7 @@ def maximize_residuals(params, prepared, sums, counts, prior):
 def finish(params, means, variances, counts, prior):
     """Prior, floors and empty components."""
     variance = gaussian.spread(means, variances, counts)  # (d,)
-    new = xp.maximum(variances + gaussian.lift(variance, prior)[None], gaussian.floor(variance)[None])
+    new = xp.maximum(variances + gaussian.lift(variance, prior)[..., None, :], gaussian.floor(variance)[..., None, :])
     kept = Diagonal(keep_empty(counts, means, params.means), keep_empty(counts, new, params.covariances))
     return kept, keep_empty(counts, new - variances, 0 * new)
 
@@ -87,10 +87,11 @@ def around(centres, d):
 
 def loosen(params, weights, counts, added):
     """Collapsed components start with a share of the whole variance instead of their own."""
-    middle = product(weights, params.means)
-    whole = product(weights, params.covariances + (params.means - middle[None]) ** 2) / gaussian.alive(counts)
+    whole = gaussian.total_variance(params.means, params.covariances, weights) / gaussian.alive(counts)[..., None]
     collapsed = degenerate(params, weights, added) & (counts > 0)
-    return dataclasses.replace(params, covariances=xp.where(collapsed[:, None], whole[None], params.covariances))
+    return dataclasses.replace(
+        params, covariances=xp.where(collapsed[..., None], whole[..., None, :], params.covariances)
+    )
 
 
 def sample(key, params, labels):

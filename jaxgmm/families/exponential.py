@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..numerics import divide, keep_empty, product
+from ..numerics import divide, keep_empty, pooled
 from ..numerics.backend import xp
 from ..records import record
 from .base import Constraint, Support, exponential_family, parameter
@@ -42,8 +42,8 @@ def natural(params, reference):
 
 def maximize(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
-    whole = divide(sums.x.sum(0), counts.sum())  # (d,)
-    held = xp.maximum(means, FLOOR * xp.where(whole > 0, whole, 1)[None])
+    whole = divide(sums.x.sum(-2), counts.sum(-1))  # (d,)
+    held = xp.maximum(means, FLOOR * xp.where(whole > 0, whole, 1)[..., None, :])
     return Exponential(keep_empty(counts, 1 / held, params.rates)), keep_empty(counts, held - means, 0 * means)
 
 
@@ -52,13 +52,13 @@ def around(centres, d):
 
 
 def centre(params, weights):
-    return product(weights, 1 / params.rates)
+    return pooled(weights, 1 / params.rates)
 
 
 def loosen(params, weights, counts, added):
     """Components of zeros alone start with the mean of the whole data."""
-    floored = (added > 0) & (counts[:, None] > 0)
-    return Exponential(xp.where(floored, 1 / centre(params, weights)[None], params.rates))
+    floored = (added > 0) & (counts[..., None] > 0)
+    return Exponential(xp.where(floored, 1 / centre(params, weights)[..., None, :], params.rates))
 
 
 def sample(key, params, labels):
@@ -68,7 +68,7 @@ def sample(key, params, labels):
 
 def degenerate(params, weights, added):
     raw = 1 / params.rates - added
-    return ((raw < added) & (product(weights, raw) > 0)[None]).any(-1)
+    return ((raw < added) & (pooled(weights, raw) > 0)[..., None, :]).any(-1)
 
 
 EXPONENTIAL = exponential_family(

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from ..numerics import LOG_ZERO, over_rows, product
-from ..numerics.backend import xp
-from ..numerics.host import on_host
+from ..numerics.backend import is_jax, xp
+from ..numerics.host import nowhere, on_host
 from ..records import record
 
 
@@ -82,12 +82,18 @@ class ExponentialForm:
         return self.features(x, prepared.reference)
 
     def log_prob(self, prepared, phi):
-        logits = product(prepared.theta, phi) + prepared.bias[:, None]
+        logits = product(prepared.theta, phi)
+        if is_jax(logits):
+            logits = logits + prepared.bias[:, None]
+        else:  # in place, and looked for where it can be
+            logits += prepared.bias[..., None]
+            if nowhere(prepared.theta < LOG_ZERO / 2) and nowhere(prepared.bias < LOG_ZERO / 2):
+                return logits
         return xp.where(logits < LOG_ZERO / 2, -np.inf, logits)
 
     def statistics(self, prepared, phi, resp):
         sums, several = over_rows(resp, phi), len(dataclasses.fields(self.sums)) > 1  # (k, f)
-        return self.sums(*xp.split(sums, [prepared.reference.shape[0]] if several else [], axis=1))
+        return self.sums(*xp.split(sums, [prepared.reference.shape[-1]] if several else [], axis=-1))
 
     def loss(self, prepared):
         return prepared.loss

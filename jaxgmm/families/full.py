@@ -50,31 +50,31 @@ class FullMoments:
 
 
 def features(x, reference):
-    i, j, _ = upper(x.shape[0] + 1)  # all but the first, which is 1 · 1
-    return monomials(x - reference[:, None], i[1:], j[1:])
+    i, j, _ = upper(x.shape[-2] + 1)  # all but the first, which is 1 · 1
+    return monomials(x - reference[..., None], i[1:], j[1:])
 
 
 def natural(params, reference):
-    means = params.means - reference[None]
+    means = params.means - reference[..., None, :]
     _, inverses, half_log_dets = whitening(params.covariances)
-    precision = product(xp.swapaxes(inverses, 1, 2), inverses)
-    linear = product(precision, means[:, :, None])[:, :, 0]  # (k, d)
+    precision = product(xp.swapaxes(inverses, -1, -2), inverses)
+    linear = product(precision, means[..., None])[..., 0]  # (k, d)
     d = means.shape[-1]
     halves = pack(0.5 * xp.eye(d, dtype=means.dtype) - 1)  # off-diagonal products stand for two
     precisions = diagonal(precision)
     return Natural(
-        theta=xp.concatenate([linear, pack(precision) * halves[None]], axis=1),
+        theta=xp.concatenate([linear, pack(precision) * halves[None]], axis=-1),
         bias=-0.5 * (linear * means).sum(-1) - half_log_dets - d / 2 * LOG_2PI,
         reference=reference,
-        loss=((diagonal(params.covariances) + means**2) * precisions).max(),
+        loss=((diagonal(params.covariances) + means**2) * precisions).max((-2, -1)),
         precisions=precisions,
     )
 
 
 def maximize_moments(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
-    covariances = unpack(divide(sums.xx, counts)) - means[:, :, None] * means[:, None, :]
-    return finish(params, means + prepared.reference[None], covariances, counts, prior)
+    covariances = unpack(divide(sums.xx, counts)) - means[..., :, None] * means[..., None, :]
+    return finish(params, means + prepared.reference[..., None, :], covariances, counts, prior)
 
 
 def prepare(params, reference):
@@ -83,38 +83,40 @@ def prepare(params, reference):
 
 
 def statistics(prepared, y, resp):
-    weighted = resp[:, None, :] * y  # (k, d, b)
-    return gaussian.Residuals(weighted.sum(-1), product(weighted, xp.swapaxes(y, 1, 2)))
+    weighted = resp[..., None, :] * y  # (k, d, b)
+    return gaussian.Residuals(weighted.sum(-1), product(weighted, xp.swapaxes(y, -1, -2)))
 
 
 def maximize_residuals(params, prepared, sums, counts, prior):
     lowers = prepared.lowers
     first, second = divide(sums.first, counts), divide(sums.second, counts)
-    inner = second - first[:, :, None] * first[:, None, :]
-    means = params.means + product(lowers, first[:, :, None])[:, :, 0]
-    covariances = product(product(lowers, inner), xp.swapaxes(lowers, 1, 2))
+    inner = second - first[..., :, None] * first[..., None, :]
+    means = params.means + product(lowers, first[..., None])[..., 0]
+    covariances = product(product(lowers, inner), xp.swapaxes(lowers, -1, -2))
     return finish(params, means, covariances, counts, prior)
 
 
 def finish(params, means, covariances, counts, prior):
     """Prior, floors and empty components."""
     variance = gaussian.spread(means, diagonal(covariances), counts)  # (d,)
-    lift = xp.broadcast_to(gaussian.lift(variance, prior)[None], means.shape)
-    covariances, held = positive_definite(covariances + with_diagonal(lift), gaussian.floor(variance)[None])
+    lift = xp.broadcast_to(gaussian.lift(variance, prior)[..., None, :], means.shape)
+    covariances, held = positive_definite(covariances + with_diagonal(lift), gaussian.floor(variance)[..., None, :])
     kept = Full(keep_empty(counts, means, params.means), keep_empty(counts, covariances, params.covariances))
     return kept, keep_empty(counts, lift + held, 0 * lift)
 
 
 def around(centres, d):
     identity = xp.eye(centres.shape[-1], dtype=centres.dtype)
-    return Full(centres, xp.broadcast_to(identity[None], (centres.shape[0], *identity.shape)))
+    return Full(centres, xp.broadcast_to(identity[None], (*centres.shape[:-1], *identity.shape)))
 
 
 def loosen(params, weights, counts, added):
     """Collapsed components start with a share of the whole covariance instead of their own."""
-    whole = gaussian.total_covariance(params.means, params.covariances, weights) / gaussian.alive(counts)
+    whole = (
+        gaussian.total_covariance(params.means, params.covariances, weights) / gaussian.alive(counts)[..., None, None]
+    )
     collapsed = degenerate(params, weights, added) & (counts > 0)
-    covariances = xp.where(collapsed[:, None, None], gaussian.ridged(whole)[None], params.covariances)
+    covariances = xp.where(collapsed[..., None, None], gaussian.ridged(whole)[..., None, :, :], params.covariances)
     return dataclasses.replace(params, covariances=covariances)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..numerics import LOG_2PI, divide, keep_empty, product
+from ..numerics import LOG_2PI, divide, keep_empty, pooled
 from ..numerics.backend import xp
 from ..numerics.special import gap, log_minus_digamma, log_minus_digamma_slope, stirling
 from ..records import record
@@ -74,27 +74,27 @@ def log_norm(concentrations):
 
 
 def features(x, reference):
-    z = x / positive(reference)[:, None]
-    return xp.concatenate([z, xp.log(z)])
+    z = x / positive(reference)[..., None]
+    return xp.concatenate([z, xp.log(z)], axis=-2)
 
 
 def natural(params, reference):
     a = params.concentrations
-    means = a / (params.rates * positive(reference)[None])
+    means = a / (params.rates * positive(reference)[..., None, :])
     bias = (a * (1 - xp.log(means)) + log_norm(a)).sum(-1)
-    loss = (a * (1 + xp.abs(xp.log(means)))).max()
-    return Natural(xp.concatenate([-a / means, a], axis=1), bias, reference, loss)
+    loss = (a * (1 + xp.abs(xp.log(means)))).max((-2, -1))
+    return Natural(xp.concatenate([-a / means, a], axis=-1), bias, reference, loss)
 
 
 def base(x, reference):
     """What the moment form leaves out, (b,)."""
-    return -xp.log(x).sum(0)
+    return -xp.log(x).sum(-2)
 
 
 def maximize_moments(params, prepared, sums, counts, prior):
     means, log_means = divide(sums.x, counts), divide(sums.log_x, counts)
     gaps = xp.log(xp.where(means > 0, means, 1)) - log_means
-    return finish(params, means * positive(prepared.reference)[None], gaps, counts)
+    return finish(params, means * positive(prepared.reference)[..., None, :], gaps, counts)
 
 
 def prepare(params, reference):
@@ -103,17 +103,19 @@ def prepare(params, reference):
 
 
 def view(prepared, x):
-    means = prepared.means[:, :, None]
-    excess = (x[None] - means) / means
-    return Ratios(excess, gap(x[None] / means, excess), xp.log(x).sum(0))
+    means = prepared.means[..., None]
+    rows = x[..., None, :, :]
+    excess = (rows - means) / means
+    return Ratios(excess, gap(rows / means, excess), xp.log(x).sum(-2))
 
 
 def log_prob(prepared, ratios):
-    return prepared.log_norms[:, None] - (prepared.concentrations[:, :, None] * ratios.gap).sum(1) - ratios.log_x[None]
+    gaps = (prepared.concentrations[..., None] * ratios.gap).sum(-2)
+    return prepared.log_norms[..., None] - gaps - ratios.log_x[..., None, :]
 
 
 def statistics(prepared, ratios, resp):
-    resp = resp[:, None, :]
+    resp = resp[..., None, :]
     return GammaResiduals((resp * ratios.excess).sum(-1), (resp * ratios.gap).sum(-1))
 
 
@@ -140,12 +142,12 @@ def around(centres, d):
 
 
 def centre(params, weights):
-    return product(weights, params.concentrations / params.rates)
+    return pooled(weights, params.concentrations / params.rates)
 
 
 def loosen(params, weights, counts, added):
     """Collapsed components start with the concentration of an exponential."""
-    floored = (added > 0) & (counts[:, None] > 0)
+    floored = (added > 0) & (counts[..., None] > 0)
     a = xp.where(floored, 1, params.concentrations)
     return Gamma(a, xp.where(floored, params.rates / params.concentrations, params.rates))
 
@@ -160,9 +162,10 @@ def sample(key, params, labels):
 def degenerate(params, weights, added):
     """Components whose s is on its floor, in features where the data as a whole vary."""
     means = params.concentrations / params.rates
-    same = (xp.abs(means - means[:1]) <= 1e-6 * means[:1]).all(0)
-    constant = same & (added > 0).all(0)  # (d,)
-    return ((added > 0) & ~constant[None]).any(-1)
+    first = means[..., :1, :]
+    same = (xp.abs(means - first) <= 1e-6 * first).all(-2)
+    constant = same & (added > 0).all(-2)  # (d,)
+    return ((added > 0) & ~constant[..., None, :]).any(-1)
 
 
 GAMMA = Family(

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..numerics import LOG_2PI, diagonal, divide, eps, product, with_diagonal
+from ..numerics import LOG_2PI, diagonal, divide, eps, pooled, product, with_diagonal
 from ..numerics.backend import linalg, xp
 from ..records import GaussianPrior, record
 from .base import Support
@@ -44,7 +44,7 @@ class Whitened:
 
 def centre(params, weights):
     """Mean of the mixture (d,)."""
-    return product(weights, params.means)
+    return pooled(weights, params.means)
 
 
 def spread(means, variances, counts):
@@ -52,18 +52,18 @@ def spread(means, variances, counts):
 
     A feature that does not vary counts as variance 1.
     """
-    return or_one(*_whole(means, variances, divide(counts, counts.sum())))
+    return or_one(*_whole(means, variances, divide(counts, counts.sum(-1))))
 
 
 def mean_spread(means, variances, counts):
     """The mean of `spread` over features, (): what ``spherical`` measures its prior by."""
-    variance, middle = _whole(means, variances, divide(counts, counts.sum()))
-    return or_one(variance.mean(), xp.sqrt((middle**2).mean()))
+    variance, middle = _whole(means, variances, divide(counts, counts.sum(-1)))
+    return or_one(variance.mean(-1), xp.sqrt((middle**2).mean(-1)))
 
 
 def _whole(means, variances, weights):
-    middle = product(weights, means)
-    return product(weights, variances + (means - middle[None]) ** 2), middle
+    middle = pooled(weights, means)
+    return pooled(weights, variances + (means - middle[..., None, :]) ** 2), middle
 
 
 def or_one(variance, mean):
@@ -72,13 +72,14 @@ def or_one(variance, mean):
 
 
 def lift(variance, prior: GaussianPrior):
-    """What the prior adds to variances whose spread over all the data is ``variance``."""
-    return prior.reg_covar + prior.reg_relative * variance
+    """What the prior adds to variances whose spread over all the data is ``variance`` (..., d)."""
+    relative = prior.reg_relative  # a number, or one a lane
+    return prior.reg_covar + (relative[..., None] if np.ndim(relative) else relative) * variance
 
 
 def alive(counts):
     """How many components have rows; those that only pad have none."""
-    return xp.maximum((counts > 0).sum(), 1).astype(counts.dtype)
+    return xp.maximum((counts > 0).sum(-1), 1).astype(counts.dtype)
 
 
 def floor(variance):
@@ -93,7 +94,7 @@ def slack(prepared, added, counts):
     sum is at most its value for one eigenvalue τ = tr(Σ⁻¹ diag(added)).
     """
     tau = xp.clip((prepared.precisions * added).sum(-1), 0, 1)  # (k,)
-    return (counts / 2 * xp.where(counts > 0, -xp.log1p(-tau) - tau, 0)).sum()
+    return (counts / 2 * xp.where(counts > 0, -xp.log1p(-tau) - tau, 0)).sum(-1)
 
 
 def degenerate_matrices(means, covariances, weights, added):
@@ -103,22 +104,25 @@ def degenerate_matrices(means, covariances, weights, added):
     a floor far below the data's rounding is as large as what it replaced. covariances (k, d, d), added (k, d).
     """
     d = means.shape[-1]
-    middle = product(weights, means)
+    middle = pooled(weights, means)
     total = total_covariance(means, covariances - with_diagonal(added), weights)
     variances = diagonal(total)
     varies = variances > (8 * eps(means) * xp.abs(middle)) ** 2
     scale = xp.where(varies, xp.sqrt(xp.where(varies, variances, 1)), 1)
-    units = scale[:, None] * scale[None]
-    values, vectors = linalg(total).eigh(xp.where(varies[:, None] & varies[None], total / units, 0))
+    units = scale[..., :, None] * scale[..., None, :]
+    values, vectors = linalg(total).eigh(xp.where(varies[..., :, None] & varies[..., None, :], total / units, 0))
     varying = values > 20 * d * eps(means)  # (d,)
-    basis = xp.where(varying.all(), xp.eye(d, dtype=means.dtype), vectors)  # directions, or the features themselves
+    identity = np.eye(d, dtype=means.dtype)
+    basis = xp.where(varying.all(-1)[..., None, None], identity, vectors)  # directions, or the features themselves
+    basis, units = basis[..., None, :, :], units[..., None, :, :]
+    both = (varying[..., :, None] & varying[..., None, :])[..., None, :, :]
 
     def along(matrices):
-        turned = product(product(basis.T[None], matrices / units[None]), basis[None])
-        return xp.where((varying[:, None] & varying[None])[None], turned, xp.eye(d, dtype=means.dtype)[None])
+        turned = product(product(xp.swapaxes(basis, -1, -2), matrices / units), basis)
+        return xp.where(both, turned, identity[None])
 
     own = xp.sqrt(xp.maximum(diagonal(along(covariances)), np.finfo(means.dtype).tiny))  # (k, d)
-    excess = along(covariances - with_diagonal(2 * added)) / (own[:, :, None] * own[:, None, :])
+    excess = along(covariances - with_diagonal(2 * added)) / (own[..., :, None] * own[..., None, :])
     return linalg(excess).eigvalsh(excess)[..., 0] < 0
 
 
@@ -127,35 +131,39 @@ def degenerate_variances(means, variances, weights, added):
     raw = variances - added
     total, middle = _whole(means, raw, weights)
     varies = total > (8 * eps(means) * xp.abs(middle)) ** 2
-    return ((raw < added) & varies[None]).any(-1)
+    return ((raw < added) & varies[..., None, :]).any(-1)
+
+
+def total_variance(means, variances, weights):
+    """Variance of every feature of the whole mixture (d,), for variances (k, d)."""
+    return _whole(means, variances, weights)[0]
 
 
 def total_covariance(means, covariances, weights):
     """Covariance of the whole mixture (d, d), for covariances (k, d, d)."""
-    offset = means - product(weights, means)[None]
-    within = product(weights, covariances.reshape(len(weights), -1)).reshape(covariances.shape[1:])
-    return within + product((weights[:, None] * offset).T, offset)
+    offset = means - pooled(weights, means)[..., None, :]
+    return pooled(weights, covariances) + product(xp.swapaxes(weights[..., None] * offset, -1, -2), offset)
 
 
 def ridged(covariance):
     """A covariance (d, d) that may be singular, with a ridge that rounding does not undo."""
-    d = covariance.shape[0]
+    d = covariance.shape[-1]
     return covariance * (1 + 10 * d * eps(covariance) * xp.eye(d, dtype=covariance.dtype))
 
 
 def residuals(prepared, x):
     """y = L⁻¹ (x - μ) of every component, (k, d, b)."""
-    return product(prepared.inverses, x[None] - prepared.means[:, :, None])
+    return product(prepared.inverses, x[..., None, :, :] - prepared.means[..., None])
 
 
 def scaled_residuals(prepared, x):
     """y = (x - μ) / σ of every component, (k, d, b)."""
-    return (x[None] - prepared.means[:, :, None]) * prepared.inverses[:, :, None]
+    return (x[..., None, :, :] - prepared.means[..., None]) * prepared.inverses[..., None]
 
 
 def log_prob(prepared, y):
     """Log densities (k, b) from residuals."""
-    return -0.5 * (y**2).sum(1) - (prepared.half_log_dets + y.shape[1] / 2 * LOG_2PI)[:, None]
+    return -0.5 * (y**2).sum(-2) - (prepared.half_log_dets + y.shape[-2] / 2 * LOG_2PI)[..., None]
 
 
 def draw(key, labels, d, dtype):

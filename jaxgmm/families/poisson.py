@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..numerics import LOG_2PI, LOG_ZERO, divide, keep_empty, product
+from ..numerics import LOG_2PI, LOG_ZERO, divide, keep_empty, over_rows, pooled
 from ..numerics.backend import xp
 from ..numerics.special import gap, stirling
 from ..records import record
@@ -40,11 +40,11 @@ def features(x, reference):
 
 
 def natural(params, reference):
-    mean = xp.where(reference > 0, reference, 1)[None]
+    mean = xp.where(reference > 0, reference, 1)[..., None, :]
     excess = (params.rates - mean) / mean  # log1p: a ratio near 1 must not lose its distance from 1
     theta = xp.where(params.rates > 0, xp.log1p(excess), LOG_ZERO)
     sizes = xp.abs(params.rates - mean) + mean * xp.abs(xp.where(params.rates > 0, theta, 0))
-    return Natural(theta, (mean - params.rates).sum(-1), reference, loss=sizes.max())
+    return Natural(theta, (mean - params.rates).sum(-1), reference, loss=sizes.max((-2, -1)))
 
 
 def deviance(x, rates):
@@ -56,7 +56,7 @@ def deviance(x, rates):
 def base(x, reference):
     """log p(x) at the reference rates: what the moment form leaves out. (d, b), (d,) -> (b,)."""
     mean = xp.where(reference > 0, reference, 1)
-    return (own(x) - deviance(x, mean[:, None])).sum(0)
+    return (own(x) - deviance(x, mean[..., None])).sum(-2)
 
 
 def own(x):
@@ -74,11 +74,12 @@ def view(prepared, x):
 
 
 def log_prob(prepared, x):
-    return own(x).sum(0)[None] - deviance(x[None], prepared.rates[:, :, None]).sum(1)
+    rows = x[..., None, :, :]
+    return own(x).sum(-2)[..., None, :] - deviance(rows, prepared.rates[..., None]).sum(-2)
 
 
 def statistics(prepared, x, resp):
-    return PoissonSums(product(resp, x.T))
+    return PoissonSums(over_rows(resp, x))
 
 
 def maximize(params, prepared, sums, counts, prior):
@@ -91,12 +92,12 @@ def around(centres, d):
 
 
 def centre(params, weights):
-    return product(weights, params.rates)
+    return pooled(weights, params.rates)
 
 
 def loosen(params, weights, counts, added):
     """A rate of 0 would stay so for ever: it starts with one row of the whole data added."""
-    free = centre(params, weights)[None] / (counts[:, None] + 1)
+    free = centre(params, weights)[..., None, :] / (counts[..., None] + 1)
     return Poisson(xp.where(params.rates == 0, free, params.rates))
 
 

@@ -14,10 +14,10 @@ from typing import Any
 from ..numerics import (
     LOG_2PI,
     cholesky,
-    contract,
     diagonal,
     divide,
     keep_empty,
+    over_rows,
     positive_definite,
     product,
     whitening,
@@ -54,87 +54,90 @@ class Shared:
     inverse: Any  # (d, d)
 
 
-def shared_whitening(params):
-    lower, inverse, half_log_det = whitening(params.covariances[None])
-    return lower[0], inverse[0], half_log_det[0]
-
-
 def prepare_moments(params, reference):
-    means = params.means - reference[None]
-    _, inverse, half_log_det = shared_whitening(params)
-    precision = product(inverse.T, inverse)
+    means = params.means - reference[..., None, :]
+    _, inverse, half_log_det = whitening(params.covariances)
+    precision = product(xp.swapaxes(inverse, -1, -2), inverse)
     linear = product(means, precision)
     natural = Natural(
         theta=linear,
-        bias=-0.5 * (linear * means).sum(-1) - half_log_det - means.shape[-1] / 2 * LOG_2PI,
+        bias=-0.5 * (linear * means).sum(-1) - half_log_det[..., None] - means.shape[-1] / 2 * LOG_2PI,
         reference=reference,
-        loss=((diagonal(params.covariances) + (means**2).max(0)) * diagonal(precision)).max(),
-        precisions=diagonal(precision),
+        loss=((diagonal(params.covariances) + (means**2).max(-2)) * diagonal(precision)).max(-1),
+        precisions=diagonal(precision)[..., None, :],
     )
     return Shared(natural, inverse)
 
 
 def view_moments(prepared, x):
-    return x - prepared.natural.reference[:, None]
+    return x - prepared.natural.reference[..., None]
 
 
 def log_prob_moments(prepared, z):
-    own = -0.5 * (product(prepared.inverse, z) ** 2).sum(0)
-    return product(prepared.natural.theta, z) + prepared.natural.bias[:, None] + own[None]
+    own = -0.5 * (product(prepared.inverse, z) ** 2).sum(-2)
+    return product(prepared.natural.theta, z) + prepared.natural.bias[..., None] + own[..., None, :]
 
 
 def statistics_moments(prepared, z, resp):
-    return TiedMoments(product(resp, z.T), product(resp.sum(0)[None] * z, z.T))
+    return TiedMoments(over_rows(resp, z), over_rows(resp.sum(-2)[..., None, :] * z, z))
 
 
 def maximize_moments(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
-    covariance = divide(sums.xx - product((counts[:, None] * means).T, means), counts.sum())
-    return finish(params, means + prepared.natural.reference[None], covariance, counts, prior)
+    covariance = divide(sums.xx - product(xp.swapaxes(counts[..., None] * means, -1, -2), means), counts.sum(-1))
+    return finish(params, means + prepared.natural.reference[..., None, :], covariance, counts, prior)
 
 
 def prepare(params, reference):
-    lower, inverse, half_log_det = shared_whitening(params)
-    half_log_dets = xp.broadcast_to(half_log_det, params.means.shape[:1])
-    return gaussian.Whitened(params.means, lower, inverse[None], half_log_dets, (inverse**2).sum(-2))
+    lower, inverse, half_log_det = whitening(params.covariances)
+    half_log_dets = xp.broadcast_to(half_log_det[..., None], params.means.shape[:-1])
+    return gaussian.Whitened(
+        params.means, lower, inverse[..., None, :, :], half_log_dets, (inverse**2).sum(-2)[..., None, :]
+    )
 
 
 def statistics(prepared, y, resp):
-    weighted = resp[:, None, :] * y  # (k, d, b)
-    return gaussian.Residuals(weighted.sum(-1), contract("kin,kjn->ij", weighted, y))
+    weighted = resp[..., None, :] * y  # (k, d, b)
+    return gaussian.Residuals(weighted.sum(-1), product(weighted, xp.swapaxes(y, -1, -2)).sum(-3))
 
 
 def maximize_residuals(params, prepared, sums, counts, prior):
     lower = prepared.lowers
     first = divide(sums.first, counts)
-    inner = divide(sums.second - product((counts[:, None] * first).T, first), counts.sum())
-    covariance = product(product(lower, inner), lower.T)
-    return finish(params, params.means + product(first, lower.T), covariance, counts, prior)
+    inner = divide(sums.second - product(xp.swapaxes(counts[..., None] * first, -1, -2), first), counts.sum(-1))
+    upper = xp.swapaxes(lower, -1, -2)
+    covariance = product(product(lower, inner), upper)
+    return finish(params, params.means + product(first, upper), covariance, counts, prior)
 
 
 def finish(params, means, covariance, counts, prior):
     """Prior, floors and empty components."""
     means = keep_empty(counts, means, params.means)
-    variance = gaussian.spread(means, diagonal(covariance)[None], counts)  # (d,)
+    variance = gaussian.spread(means, diagonal(covariance)[..., None, :], counts)  # (d,)
     lift = xp.broadcast_to(gaussian.lift(variance, prior), variance.shape)
-    covariances, held = positive_definite((covariance + with_diagonal(lift))[None], gaussian.floor(variance)[None])
-    return Tied(means, covariances[0]), lift + held[0]
+    new, held = positive_definite(covariance + with_diagonal(lift), gaussian.floor(variance))
+    return Tied(means, new), lift + held
 
 
 def around(centres, d):
-    return Tied(centres, xp.eye(centres.shape[-1], dtype=centres.dtype))
+    d = centres.shape[-1]
+    return Tied(centres, xp.broadcast_to(xp.eye(d, dtype=centres.dtype), (*centres.shape[:-2], d, d)))
 
 
 def each(params, added):
     """The covariance and what was added, once a component: (k, d, d), (k, d)."""
-    k, d = params.means.shape
-    return xp.broadcast_to(params.covariances[None], (k, d, d)), xp.broadcast_to(added[None], (k, d))
+    shape = params.means.shape
+    covariances = xp.broadcast_to(params.covariances[..., None, :, :], (*shape, shape[-1]))
+    return covariances, xp.broadcast_to(added[..., None, :], shape)
 
 
 def loosen(params, weights, counts, added):
     """A collapsed covariance starts as a share of the whole one instead."""
-    whole = gaussian.total_covariance(params.means, each(params, added)[0], weights) / gaussian.alive(counts)
-    collapsed = degenerate(params, weights, added).any()
+    whole = (
+        gaussian.total_covariance(params.means, each(params, added)[0], weights)
+        / gaussian.alive(counts)[..., None, None]
+    )
+    collapsed = degenerate(params, weights, added).any(-1)[..., None, None]
     return dataclasses.replace(params, covariances=xp.where(collapsed, gaussian.ridged(whole), params.covariances))
 
 
@@ -150,7 +153,7 @@ def degenerate(params, weights, added):
 
 
 def slack(prepared, added, counts):
-    return gaussian.slack(getattr(prepared, "natural", prepared), added, counts)
+    return gaussian.slack(getattr(prepared, "natural", prepared), added[..., None, :], counts)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,9 +66,9 @@ def lloyd(rows: Rows, points, centres, active):
 
 def nearest(p, centres, active):
     """One-hot (k, b) of the nearest active centre of every point (p, b); ties go to the lowest index."""
-    distance = ((p[None] - centres[:, :, None]) ** 2).sum(1)
-    index = first_of_largest(xp.where(active[:, None], -distance, -np.inf))
-    return (index[None] == np.arange(centres.shape[0])[:, None]).astype(p.dtype)
+    distance = ((p[..., None, :, :] - centres[..., None]) ** 2).sum(-2)
+    index = first_of_largest(xp.where(active[..., None], -distance, -np.inf), -2)
+    return (index[..., None, :] == np.arange(centres.shape[-2])[:, None]).astype(p.dtype)
 
 
 def distinct(centres):

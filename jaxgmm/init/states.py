@@ -109,7 +109,7 @@ def draw_rows(n: int, d: int, r: int, itemsize: int) -> int:
 @per_shard
 def begin_at(rows: Rows, family: Family, centres, active, prior, method=em.PLAIN):
     """First lanes (r,) from centres (r, k, d) in the data's own units."""
-    points = each(lambda some: family.points(rows.framed(some)).T)(centres)
+    points = each(lambda some: family.points(rows.framed(some)).swapaxes(-1, -2))(centres)
     return each(lambda start: method.start(from_centres(rows, family, start, active, prior)))(points)
 
 
@@ -165,9 +165,9 @@ def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *c
 
 def first_statistics(form, prepared, x, weight, resp) -> Statistics:
     """Statistics of a block of rows (d, b) with these responsibilities (k, b)."""
-    resp, zero = resp * weight[None], xp.zeros((), x.dtype)
+    resp, zero = resp * weight[..., None, :], xp.zeros((), x.dtype)
     sums = form.statistics(prepared, form.view(prepared, x), resp)
-    return Statistics(zero, zero, weight.sum(), resp.sum(1), sums)
+    return Statistics(zero, zero, weight.sum(-1), resp.sum(-1), sums)
 
 
 def state_after(family: Family, params, prepared, statistics: Statistics, prior) -> em.State:

@@ -18,13 +18,14 @@ from .matrices import diagonal, pack, positive_definite, unpack, upper, whitenin
 from .products import (
     LOG_2PI,
     LOG_ZERO,
-    contract,
     divide,
     eps,
     first_of_largest,
     keep_empty,
     monomials,
     over_rows,
+    pooled,
     safe_log,
     two_sum,
+    with_axes,
 )

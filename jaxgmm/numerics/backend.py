@@ -66,8 +66,15 @@ def linalg(matrix):
 
 
 def product(a, b):
-    """Matrix product at float32-grade precision (JAX's default on recent GPUs is TF32)."""
-    return jnp.matmul(a, b, precision="highest") if is_jax(a, b) else np.matmul(a, b)
+    """Matrix product at float32-grade precision (JAX's default on recent GPUs is TF32).
+
+    In NumPy those of many matrices (..., m, n) with one (n, p) are a single wider product.
+    """
+    if is_jax(a, b):
+        return jnp.matmul(a, b, precision="highest")
+    if b.ndim == 2 and a.ndim > 2:
+        return np.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
+    return np.matmul(a, b)
 
 
 xp = _Either()

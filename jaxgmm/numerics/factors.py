@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .backend import is_jax, product
-from .lanes import Lanes
+from .backend import is_jax
 
 TILE = 64  # rows of a square that OpenBLAS factors in one thread, and multiplies so: up to 64³ multiplications
 
@@ -19,23 +18,20 @@ def cholesky(matrices):
     """Lower factors of symmetric matrices, NaN where a matrix has none. (..., d, d) -> same."""
     if is_jax(matrices):
         return jnp.linalg.cholesky(matrices)
-    if isinstance(matrices, Lanes):
-        return Lanes(cholesky(matrices.value))
     if matrices.shape[-1] > 2 * TILE:
         return _by_tiles(matrices)
     try:
         return np.linalg.cholesky(matrices)
-    except np.linalg.LinAlgError:  # NumPy's answer to one of them
-        if matrices.ndim == 2:
+    except np.linalg.LinAlgError:  # NumPy's answer to one of them: it is in one of two halves
+        flat = matrices.reshape(-1, *matrices.shape[-2:])
+        if len(flat) == 1:
             return np.full_like(matrices, np.nan)
-        return np.stack([cholesky(matrix) for matrix in matrices])
+        half = len(flat) // 2
+        return np.concatenate([cholesky(flat[:half]), cholesky(flat[half:])]).reshape(matrices.shape)
 
 
 def triangular_inverse(lower):
-    """Inverses of lower triangular matrices. (k, d, d) -> (k, d, d)."""
-    if isinstance(lower, Lanes):
-        d = lower.shape[-1]
-        return Lanes(triangular_inverse(lower.value.reshape(-1, d, d)).reshape(lower.value.shape))
+    """Inverses of lower triangular matrices. (..., d, d) -> same."""
     identity = np.broadcast_to(np.eye(lower.shape[-1], dtype=lower.dtype), lower.shape)
     if is_jax(lower):
         return jax.lax.linalg.triangular_solve(lower, identity, left_side=True, lower=True)
@@ -43,8 +39,8 @@ def triangular_inverse(lower):
         return _doubled(lower)
     inverse = np.zeros_like(lower)
     for i in range(lower.shape[-1]):  # forward substitution, all matrices at once
-        above = product(lower[:, i, None, :i], inverse[:, :i])[:, 0]
-        inverse[:, i] = (identity[:, i] - above) / lower[:, i, i, None]
+        above = np.matmul(lower[..., i, None, :i], inverse[..., :i, :])[..., 0, :]
+        inverse[..., i, :] = (identity[..., i, :] - above) / lower[..., i, i, None]
     return inverse
 
 

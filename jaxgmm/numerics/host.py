@@ -10,8 +10,8 @@ import contextlib
 import jax
 import numpy as np
 
-from . import lanes
 from .backend import ON_HOST, is_jax, xp
+from .products import with_axes
 
 
 def hosted() -> bool:
@@ -23,7 +23,7 @@ def hosted() -> bool:
 def on_host(here: bool = True, at_once: bool = True):
     """Run on the host, or where ``here`` is False as usual; what is not finite there has a status, and no warning.
 
-    `each` looks at all lanes ``at_once``, or at one after the other.
+    `each` calls a function with all lanes ``at_once``, or, where it takes no leading axes, with one after the other.
     """
     token = ON_HOST.set(("together" if at_once else "alone") if here else "")
     try:
@@ -39,21 +39,17 @@ def together() -> bool:
 
 
 def each(function, axes=0):
-    """``jax.vmap(function, axes)``; on the host NumPy's functions for all entries of the leading axes at once."""
+    """``jax.vmap(function, axes)``; on the host the function itself, which takes leading axes."""
     if not hosted():
         return jax.vmap(function, axes)
 
-    def of_all(*args):
+    def one_after_the_other(*args):
         mapped = [axis is not None for axis in (axes if isinstance(axes, tuple) else (axes,) * len(args))]
-        led = [arg for arg, maps in zip(args, mapped, strict=True) if maps]
-        count = jax.tree.leaves(led)[0].shape[0]
-        if count == 1 or not together():
-            alone = ([entry(a, i) if maps else a for a, maps in zip(args, mapped, strict=True)] for i in range(count))
-            return stacked([function(*lane) for lane in alone])
-        inside = [lanes.entered(arg) if maps else arg for arg, maps in zip(args, mapped, strict=True)]
-        return lanes.left(function(*inside), count)
+        count = next(jax.tree.leaves(arg)[0].shape[0] for arg, maps in zip(args, mapped, strict=True) if maps)
+        lanes = ([entry(a, i) if maps else a for a, maps in zip(args, mapped, strict=True)] for i in range(count))
+        return stacked([function(*lane) for lane in lanes])
 
-    return of_all
+    return function if together() else one_after_the_other
 
 
 def one_by_one(function, tree):
@@ -88,16 +84,16 @@ def in_order(tree):
 
 
 def choose(condition, new, old):
-    """The tree new where the condition () holds, old elsewhere; on the host one of the two as it is, if it may be."""
+    """The tree new where the condition (...) holds, old elsewhere, lane by lane; on the host one of the two as it is,
+    if it may be."""
     if type(condition) is np.bool_:
         return new if condition else old
-    if not is_jax(condition):
-        holds = condition.value if isinstance(condition, lanes.Lanes) else condition
-        if np.all(holds):
-            return new
-        if not np.any(holds):
-            return old
-    return jax.tree.map(lambda a, b: xp.where(condition, a, b), new, old)
+    if is_jax(condition):
+        return jax.tree.map(lambda a, b: xp.where(condition, a, b), new, old)
+    count = np.count_nonzero(condition)
+    if count in (0, np.size(condition)):
+        return new if count else old
+    return jax.tree.map(lambda a, b: np.where(with_axes(condition, max(np.ndim(a), np.ndim(b))), a, b), new, old)
 
 
 def where_needed(condition, make, old):
@@ -109,10 +105,6 @@ def replaced_at(array, index, values):
     """The array, with these values at an index."""
     if is_jax(array, values):
         return jax.numpy.asarray(array).at[index].set(values)
-    if isinstance(values, lanes.Lanes):
-        array = np.broadcast_to(array, (len(values.value), *array.shape))
-        index, values = (slice(None), *index), values.value
-        return lanes.Lanes(replaced_at(array, index, values))
     copy = np.array(array)
     copy[index] = values
     return copy
@@ -120,9 +112,15 @@ def replaced_at(array, index, values):
 
 def nowhere(condition) -> bool:
     """Whether a condition is known to hold nowhere, in no lane."""
-    if is_jax(condition):
-        return False
-    return not (condition.value if isinstance(condition, lanes.Lanes) else np.asarray(condition)).any()
+    return not is_jax(condition) and not np.count_nonzero(condition)
+
+
+def entries_of(values, index, axis: int):
+    """Entries along an axis, of everything before it its own: values (..., n, *), index (..., *) -> (..., *, *)."""
+    if axis == 0:
+        return values[index]
+    before = (with_axes(every, index.ndim) for every in np.indices(values.shape[:axis], sparse=True))
+    return values[(*before, index)]
 
 
 def as_int32(value):

@@ -42,7 +42,7 @@ def with_diagonal(values):
 
 
 def whitening(covariances):
-    """Triangular factors L of Σ = L Lᵀ, their inverses, and ½ log|Σ|. (k, d, d) -> 2 × (k, d, d), (k,).
+    """Triangular factors L of Σ = L Lᵀ, their inverses, and ½ log|Σ|. (..., d, d) -> 2 × (..., d, d), (...,).
 
     Factor once and pass the results on: on CPU jax 0.10.2 deadlocks where two factorisations or solves that do not
     depend on each other meet in one program (each waits in ParallelBatchMap for a thread that the other holds).
@@ -52,7 +52,7 @@ def whitening(covariances):
 
 
 def positive_definite(covariances, floor):
-    """Covariances whose Cholesky factor exists, and what was added to their diagonals. (k, d, d), (k, d) -> same.
+    """Covariances whose Cholesky factor exists, and what was added to their diagonals. (..., d, d), (..., d) -> same.
 
     No variance is below ``floor``; where a pivot of the *correlation* matrix is below 10·d·eps it gets a ridge of that
     size; where rounding has broken it beyond that, its off-diagonal goes.
@@ -67,7 +67,7 @@ def positive_definite(covariances, floor):
     ones = xp.ones_like(variances)
     factor = cholesky(off_diagonal + with_diagonal(ones))
     least = xp.min(diagonal(factor) ** 2, axis=-1)
-    lift = xp.where(least >= ridge, 0, xp.full_like(least, ridge))  # NaN compares False: (k,)
+    lift = xp.where(least >= ridge, 0, xp.full_like(least, ridge))  # NaN compares False
     as_it_is = nowhere(lift)
     lifted = factor if as_it_is else cholesky(off_diagonal + with_diagonal(ones + lift[..., None]))
     exists = xp.isfinite(lifted).all((-2, -1))

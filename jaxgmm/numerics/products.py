@@ -18,13 +18,6 @@ def eps(x) -> float:
     return float(np.finfo(x.dtype).eps)
 
 
-def contract(subscripts: str, *operands):
-    """``einsum`` at float32-grade precision."""
-    if is_jax(*operands):
-        return jnp.einsum(subscripts, *operands, precision="highest")
-    return np.einsum(subscripts, *operands, optimize=True)
-
-
 def _narrow(a, b):
     if a.shape[0] > b.shape[0]:
         return product(a, b.T)
@@ -43,12 +36,12 @@ def _lanes(axis_size, in_batched, a, b):
 
 
 def over_rows(a, b):
-    """a @ bᵀ, sums over the rows of a block. (m, n), (k, n) -> (m, k).
+    """a @ bᵀ, sums over the rows of a block. (..., m, n), (..., k, n) -> (..., m, k).
 
     XLA's products on CPU repack their right operand, so the narrower one stands there. Lanes of a ``vmap`` over a alone
     are rows of one wider a, where XLA would transpose them first.
     """
-    return _over_rows(a, b) if is_jax(a, b) else a @ b.T
+    return _over_rows(a, b) if is_jax(a, b) else product(a, b.swapaxes(-1, -2))
 
 
 _over_rows = jax.custom_jvp(_in_lanes)
@@ -60,9 +53,22 @@ def _moved(primals, tangents):
     return _over_rows(a, b), product(da, b.T) + product(a, db.T)
 
 
+def with_axes(value, ndim: int):
+    """Numbers (...) with new axes after their own, ``ndim`` in all."""
+    return value if value.ndim == ndim else value.reshape(value.shape + (1,) * (ndim - value.ndim))
+
+
+def pooled(weights, values):
+    """Σ_k w_k v_k. (..., k), (..., k, *) -> (..., *)."""
+    if weights.ndim == 1 and values.ndim == 2:
+        return product(weights, values)
+    flat = values.reshape(*values.shape[: weights.ndim], -1)
+    return product(weights[..., None, :], flat).reshape(*weights.shape[:-1], *values.shape[weights.ndim :])
+
+
 def divide(total, count):
     """total / count, and 0 where count is 0. Shapes: count is total's leading axes."""
-    count = count.reshape(count.shape + (1,) * (total.ndim - count.ndim))
+    count = with_axes(count, total.ndim)
     return xp.where(count > 0, total, 0) / xp.where(count > 0, count, 1)
 
 
@@ -73,7 +79,7 @@ def first_of_largest(values, axis: int = 0):
     """
     if not is_jax(values):
         return np.argmax(values, axis).astype(np.int32)
-    values = jax.lax.stop_gradient(values)
+    values, axis = jax.lax.stop_gradient(values), axis % values.ndim
     index = jax.lax.broadcasted_iota(np.int32, values.shape, axis)
 
     def larger(one, other):
@@ -89,21 +95,23 @@ def first_of_largest(values, axis: int = 0):
 
 def keep_empty(counts, new, old):
     """new where a component has rows, old where it has none: empty components stay where they were."""
-    return xp.where(counts.reshape(counts.shape + (1,) * (new.ndim - counts.ndim)) > 0, new, old)
+    return xp.where(with_axes(counts > 0, new.ndim), new, old)
 
 
 # -- symmetric matrices -------------------------------------------------------------------------------------------
 
 
 def monomials(x, i, j):
-    """Products x_i x_j of every row of a block, where x_0 = 1 and x_1 .. x_d are the features. (d, b), f × 2 -> (f, b).
+    """Products x_i x_j of every row of a block, where x_0 = 1 and x_1 .. x_d are the features.
+
+    (..., d, b), f × 2 -> (..., f, b).
 
     One multiplication of two gathers, which on CPU costs half of what joining slices does. Of many data sets under
     ``vmap`` it is slices: XLA makes a batched gather twice, element by element.
     """
     if not is_jax(x):
-        x = np.concatenate([np.ones_like(x[:1]), x])
-        return x[i] * x[j]
+        x = np.concatenate([np.ones_like(x[..., :1, :]), x], axis=-2)
+        return x[..., i, :] * x[..., j, :]
     breaks = 1 + np.flatnonzero((np.diff(j) != 1) | (np.diff(np.diff(i), prepend=np.diff(i)[:1]) != 0))
     runs = list(zip(np.split(i, breaks), np.split(j, breaks), strict=True))
     i, j = i.astype(np.int32), j.astype(np.int32)  # under x64 a gather by int64 takes longer

@@ -14,7 +14,7 @@ from ..families.base import parameters
 from ..numerics import eps, first_of_largest
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
-from ..numerics.host import each
+from ..numerics.host import each, entries_of
 from ..records import FitResult, Mixture, Status
 from .pruning import Standing
 
@@ -40,17 +40,21 @@ def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, me
     of_fits = jax.tree.map(lambda leaf: leaf.reshape(m, -1, *leaf.shape[1:]), (states, judged, ranks, values, left))
 
     def choose(states, status, rank, values, left):
-        contends = (rank == rank.min()) & ~xp.isnan(values)
-        top = xp.where(contends, values, -np.inf).max()
+        contends = (rank == rank.min(-1, keepdims=True)) & ~xp.isnan(values)
+        top = xp.where(contends, values, -np.inf).max(-1, keepdims=True)
         level = contends & (values >= top - TIE * eps(values) * xp.abs(top))
-        best = first_of_largest(level.astype(values.dtype))
-        state = jax.tree.map(lambda leaf: leaf[best], states)
+        best = first_of_largest(level.astype(values.dtype), -1)
+
+        def of_best(leaf):
+            return entries_of(leaf, best, values.ndim - 1)
+
+        state, status = jax.tree.map(of_best, (states, status))
         mixture = state.mixture if keep_order else by_weight(state.mixture)
         mixture = dataclasses.replace(mixture, components=leave(mixture.components, frame))
         n_iter = xp.maximum(state.n_iter, 0)
-        cut_short = left.any() & (status[best] <= Status.MAX_ITER)
-        final = xp.where(cut_short, int(Status.STOPPED), status[best])
-        return FitResult(mixture, values[best], n_iter, final, values)
+        cut_short = left.any(-1) & (status <= Status.MAX_ITER)
+        final = xp.where(cut_short, int(Status.STOPPED), status)
+        return FitResult(mixture, of_best(values), n_iter, final, values)
 
     return each(choose)(*of_fits)
 
@@ -82,7 +86,7 @@ def is_degenerate(mixture: Mixture, added, counts, active, heaviest):
     """Whether one of several components is held up by prior or floors, or holds less than a row, ()."""
     held_up = mixture.family.degenerate(mixture.components, xp.exp(mixture.log_weights), added)
     least = xp.minimum(1, heaviest) * (1 - 1e-6)  # a component that is one whole row stands
-    return (active.sum() > 1) & (active & (held_up | (counts < least))).any()
+    return (active.sum(-1) > 1) & (active & (held_up | (counts < least[..., None]))).any(-1)
 
 
 def _final_status(state: em.State, active, heaviest, left):
@@ -94,8 +98,10 @@ def _final_status(state: em.State, active, heaviest, left):
 
 def by_weight(mixture: Mixture) -> Mixture:
     """The mixture with its components by decreasing weight; equal ones keep their order."""
-    order = xp.argsort(-mixture.log_weights, stable=True)
-    return Mixture(mixture.log_weights[order], take_components(mixture.components, order), mixture.family)
+    order = xp.argsort(-mixture.log_weights, axis=-1, stable=True)
+    lanes = order.ndim - 1
+    params = take_components(mixture.components, order, lanes)
+    return Mixture(entries_of(mixture.log_weights, order, lanes), params, mixture.family)
 
 
 def first_components(mixture: Mixture, k: int) -> Mixture:
@@ -104,10 +110,11 @@ def first_components(mixture: Mixture, k: int) -> Mixture:
     return Mixture(mixture.log_weights[:k], params, mixture.family)
 
 
-def take_components(params, index):
-    """Parameters of some components; what all components share stays."""
+def take_components(params, index, lanes: int = 0):
+    """Parameters of some components, index (..., k) of so many axes of lanes; what all components share stays."""
     about = parameters(type(params))
     taken = {name: getattr(params, name) for name in about}
+    own = {name: about[name]["shape"].startswith("k") for name in about}
     return type(params)(
-        **{name: value[index] if about[name]["shape"].startswith("k") else value for name, value in taken.items()}
+        **{name: entries_of(value, index, lanes) if own[name] else value for name, value in taken.items()}
     )

@@ -57,7 +57,7 @@ def advance(form, prior, limits, state: Traced, prepared, statistics, lossy, on_
     status = xp.where(lost, int(Status.NON_FINITE), status)
     status = as_int32(xp.where(lossy, em.LOSSY, status))
     accept = xp.logical_not(lost | lossy)
-    here = np.arange(CAPACITY) == state.updates % CAPACITY
+    here = np.arange(CAPACITY) == (state.updates % CAPACITY)[..., None]
 
     def pick(new, old):
         return choose(accept, new, old)
@@ -72,7 +72,7 @@ def advance(form, prior, limits, state: Traced, prepared, statistics, lossy, on_
         log_likelihood=pick(statistics.log_likelihood, state.log_likelihood),
         counts=pick(statistics.counts, state.counts),
         bound=pick(value, state.bound),
-        bounds=xp.where(here & accept, value, state.bounds),
+        bounds=xp.where(here & accept[..., None], value[..., None], state.bounds),
         updates=pick(updates, state.updates),
         status=status,
     )
