@@ -11,17 +11,18 @@ Source: Schwarz (1978); Akaike (1974); Biernacki, Celeux and Govaert (2000), as 
 import jax
 import numpy as np
 
-from . import checks
-from .data.arrays import in_groups, total
+from . import checks, em
+from .data.arrays import in_groups
 from .data.padding import TOGETHER, few_sizes, filled, on_host, padded, padded_sets
 from .data.route import goes_to_host
-from .inference import Certainty, e_step, expected, n_parameters, rows_for
+from .inference import e_step, expected, joint, n_parameters, rows_for
 from .mixtures import cast
 from .numerics import host
 from .numerics.backend import xp
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of
 from .numerics.plain import plain
+from .records import Mixture, record
 
 
 @in_precision_of("x")
@@ -57,15 +58,39 @@ def certainty(mixture, x, sample_weight=None):
     if goes_to_host([mixture.family], x, 1, mixture.n_components, mixture, weight):
         x, weight, mixture = jax.tree.map(np.asarray, (x, weight, mixture))
         with host.on_host():
-            return certainty_of(rows_for(mixture, x, weight, mixture.family.accurate, len(x)), mixture)
+            return certainty_of(rows_for(mixture, x, weight, mixture.family.accurate, None), mixture)
     held = padded(x, weight)
     return scalar(certainty_of(rows_for(mixture, *held, mixture.family.accurate, None), cast(mixture, dtype)))
+
+
+@record
+class Certainty:
+    """Σ w log max_k r_k <= 0 under a mixture."""
+
+    mixture: Mixture
+
+    def __call__(self, block):
+        logits, weight = joint(self.mixture, block.x), block.weight
+        log_density, resp = em.normalise(logits, self.mixture.log_weights)
+        possible = log_density > -np.inf
+        log_best = xp.where(possible, logits.max(0) - xp.where(possible, log_density, 0), xp.log(resp.max(0)))
+        return (xp.where(weight > 0, weight, 0) * log_best).sum()
+
+
+@record
+class Certainties:
+    """The same under each of some mixtures (m,)."""
+
+    mixtures: Mixture
+
+    def __call__(self, block):
+        return host.one_by_one(lambda mixture: Certainty(mixture)(block), self.mixtures)
 
 
 @compiled()
 def certainty_of(rows, mixture):
     """Σ w log max_k r_k <= 0 of rows in memory."""
-    return total(rows, Certainty(mixture))
+    return rows.sum(Certainty(mixture))[0]
 
 
 def scalar(value):

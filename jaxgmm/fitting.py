@@ -13,10 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import checks
-from .data.arrays import in_block
 from .data.frame import enter
 from .data.mesh import already_there, checked, rewrapped
-from .data.out_of_core import Flow
 from .data.padding import filled
 from .data.route import fits_on_host
 from .data.sources import Stream, opens
@@ -24,6 +22,7 @@ from .distributed import agreed, spans
 from .families.base import Family
 from .init import states, streamed_states
 from .init.kmeans import INITIALIZERS
+from .init.states import Start
 from .mixtures import cast
 from .numerics import forward_only
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
@@ -31,10 +30,12 @@ from .numerics.host import hosted, on_host
 from .numerics.keys import as_key
 from .numerics.plain import plain
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status
-from .search import ranking, repeats, stages, streamed_stages
-from .search.callbacks import Glance, Watch
+from .search import ranking, repeats, stages
+from .search.callbacks import Glance
 from .search.checkpoints import opened, results_of, take_up
-from .search.problem import Problem, family_of, load
+from .search.driver import Driver
+from .search.loading import Options, family_of, load
+from .search.problem import Problem
 from .search.pruning import SEARCHES
 
 ADVICE = {
@@ -135,26 +136,26 @@ def fit(
     with agreed(mesh):
         check_init(init, n_init, k, family, x, spans(mesh))
     checks.choice(search, "search", SEARCHES)
-    keeper = opened(checkpoint, checkpoint_every, resume, mesh)
-    watch = Watch(callback, every, verbose, 1, spans(mesh), keeper)
-    options = tol, max_iter, accelerate, block_size, mesh
-    models = [(family, checks.prior_for(prior, family, compute_dtype(x)))]
-    asked = {"kind": "fit", "n_components": [k], "n_init": n_init, "accelerate": accelerate, "search": search}
+    driver = Driver(callback, every, verbose, 1, spans(mesh))
+    driver.checkpoint = opened(checkpoint, checkpoint_every, resume, mesh)
+    prior = checks.prior_for(prior, family, compute_dtype(x))
+    options = Options(tol, max_iter, accelerate, search, block_size, mesh)
     given = init, sample_weight, prior, tol, max_iter, key
     here = fits_on_host([family], x, n_init, k, *given, compiled=compiled, mesh=mesh)
     with on_host(here, at_once=family.in_numpy):
-        [problem] = load(x, sample_weight, k, models, *options)
-        take_up(watch, [problem], models, (x, sample_weight, block_size), (key, init), asked)
+        [problem] = load(x, sample_weight, k, [(family, prior)], options)
+        asked = {"kind": "fit", "n_components": [k], "n_init": n_init, "accelerate": accelerate}
+        asked |= {"key": key, "init": init}
+        take_up(driver, [problem], [prior], (x, sample_weight, block_size), asked)
 
         def fitted():
-            lanes = first_lanes(problem, key, x, k, family, n_init, init, sample_weight, block_size)
-            ended = run(problem, family, lanes, np.ones((1, k), bool), block_size, search, watch)
-            left = np.zeros(n_init, bool) if watch.left is None else watch.left
-            weight, heaviest = problem.measured.weight, problem.measured.heaviest
-            given = keeps_order(init), problem.method, left
-            return ranking.conclude_one(problem.rows.frame, weight, ended, heaviest, *given)
+            start = Start(init, n_init, key, np.ones((1, k), bool))
+            lanes = first_lanes(problem, start, x, sample_weight)
+            ended, left = run(problem, lanes, start.active, driver)
+            options = {"keep_order": keeps_order(init), "method": problem.method}
+            return ranking.conclude_one(problem.known, ended, left, **options)
 
-        result = results_of(keeper, ranking.template(family), fitted, watch)
+        result = results_of(driver, ranking.template(family), fitted)
     if checks.in_trace(result):
         return forward_only(dataclasses.replace(result, status=traced_status(problem, result.status)))
     result = concrete(result)
@@ -178,26 +179,20 @@ def at_home(tree):
     return jax.tree.map(lambda leaf: on_device(np.asarray(leaf)), tree)
 
 
-def run(problem: Problem, family, lanes, active, block_size, search: str, watch: Watch | None = None):
-    """Run first lanes (l,) of the numbers of components in active (m, k) to their ends, or to a stop."""
-    traced = checks.in_trace(problem, lanes)
-    if traced and watch is not None:
-        if watch.callbacks:
+def run(problem: Problem, lanes, active, driver: Driver):
+    """First lanes (l,) of the numbers of components in active (m, k) at their ends, or where they were stopped; and
+    which of them (l,) a stop left on their way."""
+    if checks.in_trace(problem, lanes):
+        if driver.callbacks:
             raise ValueError("callback and verbose need the host: inside jit or vmap leave them out")
-        watch = None
-    given = family, problem.method, lanes, active, problem.prior, problem.limits, problem.measured
-    if isinstance(problem.rows, Flow):
-        eye = Watch(None, 10, 0, 1) if watch is None else watch
-        lanes = streamed_stages.solve(problem.rows, *given, search, eye)
-        if eye.stopped and watch is None:  # nobody to give the best so far to
-            raise KeyboardInterrupt
-        return lanes
-    return stages.solve(problem.rows, *given, block_size, search, traced, watch)
+        return stages.to_its_end(problem, stages.begin(problem, lanes, active)).lanes, None
+    ended = driver.drive(problem, stages.begin(problem, lanes, active, driver.iteration))
+    return ended.lanes, ended.running if driver.stopped else np.zeros(len(ended.alive), bool)
 
 
 def traced_status(problem: Problem, status):
     """Inside a trace, bad values become codes."""
-    measured = problem.measured
+    measured = problem.known.measured
     weights_fine = (measured.lightest >= 0) & (measured.weight > 0) & jnp.isfinite(measured.weight)
     invalid = (measured.outside > 0) | ~weights_fine
     status = jnp.where(invalid, int(Status.INVALID), status)
@@ -254,36 +249,42 @@ def check_init(init, n_init, k, family, x, in_processes: bool = False):
             raise ValueError("init must hold responsibilities >= 0 whose rows sum to 1")
 
 
-def first_lanes(problem: Problem, key, x, k, family, n_init, init, sample_weight, block_size):
-    """First lanes (n_init,)."""
-    prior, dtype, method = problem.prior, problem.rows.dtype, problem.method
-    streams, active = isinstance(problem.rows, Flow), np.ones((1, k), bool)
-    rows = problem.rows if streams else in_block(problem.rows, family.moments, k, n_init, block_size)
-    begins, layout = streamed_states if streams else states, None if streams else rows.layout
+def first_lanes(problem: Problem, start: Start, x, sample_weight):
+    """First lanes of the starts; x and its weights are as the caller gave them."""
+    init, k, family, dtype = start.init, start.k, problem.family, problem.rows.dtype
+    begins = streamed_states if problem.streams else states
+    problem = dataclasses.replace(problem, rows=problem.rows.cut(family.moments, k, start.r))
     if isinstance(init, str):
-        return begins.begin(rows, family, init, k, n_init, key, active, prior, method)
+        return begins.begin(problem, start)
     if callable(init):
         with on_host(False):  # the function may do as it likes
-            every = states.keys_of(key, n_init)
-            centres = [_called(init, every[i], x, sample_weight, k, dtype) for i in range(n_init)]
+            every = states.keys_of(start.key, start.r)
+            centres = [_called(init, every[i], x, sample_weight, k, dtype) for i in range(start.r)]
+        layout = None if problem.streams else problem.rows.layout
         stack = jnp.stack if layout is None and not hosted() else lambda arrays: np.stack(list(map(np.asarray, arrays)))
-        centres = stack(centres)
-        return begins.begin_at(rows, family, centres, active[0], prior, method)
+        return begins.begin_at(problem, stack(centres), start.active[0])
     if isinstance(init, Mixture):
-        framed, frame = cast(init, dtype), rows.frame
-        if hosted():
-            framed = jax.tree.map(np.asarray, framed)
-        if layout is not None:  # what lies on one device, and what on all, do not mix
-            framed, frame = at_home((framed, frame))
-        framed = dataclasses.replace(framed, components=enter(framed.components, frame))
-        return states.begin_from(streamed_states.head(rows) if streams else rows, family, framed, method)
-    resp = plain(init, "init").astype(dtype)
+        return states.begin_from(problem, _framed(cast(init, dtype), problem))
+    return states.begin_with(problem, _placed(plain(init, "init").astype(dtype), problem.rows))
+
+
+def _framed(mixture: Mixture, problem: Problem) -> Mixture:
+    """A mixture to start from, in the frame of the rows and where they lie."""
+    frame = problem.rows.frame
     if hosted():
-        return states.begin_with(rows, family, np.asarray(resp), prior, method)
-    if layout is not None:
-        resp = rewrapped(resp, layout) if already_there(resp, layout.mesh) else layout.put(resp)
-        return states.begin_with(rows, family, resp, prior, method)
-    return states.begin_with(rows, family, filled(resp, rows.x.shape[0]), prior, method)
+        mixture = jax.tree.map(np.asarray, mixture)
+    elif not problem.streams and problem.rows.layout is not None:  # values of one device and of all do not mix
+        mixture, frame = at_home((mixture, frame))
+    return dataclasses.replace(mixture, components=enter(mixture.components, frame))
+
+
+def _placed(resp, rows):
+    """Responsibilities (n, k) where the rows lie."""
+    if hosted():
+        return np.asarray(resp)
+    if rows.layout is not None:
+        return rewrapped(resp, rows.layout) if already_there(resp, rows.layout.mesh) else rows.layout.put(resp)
+    return filled(resp, rows.x.shape[0])
 
 
 def keeps_order(init) -> bool:

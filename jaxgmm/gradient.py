@@ -14,17 +14,17 @@ import numpy as np
 import optax
 
 from . import checks, em
-from .data.arrays import in_block, total
 from .families.base import Family
 from .fitting import check_init, concrete, first_lanes, keeps_order, traced_status, warn
 from .inference import joint
 from .init import states
+from .init.states import Start
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of
 from .numerics.keys import as_key
-from .records import FitResult, Status
+from .records import Block, FitResult, Status
 from .search import ranking
-from .search.problem import family_of, load
+from .search.loading import Options, family_of, load
 from .unconstrained import constrain, unconstrain
 
 AT_REST = 1e-4  # largest entry of the gradient of the mean log-likelihood at which a climb counts as converged
@@ -77,19 +77,19 @@ def fit_gradient(
     if not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(f"optimizer must be an optax optimiser, as of optax.adam(1e-2), got {optimizer!r}")
     model = family, checks.prior_for(None, family, compute_dtype(x))
-    [problem] = load(x, sample_weight, k, [model], 0.0, steps, "none", None)
+    [problem] = load(x, sample_weight, k, [model], Options(0.0, steps, "none"))
     if batch_size is not None:
         batch_size = min(checks.count(batch_size, "batch_size"), x.shape[0])
     key, draw_key = as_key(key), jax.random.fold_in(as_key(key), 1)
-    states = first_lanes(problem, key, x, k, family, 1, init, sample_weight, None)
-    rows = in_block(problem.rows, family.accurate, k, 1, None)
-    start = unconstrain(jax.tree.map(lambda leaf: leaf[0], states.candidate))
+    lanes = first_lanes(problem, Start(init, 1, key, np.ones((1, k), bool)), x, sample_weight)
+    problem = dataclasses.replace(problem, rows=problem.rows.cut(family.accurate, k, 1))
+    start = unconstrain(jax.tree.map(lambda leaf: leaf[0], lanes.candidate))
     if batch_size is not None and _searches_lines(optimizer, start):
         raise ValueError("batch_size must be None with L-BFGS: its line search needs one and the same objective")
-    mixture, rest = _climb(rows, np.int32(x.shape[0]), start, draw_key, optimizer, steps, batch_size)
-    state = _judge(rows, family, mixture, rest, states, problem.measured)
-    weight, heaviest = problem.measured.weight, problem.measured.heaviest
-    result = ranking.conclude_one(rows.frame, weight, state, heaviest, keeps_order(init))
+    climb = {"optimizer": optimizer, "steps": steps, "batch_size": batch_size}
+    mixture, rest = _climb(problem.rows, np.int32(x.shape[0]), start, draw_key, **climb)
+    state = _judge(problem, mixture, rest, lanes)
+    result = ranking.conclude_one(problem.known, state, keep_order=keeps_order(init))
     result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
@@ -98,26 +98,27 @@ def fit_gradient(
     return result
 
 
-def loss(view, x, weight):
-    """-Σ w log p(x) of a block of framed rows (d, b)."""
-    mixture = constrain(view)
-    log_density = em.normalise(joint(mixture, x), mixture.log_weights)[0]
+def loss(view, block):
+    """-Σ w log p(x) of a block of framed rows."""
+    mixture, weight = constrain(view), block.weight
+    log_density = em.normalise(joint(mixture, block.x), mixture.log_weights)[0]
     return -jnp.where(weight > 0, weight * log_density, 0).sum()
 
 
 @compiled("optimizer", "steps", "batch_size")
-def _climb(rows, n, start, key, optimizer, steps, batch_size):
+def _climb(rows, n, start, key, *, optimizer, steps, batch_size):
     optimizer = optax.with_extra_args_support(optimizer)
     whole_weight = rows.weight.sum()
 
     def objective(view):
         """Over all rows; a block's own numbers are made again for its gradient rather than kept."""
-        return total(rows, jax.checkpoint(lambda x, weight: loss(view, x, weight))) / whole_weight
+        return rows.sum(jax.checkpoint(lambda block: loss(view, block)))[0] / whole_weight
 
     def batch_objective(view, key):
         index = jax.random.randint(key, (batch_size,), 0, n)  # what fills up is not drawn
         weight = rows.weight[index]
-        return loss(view, rows.framed(rows.x[index]), weight) / jnp.maximum(weight.sum(), jnp.finfo(weight.dtype).tiny)
+        block = Block(rows.framed(rows.x[index]), weight)
+        return loss(view, block) / jnp.maximum(weight.sum(), jnp.finfo(weight.dtype).tiny)
 
     def step(carry, key):
         view, memory = carry
@@ -131,17 +132,13 @@ def _climb(rows, n, start, key, optimizer, steps, batch_size):
     return constrain(view), rest
 
 
-@compiled("family")
-def _judge(rows, family, mixture, rest, lanes, measured):
+@compiled()
+def _judge(problem, mixture, rest, lanes):
     """The climb's end as a state of EM (1,), for the common conclusion."""
-    form = family.accurate
-    prepared = form.prepare(mixture.components, rows.frame.reference)
-
-    def summarise(x, weight):
-        return em.expect(form, prepared, mixture.log_weights, None, x, weight)
-
-    statistics = total(rows, summarise)
-    value = statistics.log_likelihood + measured.left_out(family, form)
+    form, reference = problem.family.accurate, problem.known.frame.reference
+    prepared = form.prepare(mixture.components, reference)
+    [statistics] = problem.rows.sum(em.Expected(prepared, mixture.log_weights, reference, form))
+    value = statistics.log_likelihood + problem.known.measured.left_out(problem.family, form)
     status = jnp.where(rest, int(Status.CONVERGED), int(Status.MAX_ITER))
     status = jnp.where(jnp.isfinite(value), status, int(Status.NON_FINITE)).astype(jnp.int32)
     ended = dataclasses.replace(

@@ -4,34 +4,35 @@ They run under ``jit``, ``vmap`` and ``grad``. Concrete rows are filled up to fe
 block, so that a new n compiles nothing.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from . import checks, em
-from .data.arrays import Rows, block_rows, each, total
+from .data.arrays import Rows, block_rows
 from .data.frame import unit_frame
+from .data.host import HostRows
 from .data.padding import filled, on_host, padded, padded_rows
 from .data.route import goes_to_host, in_numpy
 from .data.summary import left_out
-from .em.loop import collect
 from .mixtures import cast
 from .numerics import first_of_largest, host
 from .numerics.backend import xp
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
 from .numerics.keys import as_key
-from .records import GaussianPrior, Mixture, Statistics, record
+from .records import GaussianPrior, Mixture, Statistics
 
 SCORED_TOGETHER = 2**16  # rows a call of the compiled function
 
 
 def rows_for(mixture: Mixture, x, sample_weight, form, block_size) -> Rows:
     """Concrete or traced rows in blocks that suit one mixture."""
-    d, k = x.shape[1], mixture.n_components
-    dtype = compute_dtype(x)
-    block = block_size or block_rows(x.shape[0], form.width(d, k), dtype.itemsize)
-    return Rows(x, sample_weight, unit_frame(d, dtype), min(block, x.shape[0]), str(dtype))
+    (n, d), k, dtype = x.shape, mixture.n_components, compute_dtype(x)
+    block = min(block_size or block_rows(n, form.width(d, k), dtype.itemsize), n)
+    return (HostRows if host.hosted() else Rows)(x, sample_weight, unit_frame(d, dtype), block, str(dtype))
 
 
 @in_precision_of("x")
@@ -66,7 +67,7 @@ def e_step(
     if block_size is None and goes_to_host([family], x, 1, mixture.n_components, mixture, weight):
         x, weight, mixture = jax.tree.map(np.asarray, (x, weight, mixture))
         with host.on_host():
-            rows = rows_for(mixture, x, weight, getattr(family, form), len(x))
+            rows = rows_for(mixture, x, weight, getattr(family, form), None)
             return jax.tree.map(on_device, expected(rows, mixture, form))
     rows = rows_for(mixture, *padded(x, weight), getattr(family, form), block_size)
     return expected(rows, mixture, form)
@@ -76,11 +77,12 @@ def e_step(
 def expected(rows: Rows, mixture: Mixture, form: str) -> Statistics:
     """`e_step` of rows in memory."""
     family = mixture.family
-    chosen = getattr(family, form)
+    chosen, inside = getattr(family, form), family.support.contains
     reference = family.centre(mixture.components, xp.exp(mixture.log_weights))
     prepared = chosen.prepare(mixture.components, reference)
-    statistics = collect(rows, chosen, prepared, mixture.log_weights, family.support.contains)
-    return em.shifted(statistics, left_out(lambda summarise: total(rows, summarise), reference, family, chosen))
+    rows = dataclasses.replace(rows, frame=dataclasses.replace(rows.frame, reference=reference))
+    [statistics] = rows.sum(lambda block: em.expect(chosen, prepared, mixture.log_weights, block, inside))
+    return em.shifted(statistics, left_out(rows, family, chosen))
 
 
 def m_step(mixture: Mixture, statistics: Statistics, prior: GaussianPrior | None = None) -> Mixture:
@@ -142,20 +144,6 @@ def joint(mixture: Mixture, x):
     return em.supported(logits, family.support.contains, x)
 
 
-@record
-class Certainty:
-    """Σ w log max_k r_k <= 0 under a mixture."""
-
-    mixture: Mixture
-
-    def __call__(self, x, weight):
-        logits = joint(self.mixture, x)
-        log_density, resp = em.normalise(logits, self.mixture.log_weights)
-        possible = log_density > -np.inf
-        log_best = xp.where(possible, logits.max(0) - xp.where(possible, log_density, 0), xp.log(resp.max(0)))
-        return (xp.where(weight > 0, weight, 0) * log_best).sum()
-
-
 def _joint(mixture, x):
     return joint(mixture, x).T
 
@@ -180,7 +168,7 @@ def labels_of(mixture: Mixture, x):
 
 @compiled("function")
 def _whole(function, mixture, rows):
-    return each(rows, lambda x, weight: function(mixture, x))
+    return rows.each(lambda block: function(mixture, block.x))
 
 
 def _by_rows(function, mixture, x):

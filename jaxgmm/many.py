@@ -4,42 +4,76 @@ The answers are those of ``vmap`` of `fit`. Under a plain vmap every data set co
 one; here a fit that stops makes room for the next.
 """
 
+import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import checks, em
-from .data import summary
-from .data.arrays import Rows, block_bytes, block_rows, in_groups
-from .data.frame import Frame
+from . import checks
+from .data.arrays import Rows, block_bytes, in_groups
+from .data.frame import unit_frame
 from .data.padding import TOGETHER, few_sizes, on_host, padded, padded_sets
-from .em import NEVER, Limits
-from .em.loop import Packed, pack, run, unpack
+from .data.summary import Known, measure
+from .em import Limits, Method
+from .em.loop import Packed, pack, unpack
+from .em.loop import on_device as iterate_on_device
 from .em.squarem import METHODS, method_of
 from .families.base import Family
 from .init import states
 from .init.kmeans import INITIALIZERS
+from .init.states import Start
 from .numerics import forward_only
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of, numbers, on_device
 from .numerics.keys import as_key
 from .numerics.plain import plain
-from .records import FitResult, GaussianPrior, record
+from .records import FitResult, GaussianPrior, record, static
 from .search import ranking
-from .search.problem import family_of
-from .search.pruning import SEARCHES, finish
-from .search.stages import both_forms
+from .search.loading import Options, family_of
+from .search.problem import ACCURATE, MOMENTS, Problem, form_of, resumed
+from .search.pruning import SEARCHES
+from .search.stages import begin as begin_search
+from .search.stages import to_its_end
 
 
 @record
-class Loaded:
-    """What is known of every data set before its fit; leaves lead with b."""
+class DataSets:
+    """A problem of its own for every data set: x (b, n, d), weights (b, n), and what is known of each (b, ...)."""
 
-    frame: Frame
-    measured: summary.Measured
-    prior: GaussianPrior
+    x: Any
+    weight: Any
+    known: Known
+    limits: Limits
+    family: Family = static()
+    method: Method = static()
+    search: str = static()
+
+    @property
+    def forms(self) -> tuple:
+        """Of one feature the accurate form is no more work than both, and one program does."""
+        two = self.family.accurate is not self.family.moments and self.x.shape[2] > 1
+        return (MOMENTS, ACCURATE) if two else (ACCURATE,)
+
+    def until(self, pause) -> "DataSets":
+        return dataclasses.replace(self, limits=dataclasses.replace(self.limits, pause=pause))
+
+    def slots(self, form: int, k: int, lanes: int, in_trace: bool) -> int:
+        _, n, d = self.x.shape
+        most = block_bytes()[0] // 2  # where every slot has rows of its own, half is faster: benchmarks/profile.md
+        width = form_of(self.family, form).width(d, k)
+        return int(np.clip(most // (n * width * self.known.frame.scale.dtype.itemsize), 8, 1024))
+
+    def one(self, i) -> Problem:
+        """The problem of one of the data sets."""
+        known, n = jax.tree.map(lambda leaf: leaf[i], self.known), self.x.shape[1]
+        rows = Rows(self.x[i], self.weight[i], known.frame, n, str(known.frame.scale.dtype))
+        return Problem(rows, known, self.limits, self.family, self.method, self.search)
+
+    def run(self, search, form: int, rounds):
+        return _iterate(self, search, form, rounds)
 
 
 @in_precision_of("x")
@@ -92,31 +126,25 @@ def fit_many(
     if not checks.in_trace(max_iter):
         checks.count(max_iter, "max_iter", least=0)
     dtype = compute_dtype(x)
-    prior = checks.prior_for(prior, family, dtype)
-    weight = _weights(sample_weight, (b, n), dtype, k)
-
-    limits = Limits(numbers(tol, dtype), numbers(max_iter, np.int32), NEVER)
-    key, prior, method = as_key(key), numbers(prior, dtype), method_of(accelerate, family)
+    prior = numbers(checks.prior_for(prior, family, dtype), dtype)
+    weight, key = _weights(sample_weight, (b, n), dtype, k), as_key(key)
     if not traced:
         x, weight = padded(x, weight, padded_sets(b), few_sizes(n))
     x, weight = on_device(x), on_device(weight)
 
-    def begin(some):
-        return _begin(*some, family, init, k, r, key, prior, str(dtype), method)
-
-    loaded, lanes = _by_groups(begin, (x, weight), traced)
-    traced = checks.in_trace(x, weight, loaded)  # also where x was closed over
+    rule = Options(tol, max_iter).limits(dtype), family, method_of(accelerate, family), search
+    start = Start(init, r, key, np.ones((1, k), bool))
+    known, lanes = _by_groups(lambda some: _begin(DataSets(*some, None, *rule), start, prior), (x, weight), traced)
+    problem = DataSets(x, weight, known, *rule)
+    traced = checks.in_trace(problem)  # also where x was closed over
     if not traced:
-        _check_values(x, family, loaded.measured)
+        _check_values(x, family, known.measured)
 
-    def stage(form, lanes, alive, limits, on_fall):
-        return _iterate(lanes, alive, x, weight, loaded, limits, family, method, form, on_fall)
-
-    reach = both_forms(_has_two(family, d), stage, limits, traced)
-    lanes = finish(reach, _in_row(lanes), loaded.measured.weight, limits, len(x), search, traced)
-    lanes = lanes if traced else jax.tree.map(np.asarray, lanes)  # or a program would be compiled for the next line
-    lanes = jax.tree.map(lambda leaf: leaf.reshape(len(x), r, -1), lanes)
-    result = _by_groups(lambda some: _conclude(*some, method), (loaded, lanes), traced)
+    every = np.ones((len(x), k), bool)
+    ended = to_its_end(problem, begin_search(problem, _in_row(lanes), every)).lanes
+    ended = ended if traced else jax.tree.map(np.asarray, ended)  # or a program would be compiled for the next line
+    ended = jax.tree.map(lambda leaf: leaf.reshape(len(x), r, -1), ended)
+    result = _by_groups(lambda some: _conclude(*some, problem.method), (known, ended), traced)
     if checks.in_trace(result):
         return forward_only(result)
     return jax.tree.map(lambda leaf: on_device(leaf[:b]), result)
@@ -156,17 +184,20 @@ def _check_values(x, family, measured):
             raise ValueError(f"data set {which}: {error}") from None
 
 
-@compiled("family", "init", "k", "r", "dtype", "method")
-def _begin(x, weight, family, init, k, r, key, prior, dtype, method):
-    """What is known of every data set, and first lanes (b, r)."""
-    active = jnp.ones((1, k), bool)
+@compiled()
+def _begin(some: DataSets, start: Start, prior):
+    """What is known of every one of some data sets, and first lanes (b, r)."""
+    n, d = some.x.shape[1:]
+    dtype = str(some.weight.dtype)
 
     def one(x, weight):
-        rows, measured, framed = summary.measure(x, weight, prior, family, dtype, x.shape[0])
-        lanes = states.begin(rows, family, init, k, r, key, active, framed, method)
-        return Loaded(rows.frame, measured, framed), pack(lanes)
+        raw = Rows(x, weight, unit_frame(d, dtype), n, dtype)
+        known = measure(raw, prior, some.family)
+        rows = dataclasses.replace(raw, frame=known.frame)
+        problem = Problem(rows, known, some.limits, some.family, some.method, some.search)
+        return known, pack(states.begin(problem, start))
 
-    return jax.vmap(one)(x, weight)
+    return jax.vmap(one)(some.x, some.weight)
 
 
 def _in_row(lanes: Packed) -> Packed:
@@ -174,42 +205,27 @@ def _in_row(lanes: Packed) -> Packed:
     return jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), lanes)
 
 
-def _has_two(family: Family, d: int) -> bool:
-    """Whether EM is done in two forms: of one feature the accurate one is no more work, and one program does."""
-    return family.accurate is not family.moments and d > 1
+@compiled("form")
+def _iterate(problem: DataSets, search, form: int, rounds):
+    """As `Problem.run`: the lanes of a data set have its rows to themselves."""
+    lanes, count = unpack(search.lanes), search.alive.shape[0]
+    if form == ACCURATE and len(problem.forms) > 1:
+        lanes = resumed(problem.method, lanes)
+    r, k = count // search.groups, search.active.shape[1]
 
+    def one(lane):
+        own = problem.one(lane // r)
+        return own.rows.cut(form_of(own.family, form), k, 1), own.task(form)
 
-@compiled("family", "method", "form", "on_fall")
-def _iterate(packed, alive, x, weight, loaded, limits, family, method, form, on_fall):
-    lanes = unpack(packed)
-    if form == "accurate" and _has_two(family, x.shape[2]):
-        lanes = jax.vmap(functools.partial(em.resume_accurately, method))(lanes)
-    (b, n, d), counts = x.shape, method.state_of(lanes).counts
-    (count, k), dtype = counts.shape, counts.dtype
-    chosen, r = getattr(family, form), count // b
-    width = chosen.width(d, k)
-    most = block_bytes()[0] // 2  # where every slot has rows of its own, half is faster: benchmarks/profile.md
-    slots = int(np.clip(most // (n * width * dtype.itemsize), 8, 1024))
-    block = block_rows(n, width, dtype.itemsize)
-
-    def problem(lane):
-        i = lane // r
-        here = jax.tree.map(lambda leaf: leaf[i], loaded)
-        rows = Rows(x[i], weight[i], here.frame, block, str(dtype))
-        return rows, here.prior, here.measured.left_out(family, chosen)
-
-    lanes, _, _ = run(problem, chosen, method, lanes, alive, limits, on_fall, slots)
-    stand = jax.vmap(functools.partial(ranking.standing, method), (0, None, 0))
-    return pack(lanes), stand(lanes, jnp.ones(k, bool), jnp.repeat(loaded.measured.heaviest, r))
+    lanes, queue, made = iterate_on_device(one, lanes, search.alive, search.queue, rounds)
+    stand = jax.vmap(functools.partial(ranking.standing, problem.method), (0, None, 0))
+    stands = stand(lanes, jnp.ones(k, bool), jnp.repeat(problem.known.measured.heaviest, r))
+    return pack(lanes), stands, queue, made
 
 
 @compiled("method")
-def _conclude(loaded, lanes, method):
-    def one(here, lanes):
-        weight, heaviest = here.measured.weight, here.measured.heaviest
-        return ranking.conclude_one(here.frame, weight, unpack(lanes), heaviest, False, method)
-
-    return jax.vmap(one)(loaded, lanes)
+def _conclude(known, lanes, method):
+    return jax.vmap(lambda known, lanes: ranking.conclude_one(known, unpack(lanes), method=method))(known, lanes)
 
 
 def _by_groups(function, sets, traced: bool):

@@ -12,7 +12,7 @@ from .data.padding import padded_rows
 from .data.sources import BLOCK_BYTES
 from .families.base import Family, lookup
 from .numerics.dtypes import compute_dtype
-from .search.stages import slots_for
+from .search.problem import slots_for
 
 PASSES = 5  # before the first update, at most, as `init.streamed_states` has them
 
@@ -104,7 +104,7 @@ def plan(
         data = 2 * read * (d + 1) * item
         block = min(block_rows(read, form.width(d, k * together), item), read)
     else:
-        together = slots_for(form, d, k, n_init, item, False)
+        together = slots_for(form, (d, k, n_init), item, False)
         data = here * (d + 1) * item
         read = block = min(block_size or block_rows(here, form.width(d, k * together), item), here)
     f = form.width(d, k) - 2 * k

@@ -147,6 +147,19 @@ def _exp(values):
 
 
 @record
+class Block:
+    """Rows that are looked at together: x (d, b) in their frame, weights (b,), and further columns (b, ...) by name."""
+
+    x: Any
+    weight: Any
+    columns: Any = None
+
+    def seen(self, form, prepared):
+        """What a form sees of the rows."""
+        return form.view(prepared, self.x)
+
+
+@record
 class Statistics:
     """Expected sufficient statistics of rows under one mixture; those of disjoint rows under one mixture add.
 

@@ -14,11 +14,9 @@ import jax
 import numpy as np
 
 from . import checks
-from .criteria import certainty_of
-from .data.arrays import in_block
+from .criteria import Certainties
 from .data.frame import unit_frame
 from .data.mesh import per_shard
-from .data.out_of_core import Flow
 from .data.route import fits_on_host
 from .data.sources import opens
 from .distributed import alike, spans
@@ -27,15 +25,18 @@ from .fitting import concrete, on_mesh, run, warn
 from .inference import n_parameters
 from .init import states, streamed_states
 from .init.kmeans import INITIALIZERS
-from .numerics.compiling import compiled
+from .init.states import Start
+from .numerics.compiling import compiled as compiled_function
 from .numerics.dtypes import compute_dtype, in_precision_of
-from .numerics.host import on_host, one_by_one
+from .numerics.host import on_host
 from .numerics.keys import as_key
 from .records import FitResult, FitWarning, GaussianPrior, Selection, Status
-from .search import ranking, streamed_stages
-from .search.callbacks import Glance, Watch
+from .search import ranking
+from .search.callbacks import Glance
 from .search.checkpoints import opened, results_of, take_up
-from .search.problem import family_of, load
+from .search.driver import Driver
+from .search.loading import Options, family_of, load
+from .search.problem import Problem
 from .search.pruning import SEARCHES
 
 CRITERIA = ("bic", "aic", "icl")
@@ -115,29 +116,32 @@ def select(
         alike([len(ks), min(ks), max(ks)])
     lanes, middle = len(ks) * n_init, sum(ks) // len(ks)
     here = fits_on_host(families, x, lanes, middle, compiled=compiled, mesh=mesh)
+    options = Options(tol, max_iter, accelerate, search, block_size, mesh)
     with on_host(here, at_once=all(family.in_numpy for family in families)):
-        problems = load(x, sample_weight, min(ks), models, tol, max_iter, accelerate, block_size, mesh)
-        ks = within(ks, int(problems[0].measured.positive), stacklevel=5)
+        problems = load(x, sample_weight, min(ks), models, options)
+        ks = within(ks, int(problems[0].known.measured.positive), stacklevel=5)
         together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
 
         fits = {}
-        keeper = opened(checkpoint, checkpoint_every, resume, mesh)
-        watch = Watch(callback, every, verbose, len(families) * len(ks), spans(mesh), keeper)
-        asked = {"kind": "select", "n_components": ks, "n_init": n_init, "accelerate": accelerate, "search": search}
-        take_up(watch, problems, models, (x, sample_weight, block_size), (key, init), asked)
+        driver = Driver(callback, every, verbose, len(families) * len(ks), spans(mesh))
+        driver.checkpoint = opened(checkpoint, checkpoint_every, resume, mesh)
+        asked = {"kind": "select", "n_components": ks, "n_init": n_init, "accelerate": accelerate}
+        asked |= {"key": key, "init": init}
+        take_up(driver, problems, [prior for _, prior in models], (x, sample_weight, block_size), asked)
         try:
-            for (family, problem), some in itertools.product(zip(families, problems, strict=True), together):
-                done = dict(_cells(problem, family, some, n_init, init, key, block_size, search, watch))
-                fits |= {(family, k): cell for k, cell in done.items()}
-                watch.fits_done += len(some)
-                if watch.stopped:
+            for problem, some in itertools.product(problems, together):
+                active = np.arange(max(some)) < np.array(some)[:, None]  # (m, k)
+                done = _cells(problem, Start(init, n_init, key, active), some, driver)
+                fits |= {(problem.family, k): cell for k, cell in done.items()}
+                driver.fits_done += len(some)
+                if driver.stopped:
                     break
         except KeyboardInterrupt:  # between two programs; a second one while the first is answered is meant
-            if watch.stopped or not fits:
+            if driver.stopped or not fits:
                 raise
     cells = [fits[family, k] for family in families for k in ks if (family, k) in fits]
     results = [result for result, _ in cells]
-    weight = float(problems[0].measured.weight)
+    weight = float(problems[0].known.measured.weight)
     table = [_row(result, weight, certain) for result, certain in cells]
 
     if weight < max(ks):
@@ -203,37 +207,38 @@ def _together(ks: list[int], n: int) -> list[list[int]]:
     return next(groups for work, groups in partitions if 2 * work < 3 * sum(ks))
 
 
-def _cells(problem, family, ks, n_init, init, key, block_size, search, watch):
-    """(K, (result, certainty of its labels)) of every K, in one program."""
-    most = max(ks)
-    active = np.arange(most) < np.array(ks)[:, None]  # (m, k)
-    streams, method = isinstance(problem.rows, Flow), problem.method
-    rows = problem.rows if streams else in_block(problem.rows, family.moments, active.size, n_init, block_size)
-    begins = streamed_states if streams else states
+def _cells(problem: Problem, start: Start, ks: list[int], driver: Driver) -> dict:
+    """Result and certainty of its labels of every K, by one search."""
+    rows = problem.rows.cut(problem.family.moments, start.active.size, start.r)
+    begins = streamed_states if problem.streams else states
 
     def fitted():
-        lanes = begins.begin(rows, family, init, most, n_init, key, active, problem.prior, method)
-        ended = run(problem, family, lanes, active, block_size, search, watch)
-        left = np.zeros(len(ks) * n_init, bool) if watch.left is None else watch.left
-        frame, measured = rows.frame, problem.measured
-        results = ranking.conclude(frame, measured.weight, ended, active, measured.heaviest, False, method, left)
-        certain = streamed_stages.certainties(rows, results.mixture) if streams else _certainties(rows, results.mixture)
-        return results, certain
+        lanes = begins.begin(dataclasses.replace(problem, rows=rows), start)
+        ended, left = run(problem, lanes, start.active, driver)
+        results = ranking.conclude(problem.known, ended, start.active, left, method=problem.method)
+        return results, _certainties(rows, results.mixture)
 
-    told = results_of(watch.checkpoint, (ranking.template(family), 0.0), fitted, watch)
-    concluded = jax.tree.map(np.asarray, told)
+    concluded = jax.tree.map(np.asarray, results_of(driver, (ranking.template(problem.family), 0.0), fitted))
+    cells = {}
     for i, k in enumerate(ks):
         result, certain = jax.tree.map(lambda leaf, i=i: leaf[i], concluded)
         result = dataclasses.replace(result, mixture=ranking.first_components(result.mixture, k))
-        yield k, (concrete(result), float(certain))
+        cells[k] = concrete(result), float(certain)
+    return cells
 
 
-@compiled()
-@per_shard
 def _certainties(rows, mixtures):
-    """How certain the labels are under each of these mixtures (m,)."""
-    plain = dataclasses.replace(rows, frame=unit_frame(rows.x.shape[1], rows.dtype))
-    return one_by_one(lambda mixture: certainty_of(plain, mixture), mixtures)
+    """How certain the labels are under each of these mixtures (m,), in the data's own units."""
+    family, k = mixtures.family, mixtures.log_weights.shape[1]
+    rows = dataclasses.replace(rows, frame=unit_frame(rows.d, rows.dtype)).cut(family.accurate, k, 1)
+    return (_summed_on_device if rows.in_program else _summed)(rows, mixtures)
+
+
+def _summed(rows, mixtures):
+    return rows.sum(Certainties(mixtures))[0]
+
+
+_summed_on_device = compiled_function()(per_shard(_summed))
 
 
 def _row(result: FitResult, weight: float, certain: float) -> dict:

@@ -20,13 +20,12 @@ import numpy as np
 
 from . import checks, em
 from .data import streamed_summary
-from .data.arrays import Rows, in_block, total
+from .data.arrays import Rows
 from .data.frame import Frame, enter, leave
 from .data.out_of_core import Flow
 from .data.sources import Stream, opens
 from .data.sources import rows as streamed
-from .data.summary import left_out
-from .em.loop import collect
+from .data.summary import Known, Measured, left_out
 from .families.base import Family
 from .fitting import concrete, fit, warn
 from .init import states
@@ -37,8 +36,7 @@ from .numerics.compiling import compiled
 from .numerics.dtypes import in_precision_of
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Statistics, Status, record
 from .search import ranking
-from .search.problem import family_of, load
-from .search.streamed_stages import Expected
+from .search.loading import Options, family_of, load
 
 FORGETTING = 0.6  # between 1/2 and 1, exclusive: what the convergence theorem asks of the exponent
 STEPS = 64  # a pass, where the rows are enough for them
@@ -86,7 +84,7 @@ def start(rows: Rows, mixture: Mixture) -> Blend:
 
     def shapes(mixture):
         prepared = form.prepare(mixture.components, rows.frame.reference)
-        statistics = collect(rows, form, prepared, mixture.log_weights)
+        [statistics] = rows.sum(em.Expected(prepared, mixture.log_weights, rows.frame.reference, form))
         return statistics, em.maximise(form, mixture, prepared, statistics, GaussianPrior())[1]
 
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(shapes, mixture))
@@ -100,8 +98,8 @@ def advance(blend: Blend, rows: Rows, prior) -> tuple[Blend, Any, Any]:
     mixture, family = blend.mixture, blend.mixture.family
     form, reference = mergeable(family), rows.frame.reference
     prepared = form.prepare(mixture.components, reference)
-    block = collect(rows, form, prepared, mixture.log_weights)
-    block = em.shifted(block, left_out(lambda summarise: total(rows, summarise), reference, family, form))
+    [block] = rows.sum(em.Expected(prepared, mixture.log_weights, reference, form))
+    block = em.shifted(block, left_out(rows, family, form))
     steps, weight = blend.steps + 1, blend.weight + block.weight
     gamma = steps.astype(weight.dtype) ** -FORGETTING * divide(block.weight * steps.astype(weight.dtype), weight)
     gamma = jnp.minimum(gamma, 1)
@@ -178,13 +176,13 @@ def fit_stepwise(
     family = family_of(family, stream)
     form = mergeable(family)
     mixture, problem = _begin(key, stream, k, family, n_init, init, prior, tol, max_iter)
-    flow, width = Flow(stream, problem.rows.frame, {}), form.width(stream.d, k)
+    flow = Flow(stream, problem.rows.frame, {}).cut(form, k, 1)
     blend, census, lossy = start(problem.rows, mixture), streamed_summary.Census(stream, (family,)), False
     for sweep in range(passes):
-        for block, first in flow.blocks(width):
+        for block, first in flow.blocks():
             if sweep == 0:
                 census.look(block, first)
-            blend, _, lossy = advance(blend, block, problem.prior)
+            blend, _, lossy = advance(blend, block, problem.known.prior)
             if lossy:
                 break
         if sweep == 0 and not lossy:
@@ -220,8 +218,8 @@ def _begin(key, stream: Stream, k: int, family: Family, n_init: int, init, prior
     else:
         checks.like_mixture(x, init)
     model = family, checks.prior_for(prior, family, stream.dtype)
-    [problem] = load(x, weight, k, [model], tol, max_iter, "none", None)
-    problem = dataclasses.replace(problem, rows=in_block(problem.rows, mergeable(family), k, 1, None))
+    [problem] = load(x, weight, k, [model], Options(tol, max_iter, "none"))
+    problem = dataclasses.replace(problem, rows=problem.rows.cut(mergeable(family), k, 1))
     mixture = cast(init, problem.rows.dtype)
     framed = dataclasses.replace(mixture, components=enter(mixture.components, problem.rows.frame))
     return framed, problem
@@ -230,30 +228,26 @@ def _begin(key, stream: Stream, k: int, family: Family, n_init: int, init, prior
 def _judged(flow: Flow, family: Family, blend: Blend, heaviest, keeps_order: bool) -> FitResult:
     """The result with this mixture, by one pass that tells its log-likelihood; by a second one what its form leaves out
     of that."""
-    form, reference = family.accurate, flow.frame.reference
-
-    def summed(summarise):
-        return flow.totals([summarise], form.width(flow.stream.d, blend.mixture.n_components))[0]
-
-    statistics = summed(_seen(blend.mixture, reference))
-    value = statistics.log_likelihood[0] + left_out(summed, reference, family, form)
+    form = family.accurate
+    flow = flow.cut(form, blend.mixture.n_components, 1)
+    [statistics] = flow.sum(_seen(blend.mixture, flow.frame.reference))
+    value = statistics.log_likelihood + left_out(flow, family, form)
     status = jnp.where(jnp.isfinite(value), int(Status.MAX_ITER), int(Status.NON_FINITE)).astype(jnp.int32)
     ended = dataclasses.replace(
         em.initial_state(blend.mixture, blend.added),
         log_likelihood=value,
-        counts=statistics.counts[0],
+        counts=statistics.counts,
         status=status,
     )
-    weight = statistics.weight[0]
-    result = ranking.conclude_one(flow.frame, weight, states.one_lane(ended), heaviest, keeps_order)
+    known = Known(flow.frame, Measured(None, None, None, statistics.weight, heaviest, None, None), None)
+    result = ranking.conclude_one(known, states.one_lane(ended), keep_order=keeps_order)
     return concrete(dataclasses.replace(result, n_iter=blend.steps))
 
 
 @compiled()
-def _seen(mixture: Mixture, reference) -> Expected:
+def _seen(mixture: Mixture, reference) -> em.Expected:
     form = mixture.family.accurate
-    prepared = form.prepare(mixture.components, reference)
-    return Expected(*states.one_lane((prepared, mixture.log_weights)), reference, form)
+    return em.Expected(form.prepare(mixture.components, reference), mixture.log_weights, reference, form)
 
 
 def _finished(key, stream, family, blend: Blend, prior, tol, max_iter, keeps_order: bool) -> FitResult:

@@ -21,7 +21,7 @@ import jaxgmm
 from jaxgmm import Status
 from jaxgmm.cli.main import main
 from jaxgmm.families import base
-from jaxgmm.search import callbacks
+from jaxgmm.search import driver
 from jaxgmm.search.checkpoints import UNKNOWN, told_of
 from jaxgmm.search.identity import alike, facts
 
@@ -71,7 +71,7 @@ def test_a_finished_one_gives_its_result_and_runs_nothing(kind, whole, tmp_path,
     path = tmp_path / "c"
     killed.work(kind, path)
     before = path.read_bytes()
-    monkeypatch.setattr(callbacks.Watch, "through", pytest.fail)
+    monkeypatch.setattr(driver.stages, "advance", pytest.fail)
     assert same(killed.work(kind, path), whole[kind])
     assert path.read_bytes() == before
 
@@ -101,7 +101,7 @@ def test_kill_9_at_any_moment(kind, whole, tmp_path):
         process.wait()
         if path.exists():
             with np.load(path) as file:  # whole, whatever happened
-                assert str(file["format"]) == "jaxgmm checkpoint 2"
+                assert str(file["format"]) == "jaxgmm checkpoint 3"
     assert same(killed.work(kind, path), whole[kind])
     assert [file.name for file in tmp_path.iterdir()] == ["c"]
 
@@ -338,12 +338,13 @@ def test_facts_are_those_of_the_same_rows_however_they_come():
 
 
 def known(x, weight, mesh=None):
-    from jaxgmm.search.problem import load
+    from jaxgmm.search.loading import Options, load
 
     dtype = np.asarray(x).dtype if not hasattr(x, "blocks") else x.dtype
     with jax.enable_x64(dtype == np.float64):
-        [problem] = load(x, weight, 2, [(base.lookup("diag"), jaxgmm.GaussianPrior())], 0, 1, "none", None, mesh)
-        return facts(problem.rows, problem.measured, x, weight)
+        model = base.lookup("diag"), jaxgmm.GaussianPrior()
+        [problem] = load(x, weight, 2, [model], Options(0, 1, "none", mesh=mesh))
+        return facts(problem.rows, problem.known.measured, x, weight)
 
 
 def test_another_block_size_gives_other_bits_and_is_refused(tmp_path):

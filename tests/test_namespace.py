@@ -9,11 +9,12 @@ import pytest
 from families import DTYPES, FAMILIES, GAUSSIANS, precision
 
 from jaxgmm import em, inference
+from jaxgmm.criteria import Certainty
 from jaxgmm.data.frame import enter, frame_of, leave
 from jaxgmm.init.states import first_mixture, first_statistics
 from jaxgmm.numerics import cholesky, first_of_largest, positive_definite
 from jaxgmm.numerics.backend import is_jax, xp
-from jaxgmm.records import GaussianPrior
+from jaxgmm.records import Block, GaussianPrior
 
 FORMS = pytest.mark.parametrize("form", ["accurate", "moments"])
 PRIOR = GaussianPrior(0.01, 1e-3)
@@ -25,10 +26,10 @@ def an_update(mixture, x, weight, form):
     form, params, weights = getattr(family, form), mixture.components, xp.exp(mixture.log_weights)
     reference = family.centre(params, weights)
     prepared = form.prepare(params, reference)
-    statistics = em.expect(form, prepared, mixture.log_weights, family.support.contains, x, weight)
+    statistics = em.expect(form, prepared, mixture.log_weights, Block(x, weight), family.support.contains)
     new, added = em.maximise(form, mixture, prepared, statistics, PRIOR)
     resp = inference.responsibilities_of(mixture, x).T
-    first = first_mixture(form, family, params, prepared, first_statistics(form, prepared, x, weight, resp), PRIOR)
+    first = first_mixture(form, mixture, prepared, first_statistics(form, prepared, Block(x, weight), resp), PRIOR)
     frame = frame_of(family.scaling, x.mean(1), x.var(1))
     return {
         "loss": form.loss(prepared),
@@ -43,7 +44,7 @@ def an_update(mixture, x, weight, form):
         "around": family.around(family.points(x)[:, :3].T, x.shape[0]),
         "there and back": leave(enter(params, frame), frame),
         "answers": (inference.labels_of(mixture, x), inference.log_prob_of(mixture, x), resp),
-        "certainty": inference.Certainty(mixture)(x, weight),
+        "certainty": Certainty(mixture)(Block(x, weight)),
     }
 
 

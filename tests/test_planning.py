@@ -1,5 +1,6 @@
 """What a fit is said to take, against what its programs take."""
 
+import dataclasses
 import json
 
 import jax
@@ -9,11 +10,10 @@ import pytest
 import jaxgmm
 from jaxgmm import em
 from jaxgmm.cli.main import main
-from jaxgmm.data.arrays import in_block
-from jaxgmm.em.loop import fresh_queue
 from jaxgmm.init import states
 from jaxgmm.search import stages
-from jaxgmm.search.problem import family_of, load
+from jaxgmm.search.loading import Options, family_of, load
+from jaxgmm.search.problem import iterated
 
 
 @pytest.mark.parametrize("family", ["full", "poisson"])
@@ -23,15 +23,15 @@ def test_a_plan_is_near_what_the_compiler_sets_aside(family):
     found = family_of(family, x)
     plan = jaxgmm.plan(n, d, k, family, n_init=r, dtype=np.float32)
     prior = jaxgmm.GaussianPrior(reg_relative=1e-9)
-    [problem] = load(x, None, k, [(found, prior)], 1e-6, 100, "none", None)
+    [problem] = load(x, None, k, [(found, prior)], Options(1e-6, 100, "none", "exhaustive"))
     active = np.ones((1, k), bool)
-    rows = in_block(problem.rows, found.moments, k, plan.together, None)
-    assert rows.block == plan.block_size
-    key = jax.random.key(0, impl="threefry2x32")
-    lanes = states.begin(rows, found, "random", k, r, key, active, problem.prior, problem.method)
-    lowered = stages.iterate.lower(
-        rows, found, "moments", problem.method, lanes, np.ones(r, bool), active, problem.prior, problem.limits,
-        problem.measured, em.LOSSY, plan.together, fresh_queue(r, plan.together))  # fmt: skip
+    problem = dataclasses.replace(problem, rows=problem.rows.cut(found.moments, k, plan.together))
+    assert problem.rows.block == plan.block_size
+    start = states.Start("random", r, jax.random.key(0, impl="threefry2x32"), active)
+    search = stages.begin(problem, states.begin(problem, start), active)
+    assert len(search.queue.held) == plan.together
+    rest = dataclasses.replace(problem, rows=None)
+    lowered = iterated.lower(problem.rows, rest, search, int(search.form), em.NEVER)
     taken = lowered.compile().memory_analysis().temp_size_in_bytes
     assert 0.2 < (plan.working + plan.lanes) / taken < 5
     assert plan.data == problem.rows.x.nbytes + problem.rows.weight.nbytes  # as they are filled up

@@ -11,8 +11,8 @@ from test_stopping import compilations
 
 import jaxgmm
 from jaxgmm import Status
+from jaxgmm.em import loop
 from jaxgmm.init import subsample
-from jaxgmm.search import streamed_stages
 
 PASSES = 8  # beside one an update: what an issue of the design allows
 OPTIONS = {"n_init": 2, "tol": 0, "max_iter": 20}
@@ -55,7 +55,7 @@ def test_every_start_is_that_of_the_rows_in_memory():
 
 @pytest.mark.parametrize("worth", [0, np.inf], ids=["fewer lanes", "all lanes"])
 def test_programs_for_fewer_lanes_change_no_answer(worth, monkeypatch):
-    monkeypatch.setattr(streamed_stages, "WORTH", worth)
+    monkeypatch.setattr(loop, "WORTH", worth)
     x = BY_NAME["spherical"].data(n=500)
     options = {"family": "spherical", "n_init": 6, "max_iter": 500}
     streamed, whole = (jaxgmm.fit(2, rows, 3, **options) for rows in (jaxgmm.rows(x, block_size=200), x))

@@ -11,7 +11,7 @@ import pytest
 
 import jaxgmm
 from jaxgmm import Status
-from jaxgmm.search import callbacks, stages
+from jaxgmm.search import driver, stages
 
 FAITHFUL = np.loadtxt("examples/data/faithful.csv", delimiter=",", skiprows=1)
 
@@ -45,8 +45,8 @@ def test_looking_changes_no_bit_of_a_sweep():
 
 def test_short_runs_change_no_bit(monkeypatch):
     alone = jaxgmm.fit(1, FAITHFUL, 3, n_init=10)
-    monkeypatch.setattr(callbacks, "RATE", 1)
-    monkeypatch.setattr(callbacks, "SECONDS", 0)
+    monkeypatch.setattr(driver, "RATE", 1)
+    monkeypatch.setattr(driver, "SECONDS", 0)
     assert same(jaxgmm.fit(1, FAITHFUL, 3, n_init=10), alone)
 
 
@@ -156,7 +156,7 @@ def test_an_interrupt_before_the_first_look_gives_the_start(monkeypatch):
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stages, "iterate", interrupted)
+    monkeypatch.setattr(stages, "advance", interrupted)
     stopped = jaxgmm.fit(1, FAITHFUL, 3)
     assert stopped.status is Status.STOPPED and stopped.n_iter == 0
     assert stopped.log_likelihood == jaxgmm.fit(1, FAITHFUL, 3, max_iter=0, tol=0).log_likelihood

@@ -140,7 +140,7 @@ def _plans(args: argparse.Namespace, x, most: int):
     """What the largest fit of every family will take."""
     import jaxgmm
 
-    from ..search.problem import family_of
+    from ..search.loading import family_of
 
     streams = hasattr(x, "blocks")
     n = sum(len(rows) for rows, _ in x) if streams and x.n is None else x.shape[0]

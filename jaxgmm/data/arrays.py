@@ -1,4 +1,4 @@
-"""Rows in memory, and sums over their blocks.
+"""Rows on a device, and sums over their blocks.
 
 The last block overlaps the one before it and gives weight 0 to the rows already seen, so nothing is padded or copied.
 Only a block of responsibilities exists at any time.
@@ -14,23 +14,23 @@ import numpy as np
 from ..numerics import two_sum
 from ..numerics.host import each as each_of
 from ..numerics.host import hosted
-from ..records import record, static
+from ..records import Block, record, static
 from .frame import Frame
 
 # Bytes that one block of features and responsibilities may take, and one feature in it. On CPU: near the second- and
 # first-level caches (65,536 rows of 2 features at a time take four times as long as 4,096). Elsewhere: to fill
 # the device.
 ON_CPU, ELSEWHERE = (6 * 2**20, 2**14), (2**28, 2**22)
-HOST_NUMBERS = 2**22  # of all rows and lanes that NumPy looks at in one go: more leave its caches
 LANE_BYTES = 2**28  # statistics and parameters of the lanes that are in flight together
 
 
 @record
 class Rows:
-    """Data in memory: x (n, d) of any real dtype, weight (n,), and the frame they are seen in.
+    """Data on a device: x (n, d) of any real dtype, weight (n,), and the frame they are seen in.
 
-    ``n_blocks`` blocks of ``block`` rows; ``dtype`` is what they are cast to, block by block. ``layout`` says how rows
-    lie on a mesh (see `mesh`): inside ``shard_map``, x and weight are those of one device.
+    ``n_blocks`` blocks of ``block`` rows, by size where the caller asked for no ``block_size``; ``dtype`` is what they
+    are cast to, block by block. ``layout`` says how rows lie on a mesh (see `mesh`): inside ``shard_map``, x and weight
+    are those of one device.
     """
 
     x: Any
@@ -39,6 +39,9 @@ class Rows:
     block: int = static()
     dtype: str = static()
     layout: Any = static(default=None)
+    block_size: int | None = static(default=None)
+
+    in_program = True  # its sums are for the inside of a compiled function
 
     @property
     def n(self) -> int:
@@ -50,27 +53,75 @@ class Rows:
         return self.x.shape[0] if self.layout is None else self.layout.n
 
     @property
+    def d(self) -> int:
+        return self.x.shape[1]
+
+    @property
+    def itemsize(self) -> int:
+        return np.dtype(self.dtype).itemsize
+
+    @property
     def n_blocks(self) -> int:
         return -(-self.n // self.block)
+
+    def cut(self, form, k: int, lanes: int):
+        """The rows in blocks that suit ``lanes`` mixtures of k components in flight."""
+        block = self.block_size or block_rows(self.n, form.width(self.d, k * lanes), self.itemsize)
+        return dataclasses.replace(self, block=min(block, self.n))
 
     def start(self, i):
         return jnp.minimum(i * self.block, self.n - self.block)
 
-    def take(self, i, *columns):
-        """Rows (d, b), weights (b,) and columns (b, ...) of block i; rows that an earlier block held weigh 0."""
-        if hosted():
-            return self.framed(self.x), self.weight, *columns
+    def take(self, i, **columns) -> Block:
+        """Block i of the rows and of further columns (n, ...); rows that an earlier block held weigh 0."""
         start = self.start(i)
-        columns = [jax.lax.dynamic_slice_in_dim(column, start, self.block) for column in columns]
+        columns = {
+            name: jax.lax.dynamic_slice_in_dim(column, start, self.block) for name, column in columns.items()
+        }
         x = jax.lax.dynamic_slice_in_dim(self.x, start, self.block)
         weight = jax.lax.dynamic_slice_in_dim(self.weight, start, self.block)
         fresh = start + jnp.arange(self.block) >= i * self.block
-        return self.framed(x), jnp.where(fresh, weight, 0), *columns
+        return Block(self.framed(x), jnp.where(fresh, weight, 0), columns)
 
     def framed(self, x):
         """Rows (b, d) as a block (d, b) in the frame."""
         x = x.swapaxes(-1, -2).astype(self.dtype)
         return (x - self.frame.shift[..., None]) * self.frame.inverse[..., None]
+
+    def sum(self, *summaries, **columns) -> list:
+        """Of each summary, a function of a `Block`, the sum over blocks, compensated; and over the devices of a mesh.
+
+        For the inside of a compiled function, of a mesh inside ``shard_map``.
+        """
+
+        def summarise(i):
+            block = self.take(i, **columns)
+            return [summary(block) for summary in summaries]
+
+        if self.n_blocks == 1:
+            return self.whole(summarise(0))
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(summarise, 0))
+        zeros = self.varying(zeros)
+
+        def add(i, carry):
+            return added(carry, summarise(i))
+
+        return self.whole(jax.tree.map(jnp.add, *jax.lax.fori_loop(0, self.n_blocks, add, (zeros, zeros))))
+
+    def each(self, function):
+        """``function(block) -> (b, ...)`` of every block, put together to (n, ...)."""
+        if self.n_blocks == 1:
+            return function(self.take(0))
+        shape = jax.eval_shape(lambda: function(self.take(0)))
+        out = jax.tree.map(lambda leaf: jnp.zeros((self.x.shape[0], *leaf.shape[1:]), leaf.dtype), shape)
+
+        def write(i, out):
+            def put(whole, part):
+                return jax.lax.dynamic_update_slice_in_dim(whole, part, self.start(i), 0)
+
+            return jax.tree.map(put, out, function(self.take(i)))
+
+        return jax.lax.fori_loop(0, self.n_blocks, write, out)
 
     # Of one device's values, what holds for all rows; without a mesh, the values themselves.
 
@@ -97,7 +148,7 @@ class Rows:
 
 def block_bytes() -> tuple[int, int]:
     """Bytes that a block may take, and one feature in it, on the device that computes."""
-    return ON_CPU if jax.default_backend() == "cpu" else ELSEWHERE
+    return ON_CPU if hosted() or jax.default_backend() == "cpu" else ELSEWHERE
 
 
 def block_rows(n: int, width: int, itemsize: int) -> int:
@@ -107,21 +158,9 @@ def block_rows(n: int, width: int, itemsize: int) -> int:
     return max(min(1 << (wanted.bit_length() - 1), n), 1)
 
 
-def in_block(rows: Rows, form, k: int, lanes: int, block_size: int | None) -> Rows:
-    """The rows cut into blocks that suit ``lanes`` mixtures of k components in flight."""
-    n, d, itemsize = rows.n, rows.x.shape[1], jnp.dtype(rows.dtype).itemsize
-    block = block_size or block_rows(n, form.width(d, k * lanes), itemsize)
-    return dataclasses.replace(rows, block=n if hosted() else min(block, n))
-
-
 def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
     """How many lanes fit in memory at a time."""
     return min(max(LANE_BYTES // (8 * k * form.width(d, k) * itemsize), 1), lanes)
-
-
-def at_once_on_host(rows: Rows, numbers: int) -> int:
-    """How many lanes the host looks at together, of so many numbers a row and lane."""
-    return max(HOST_NUMBERS // (rows.n * numbers), 1)
 
 
 def in_groups(function, lanes, together: int):
@@ -135,36 +174,7 @@ def in_groups(function, lanes, together: int):
     return jax.lax.map(function, lanes, batch_size=together)
 
 
-def total(rows: Rows, summarise, *columns):
-    """The sum over blocks of ``summarise(x, weight, *columns)``, compensated; and over the devices of a mesh."""
-    if rows.n_blocks == 1:
-        return rows.whole(summarise(*rows.take(0, *columns)))
-    shape = jax.eval_shape(summarise, *rows.take(0, *columns))
-    zeros = rows.varying(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape))
-
-    def add(i, carry):
-        return added(carry, summarise(*rows.take(i, *columns)))
-
-    return rows.whole(jax.tree.map(jnp.add, *jax.lax.fori_loop(0, rows.n_blocks, add, (zeros, zeros))))
-
-
 def added(carry, terms):
     """Compensated sums, and what rounding took from them, after some more terms."""
     both = [two_sum(*parts) for parts in zip(*map(jax.tree.leaves, (*carry, terms)), strict=True)]
     return tuple(jax.tree.unflatten(jax.tree.structure(terms), leaves) for leaves in zip(*both, strict=True))
-
-
-def each(rows: Rows, function):
-    """``function(x, weight) -> (b, ...)`` of every block, put together to (n, ...)."""
-    if rows.n_blocks == 1:
-        return function(*rows.take(0))
-    shape = jax.eval_shape(function, *rows.take(0))
-    out = jax.tree.map(lambda leaf: jnp.zeros((rows.x.shape[0], *leaf.shape[1:]), leaf.dtype), shape)
-
-    def write(i, out):
-        def put(whole, part):
-            return jax.lax.dynamic_update_slice_in_dim(whole, part, rows.start(i), 0)
-
-        return jax.tree.map(put, out, function(*rows.take(i)))
-
-    return jax.lax.fori_loop(0, rows.n_blocks, write, out)

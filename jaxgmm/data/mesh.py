@@ -126,22 +126,22 @@ def per_shard(function):
 
     @functools.wraps(function)
     def everywhere(rows, *args, **options):
-        return over_shards(rows, function, (), *args, **options)
+        return over_shards(rows, function, {}, *args, **options)
 
     return everywhere
 
 
 def over_shards(rows, function, columns, *args, **options):
-    """``function(rows, *columns, *args, **options)``, the columns (n, ...) cut like the rows."""
+    """``function(rows, *args, **columns, **options)``, the columns (n, ...) cut like the rows."""
     if rows.layout is None:
-        return function(rows, *columns, *args, **options)
+        return function(rows, *args, **columns, **options)
     leaves, structure = jax.tree.flatten((args, options))
     numbers = [i for i, leaf in enumerate(leaves) if isinstance(leaf, (jax.Array, np.ndarray, np.generic))]
 
     def here(rows, columns, given):  # numbers are handed over: what is closed over keeps the types of the outside
         filled = [given[numbers.index(i)] if i in numbers else leaf for i, leaf in enumerate(leaves)]
         args, options = jax.tree.unflatten(structure, filled)
-        return function(rows, *columns, *args, **options)
+        return function(rows, *args, **columns, **options)
 
     cut, same = PartitionSpec(rows.layout.axis), PartitionSpec()
     specs = dataclasses.replace(rows, x=cut, weight=cut, frame=same), cut, same

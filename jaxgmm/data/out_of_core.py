@@ -18,7 +18,7 @@ from jax.sharding import AxisType, Mesh
 
 from ..distributed import agreed, everyones
 from ..numerics.compiling import compiled
-from .arrays import Rows, added, block_rows, total
+from .arrays import Rows, added, block_rows
 from .frame import Frame
 from .mesh import layout_of, over_shards
 from .padding import padded_rows
@@ -30,17 +30,33 @@ class Flow:
     """A stream of rows seen in a frame; ``kept`` holds what passes found for all its frames.
 
     ``mesh`` is the one that its blocks are cut over, or None. Where it holds devices of many processes, the stream is
-    of this one's rows: global rows are process 0's, then 1's, and so on.
+    of this one's rows: global rows are process 0's, then 1's, and so on. A device works on as many rows of a block at a
+    time as suit ``width`` numbers a row.
     """
 
     stream: Stream
     frame: Frame
     kept: dict[Any, Any]
     mesh: Mesh | None = None
+    width: int = 1
+
+    in_program = False
 
     @property
     def dtype(self) -> str:
         return str(self.stream.dtype)
+
+    @property
+    def itemsize(self) -> int:
+        return self.stream.dtype.itemsize
+
+    @property
+    def d(self) -> int:
+        return self.stream.d
+
+    def cut(self, form, k: int, lanes: int) -> "Flow":
+        """The rows in blocks that suit ``lanes`` mixtures of k components in flight."""
+        return dataclasses.replace(self, width=form.width(self.d, k * lanes))
 
     @property
     def size(self) -> int:
@@ -64,28 +80,25 @@ class Flow:
         """The global number of this process's first row."""
         return sum(self.counts[: jax.process_index()]) if len(self.counts) > 1 else 0
 
-    def block(self, x, weight, size: int, width: int) -> Rows:
+    def block(self, x, weight, size: int) -> Rows:
         """Rows (b, d) and weights (b,) or None as ``size`` rows in memory; what fills up weighs 0."""
         weight = np.ones(len(x), x.dtype) if weight is None else weight
         if len(x) < size:
             index = np.minimum(np.arange(size), len(x) - 1)
             x, weight = x[index], np.concatenate([weight, np.zeros(size - len(x), weight.dtype)])
-        return Rows(x, weight, self.frame, min(block_rows(size, width, x.dtype.itemsize), size), self.dtype)
+        return Rows(x, weight, self.frame, min(block_rows(size, self.width, x.dtype.itemsize), size), self.dtype)
 
-    def blocks(self, width: int):
-        """Rows in memory for ``width`` numbers a row, and the number of their first in this stream, in order."""
+    def blocks(self):
+        """Rows in memory, and the number of their first in this stream, in order."""
         size = self.size
         for x, weight, first in read_ahead(self.stream.blocks(size)):
-            yield self.block(x, weight, size, width), first
+            yield self.block(x, weight, size), first
 
-    def totals(self, summaries, width: int, look=None) -> list:
-        """Σ over all rows of each ``summarise(x (d, b), weight (b,))``, in one pass; they are pytrees.
-
-        ``look(block, first)`` sees every block.
-        """
+    def sum(self, *summaries, look=None) -> list:
+        """As `Rows.sum`, in one pass; summaries are pytrees. ``look(block, first)`` sees every block."""
         with agreed(self.mesh):
             sums = None
-            for block, first in self.blocks(width):
+            for block, first in self.blocks():
                 if look is not None:
                     look(block, first)
                 block = self._cut(block)
@@ -108,18 +121,18 @@ class Flow:
 
 
 def _nothing(summarise, block: Rows):
-    shape = jax.eval_shape(_total, block, summarise)
+    shape = jax.eval_shape(_sum, block, summarise)
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shape)
     return zeros, zeros
 
 
 @compiled()
 def _add(carry, summarise, block: Rows):
-    return added(carry, _total(block, summarise))
+    return added(carry, _sum(block, summarise))
 
 
-def _total(block: Rows, summarise):
-    return over_shards(block, total, (), summarise)
+def _sum(block: Rows, summarise):
+    return over_shards(block, lambda rows: rows.sum(summarise)[0], {})
 
 
 @compiled()

@@ -13,27 +13,27 @@ from .arrays import Rows
 from .frame import enter_prior, frame_of, unit_frame
 from .out_of_core import Flow
 from .sources import Stream, read_ahead
-from .summary import Look, Measured, Squares, left_out
+from .summary import Known, Look, Measured, Squares, left_out
 
 
 def measure(stream: Stream, models, k: int, mesh=None) -> list:
-    """(flow, facts, prior in the frame) of every model (family, prior); the passes for the frame serve all of them.
+    """The flow and what is known of it, for every model (family, prior); the passes for the frame serve all of them.
 
     Raises:
         ValueError: at the first block with a wrong value; it names the file and the row.
     """
     if spans(mesh):
         alike([stream.d, stream.dtype.name, k])
-    d, flow = stream.d, dataclasses.replace(raw(stream), mesh=mesh)
+    flow = dataclasses.replace(raw(stream), mesh=mesh, width=4 * stream.d)
     with agreed(mesh):
         head = next(stream.blocks(64))[0][:1]
     head = flow.kept["head"] = everyones(head, mesh)[0]
     census = Census(stream, tuple(family for family, _ in models))
-    [(*_, whole, sums)] = flow.totals([Look(head[0], models[0][0])], 4 * d, census.look)
+    [(*_, whole, sums)] = flow.sum(Look(head[0], models[0][0]), look=census.look)
     census = census.everywhere(mesh)
     census.enough(k)
     mean = head[0] + sums / whole
-    [squares] = flow.totals([Squares(mean)], 4 * d)
+    [squares] = flow.sum(Squares(mean))
     return [_framed(flow, census, whole, mean, squares / whole, *model) for model in models]
 
 
@@ -52,20 +52,15 @@ def checked(stream: Stream, family: Family):
 
 @in_precision_of("x")
 def _looked_at(x, weight, first: int, census):
-    census.look(raw(census.stream).block(x, weight, len(x), 1), first)
+    census.look(raw(census.stream).block(x, weight, len(x)), first)
 
 
 def _framed(raw: Flow, census, whole, mean, variance, family: Family, prior):
     flow = dataclasses.replace(raw, frame=frame_of(family.scaling, mean, variance))
     zero = np.zeros((), np.int32)
-
-    def total(summarise):
-        return flow.totals([summarise], 4 * raw.stream.d)[0]
-
-    offset = left_out(total, flow.frame.reference, family, family.moments)
     counts = zero, zero, np.asarray(census.positive, flow.dtype)
-    measured = Measured(*counts, whole, census.heaviest, census.lightest, offset)
-    return flow, measured, enter_prior(prior, flow.frame)
+    measured = Measured(*counts, whole, census.heaviest, census.lightest, left_out(flow, family, family.moments))
+    return flow, Known(flow.frame, measured, enter_prior(prior, flow.frame))
 
 
 class Census:

@@ -1,7 +1,6 @@
 """What is known of data before a fit: facts about rows and weights, and the frame they are seen in.
 
-What a pass over the rows sums is a record that can be called, ``(x (d, b), weight (b,)) -> sums``: a driver in memory
-and one that streams take the same.
+What a pass over the rows sums is a record that can be called on a `Block`: rows of every kind take the same.
 """
 
 import dataclasses
@@ -14,8 +13,8 @@ from ..numerics import product
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
 from ..records import GaussianPrior, record, static
-from .arrays import Rows, total
-from .frame import enter_prior, frame_of, unit_frame
+from .arrays import Rows
+from .frame import Frame, enter_prior, frame_of
 from .mesh import per_shard
 
 
@@ -43,7 +42,8 @@ class Look:
     pilot: Any
     family: Family = static()
 
-    def __call__(self, x, weight):
+    def __call__(self, block):
+        x, weight = block.x, block.weight
         contained = self.family.support.contains(x) | ~xp.isfinite(x)
         bad = (~xp.isfinite(x)).any(0).sum(dtype=np.int32), (~contained).any(0).sum(dtype=np.int32)
         return *bad, (weight > 0).sum(dtype=weight.dtype), weight.sum(), product(x - self.pilot[:, None], weight)
@@ -55,8 +55,8 @@ class Squares:
 
     mean: Any
 
-    def __call__(self, x, weight):
-        return product((x - self.mean[:, None]) ** 2, weight)
+    def __call__(self, block):
+        return product((block.x - self.mean[:, None]) ** 2, block.weight)
 
 
 @record
@@ -66,43 +66,49 @@ class LeftOut:
     reference: Any
     family: Family = static()
 
-    def __call__(self, x, weight):
+    def __call__(self, block):
+        x, weight = block.x, block.weight
         counts = (weight > 0) & self.family.support.contains(x).all(0)
         return xp.where(counts, weight * self.family.base(x, self.reference), 0 * weight).sum()
 
 
-@compiled("family", "dtype", "block", "layout")
-def measure(
-    x, weight, prior, family: Family, dtype: str, block: int, layout=None
-) -> tuple[Rows, Measured, GaussianPrior | None]:
-    """The data and the prior in the frame, and facts about the data. Three passes, nothing of size n is made."""
-    weight = weight.astype(dtype)
-    raw = Rows(x, weight, unit_frame(x.shape[1], dtype), block, dtype, layout)
+@record
+class Known:
+    """What is known of data before a fit of one family: their frame, facts about them, and the prior in the frame."""
+
+    frame: Frame
+    measured: Measured
+    prior: GaussianPrior | None
+
+
+@compiled("family")
+def measure(raw: Rows, prior, family: Family) -> Known:
+    """What is known of rows in the unit frame. Three passes, nothing of size n is made."""
     frame, measured = _facts(raw, family)
-    return dataclasses.replace(raw, frame=frame), measured, enter_prior(prior, frame)
+    return Known(frame, measured, enter_prior(prior, frame))
 
 
 @per_shard
 def _facts(raw: Rows, family: Family):
     first = raw.framed(raw.x[:1])[:, 0]
     pilot = raw.of_best(np.zeros(()), first)  # sums about a row, not about 0: a large offset costs no digits
-    facts, frame = survey(lambda summarise: total(raw, summarise), pilot, family)
-    rows = dataclasses.replace(raw, frame=frame)
+    facts, frame = survey(raw, pilot, family)
     extremes = raw.highest(raw.weight.max()), -raw.highest(-raw.weight.min())
-    offset = left_out(lambda summarise: total(rows, summarise), frame.reference, family, family.moments)
+    offset = left_out(dataclasses.replace(raw, frame=frame), family, family.moments)
     return frame, Measured(*facts, *extremes, offset)
 
 
-def survey(total, pilot, family: Family):
-    """(not finite, outside, positive, Σ w) and the frame, by two passes of ``total(summarise)``."""
-    *counts, whole, sums = total(Look(pilot, family))
+def survey(rows, pilot, family: Family):
+    """(not finite, outside, positive, Σ w) and the frame, by two passes."""
+    [(*counts, whole, sums)] = rows.sum(Look(pilot, family))
     mean = pilot + sums / xp.where(whole > 0, whole, 1)
-    squares = total(Squares(mean))
+    [squares] = rows.sum(Squares(mean))
     return (*counts, whole), frame_of(family.scaling, mean, squares / xp.where(whole > 0, whole, 1))
 
 
-def left_out(total, reference, family: Family, form):
-    """What a form leaves out of the log-likelihood, by one pass of ``total(summarise)``; 0 where that is nothing."""
+def left_out(rows, family: Family, form):
+    """What a form leaves out of the log-likelihood, by one pass; 0 where that is nothing."""
+    reference = rows.frame.reference
     if family.left_out(form) is None:
         return np.zeros((), reference.dtype)
-    return total(LeftOut(reference, family))
+    return rows.sum(LeftOut(reference, family))[0]

@@ -3,12 +3,12 @@
     steps       E-step and M-step on blocks of rows
     stopping    judge a candidate by its statistics, then make the next
     squarem     the same, accelerated
-    loop        many lanes over rows in memory
+    loop        many lanes at once, over rows of any kind
 
 Source: Dempster, Laird and Rubin (1977).
 """
 
-from .steps import expect, maximise, normalise, shifted, supported
+from .steps import Expected, expect, maximise, normalise, shifted, supported
 from .stopping import (
     FALL,
     LOSS_LIMIT,
@@ -19,6 +19,7 @@ from .stopping import (
     Limits,
     Method,
     State,
+    Task,
     advance,
     going,
     initial_state,

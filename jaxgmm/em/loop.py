@@ -1,4 +1,10 @@
-"""The loop of EM over rows in memory, of many lanes at once."""
+"""The loop of EM: a lane says what it wants summed over the rows, and goes on from the sums.
+
+    on_device   a compiled loop over rows on a device, with a queue from which lanes take each other's places
+    on_host     the same as a Python loop over rows of any kind: in NumPy, or out of core
+
+A lane is one run of EM, a start at one K, among those that run side by side.
+"""
 
 from typing import Any
 
@@ -6,16 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..data.arrays import Rows, at_once_on_host, total
-from ..numerics.host import entry, hosted, in_order, together
-from ..records import Statistics, record, static
-from . import stopping
-from .steps import expect
+from ..data.arrays import lanes_together
+from ..numerics.backend import xp
+from ..numerics.compiling import compiled
+from ..numerics.host import each, hosted, in_order
+from ..records import record, static
+from .steps import Expected
+from .stopping import Task, expected, going, step
 
-
-def collect(rows: Rows, form, prepared, log_weights, inside=None) -> Statistics:
-    """Statistics of all rows under one mixture."""
-    return total(rows, lambda x, weight: expect(form, prepared, log_weights, inside, x, weight))
+WORTH = 2**28  # numbers an E-step passes, from which on fewer lanes are worth programs of their own: two seconds each
+HOST_NUMBERS = 2**22  # of a block and all lanes that NumPy looks at in one go: more leave its caches
 
 
 @record
@@ -62,54 +68,48 @@ def unpack(packed: Packed):
     return jax.tree.unflatten(packed.structure, leaves)
 
 
-def run(
-    problem, form, method, lanes, alive, limits: stopping.Limits, on_fall: int, slots: int, queue: Queue | None = None
-):
-    """Iterate those of many lanes (l, ...) that are alive until each stops or pauses, ``slots`` of them at a time, or
-    for ``limits.rounds`` E-steps. Returns the lanes, their queue, and the number of E-steps.
+def on_device(problem, lanes, alive, queue: Queue, rounds):
+    """Iterate those of many lanes (l, ...) that are alive until each stops or pauses, as many at a time as the queue
+    has slots, or for so many rounds of E-steps. Returns the lanes, their queue, and the number of rounds.
 
     A lane that stops makes room for the next one: under a plain ``vmap`` every lane would cost as long as the slowest.
-    ``problem(lane)`` gives a lane's rows, prior, and what the form's log-likelihood leaves out. A run that goes on with
-    the lanes and the queue of another does what one run would have done, to the bit: every lane keeps its slot, and
-    with it its place in the products, on which rounding depends.
+    ``problem(lane)`` are its rows and its `Task`. A run that goes on with the lanes and the queue of another does what
+    one run would have done, to the bit: every lane keeps its slot, and with it its place in the products, on which
+    rounding depends.
     """
+    _, task = problem(0)
+    (count,), (slots,), none = alive.shape, queue.held.shape, jnp.zeros((), jnp.int32)
 
-    if hosted():
-        return _run_on_host(problem, form, method, lanes, alive, limits, on_fall, queue)
+    def updated(lane, number):
+        rows, task = problem(number)
+        summary = expected(task, lane)
+        [statistics] = rows.sum(summary)
+        return step(task, lane, summary.prepared, statistics)
 
-    def step(carry, lane):
-        rows, prior, offset = problem(lane)
-        state = method.state_of(carry)
-        prepared = form.prepare(state.candidate.components, rows.frame.reference)
-        statistics = collect(rows, form, prepared, state.candidate.log_weights)
-        return stopping.step(form, method, prior, limits, carry, prepared, statistics, offset, on_fall)
+    def running(live):
+        return going(jax.vmap(task.method.state_of)(live), task.limits)
 
-    def going(live):
-        return stopping.going(jax.vmap(method.state_of)(live), limits)
-
-    count, none = alive.shape[0], jnp.zeros((), jnp.int32)
-    queue = fresh_queue(count, min(slots, count)) if queue is None else queue
     if count <= slots:
         everyone = jnp.arange(count)
 
         def goes_on(carry):
-            live, rounds = carry
-            return (going(live) & alive).any() & (rounds < limits.rounds)
+            live, made = carry
+            return (running(live) & alive).any() & (made < rounds)
 
         def round_of_all(carry):
-            live, rounds = carry
-            return _choose(going(live) & alive, jax.vmap(step)(live, everyone), live), rounds + 1
+            live, made = carry
+            return _choose(running(live) & alive, jax.vmap(updated)(live, everyone), live), made + 1
 
-        lanes, rounds = jax.lax.while_loop(goes_on, round_of_all, (lanes, none))
-        return lanes, queue, rounds
+        lanes, made = jax.lax.while_loop(goes_on, round_of_all, (lanes, none))
+        return lanes, queue, made
 
-    waiting, fresh = going(lanes) & alive, queue.upcoming == 0
+    waiting, fresh = running(lanes) & alive, queue.upcoming == 0
     last_first = jnp.where(waiting, -jnp.arange(count), 1)  # in a sweep the later lanes are the larger models
     order = jnp.where(fresh, jnp.argsort(last_first).astype(jnp.int32), queue.order)
     queued = jnp.where(fresh, waiting.sum(dtype=jnp.int32), queue.queued)
 
     def busy(live, held):
-        return going(unpack(live)) & (held < queued)
+        return running(unpack(live)) & (held < queued)
 
     def put(table, held, live):
         return jax.tree.map(lambda all_, some: all_.at[order[held]].set(some), table, live)
@@ -127,66 +127,22 @@ def run(
         return table, held, live, upcoming + fresh.sum(dtype=jnp.int32)
 
     def body(carry):
-        table, held, live, upcoming, rounds = carry
-        stepped = pack(jax.vmap(step)(unpack(live), order[held]))
+        table, held, live, upcoming, made = carry
+        stepped = pack(jax.vmap(updated)(unpack(live), order[held]))
         live = _choose(busy(live, held), stepped, live)
         room = (~busy(live, held)).any() & (upcoming < queued)
-        return *jax.lax.cond(room, refill, lambda *same: same, table, held, live, upcoming), rounds + 1
+        return *jax.lax.cond(room, refill, lambda *same: same, table, held, live, upcoming), made + 1
 
     def unfinished(carry):
-        _, held, live, _, rounds = carry
-        return busy(live, held).any() & (rounds < limits.rounds)
+        _, held, live, _, made = carry
+        return busy(live, held).any() & (made < rounds)
 
     table = pack(lanes)
     held = jnp.where(fresh, jnp.arange(slots, dtype=jnp.int32), queue.held)
     upcoming = jnp.where(fresh, jnp.int32(slots), queue.upcoming)
     first = table, held, at(table, held), upcoming, none
-    table, held, live, upcoming, rounds = jax.lax.while_loop(unfinished, body, first)
-    return unpack(put(table, held, live)), Queue(order, held, upcoming, queued), rounds
-
-
-def _run_on_host(problem, form, method, lanes, alive, limits: stopping.Limits, on_fall: int, queue):
-    """As `run`, in NumPy: those lanes that go on, all in one step. What a form sees of rows is kept where it does not
-    hang on parameters."""
-    rows, prior, offset = problem(None)
-    x, weight = rows.take(0)
-    kept, table = None, jax.tree.map(lambda leaf: np.array(leaf, order="C"), lanes)
-
-    def step(lane):
-        nonlocal kept
-        candidate = method.state_of(lane).candidate
-        prepared = form.prepare(candidate.components, rows.frame.reference)
-        seen = form.view(prepared, x) if kept is None else kept
-        kept = seen if getattr(form, "fixed_view", False) else None
-        statistics = expect(form, prepared, candidate.log_weights, None, x, weight, seen)
-        return stopping.step(form, method, prior, limits, lane, prepared, statistics, offset, on_fall)
-
-    def put(index, live):
-        jax.tree.map(lambda all_, some: all_.__setitem__(index, some), table, live)
-
-    def goes_on(lane, rounds):
-        return stopping.going(method.state_of(lane), limits) & (rounds < limits.rounds)
-
-    def go(index):
-        live, rounds = entry(table, index), 0
-        while len(index) > 1 and together():
-            live, rounds = in_order(step(live)), rounds + 1
-            on = goes_on(live, rounds)
-            if not on.all():
-                put(index, live)
-                index, live = index[on], entry(live, on)
-        most = rounds
-        for i in index:  # the last of them, or all where they do not go together
-            lane, made = entry(table, i) if len(index) > 1 else entry(live, 0), rounds
-            while goes_on(lane, made):
-                lane, made = in_order(step(lane)), made + 1
-            put(i, lane)
-            most = max(most, made)
-        return most
-
-    index, (d, k) = np.flatnonzero(alive & goes_on(table, 0)), (len(x), method.state_of(table).counts.shape[1])
-    size = at_once_on_host(rows, form.width(d, k))
-    return table, queue, max((go(index[i : i + size]) for i in range(0, len(index), size)), default=0)
+    table, held, live, upcoming, made = jax.lax.while_loop(unfinished, body, first)
+    return unpack(put(table, held, live)), Queue(order, held, upcoming, queued), made
 
 
 def _choose(condition, new, old):
@@ -196,3 +152,78 @@ def _choose(condition, new, old):
         return jnp.where(condition.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
 
     return jax.tree.map(pick, new, old)
+
+
+def on_host(rows, task: Task, lanes, alive, rounds):
+    """As `on_device`, a pass over the rows a round for all lanes that go on. Returns the lanes and the rounds made."""
+    made, groups = 0, _groups(rows, task, lanes, alive)
+    while made < rounds and groups:
+        summaries = [_expected(task, live) for _, live in groups]
+        sums = rows.sum(*summaries)
+        stepped = [_stepped(task, live, *seen) for (_, live), *seen in zip(groups, summaries, sums, strict=True)]
+        groups, made = [(index, live) for (index, _), live in zip(groups, stepped, strict=True)], made + 1
+        if not all(np.asarray(_going(task, live)).all() for live in stepped):
+            lanes = _put(lanes, groups)
+            groups = _groups(rows, task, lanes, alive)
+    return _put(lanes, groups), made
+
+
+def _groups(rows, task: Task, lanes, alive) -> list:
+    """Lanes that go on, as many at a time as there is room for: where they stand among all (g,), and the lanes."""
+    running = np.flatnonzero(np.asarray(alive) & np.asarray(_going(task, lanes)))
+    count, k = task.method.state_of(lanes).counts.shape
+    width = task.form.width(rows.d, k)
+    if hosted():
+        together = max(HOST_NUMBERS // (rows.block * width), 1)
+    else:
+        together = lanes_together(task.form, rows.d, k, count, rows.itemsize)
+    groups = [running[i : i + together] for i in range(0, len(running), together)]
+    if not hosted():  # of few sizes, for few programs: filled up with what is no lane
+        few = rows.n_everywhere * width * together >= WORTH
+        sizes = [min(1 << (len(group) - 1).bit_length() if few else together, count) for group in groups]
+        filled = [np.full(size - len(group), count) for size, group in zip(sizes, groups, strict=True)]
+        groups = [np.concatenate(pair).astype(np.int32) for pair in zip(groups, filled, strict=True)]
+    return [(group, _taken(lanes, group)) for group in groups]
+
+
+def _put(lanes, groups):
+    for group, live in groups:
+        lanes = _placed(lanes, group, live)
+    return lanes
+
+
+@compiled()
+def _taken(lanes, group):
+    return jax.tree.map(lambda leaf: leaf[xp.minimum(group, leaf.shape[0] - 1)], lanes)
+
+
+@compiled()
+def _placed(lanes, group, live):
+    def placed(every, some):
+        if not hosted():
+            return every.at[group].set(some, mode="drop")
+        every = np.array(every, order="C")
+        every[group] = some
+        return every
+
+    return jax.tree.map(placed, lanes, live)
+
+
+@compiled()
+def _going(task: Task, lanes):
+    return going(each(task.method.state_of)(lanes), task.limits)
+
+
+@compiled()
+def _expected(task: Task, lanes):
+    def of_one(lane):
+        summary = expected(task, lane)
+        return summary.prepared, summary.log_weights
+
+    return Expected(*each(of_one)(lanes), task.reference, task.form)
+
+
+@compiled()
+def _stepped(task: Task, lanes, summary, statistics):
+    stepped = each(lambda *lane: step(task, *lane))(lanes, summary.prepared, statistics)
+    return in_order(stepped) if hosted() else stepped

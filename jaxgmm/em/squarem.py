@@ -71,20 +71,17 @@ def _judged(state: stopping.State) -> dict:
     return {name: getattr(state, name) for name in ("mixture", "added", "log_likelihood", "counts")}
 
 
-def advance(form, prior, limits, cycle: Cycle, prepared, statistics, lossy, on_fall: int) -> Cycle:
+def advance(task, cycle: Cycle, prepared, statistics, lossy) -> Cycle:
     """One E-step's worth of SQUAREM."""
     value, weight = statistics.log_likelihood, statistics.weight
     heads, leaps, trial = cycle.phase == HEAD, cycle.phase == MIDDLE, cycle.phase == TRIAL
     refused = trial & (lossy | ~(value >= cycle.state.previous - FALL * weight))
     state = stopping.advance(
-        form,
-        prior,
-        limits,
+        task,
         cycle.state,
         prepared,
         statistics,
         lossy & ~trial,
-        on_fall,
         counted=heads,
         refused=refused,
         leapt=trial,
@@ -93,7 +90,7 @@ def advance(form, prior, limits, cycle: Cycle, prepared, statistics, lossy, on_f
     candidate = choose(refused, cycle.fallback, state.candidate)
     added = choose(refused, cycle.fallback_added, state.candidate_added)
     noise = stopping.noise_of(statistics)
-    begins = heads & (state.n_iter >= WARM_UP) & (limits.tol > 0)
+    begins = heads & (state.n_iter >= WARM_UP) & (task.limits.tol > 0)
     fallen = cycle.best["log_likelihood"] > state.log_likelihood + noise
     if nowhere(~heads | fallen | (state.n_iter >= WARM_UP - 1)):  # no view is looked at yet
         held = dataclasses.replace(state, candidate=candidate, candidate_added=added)

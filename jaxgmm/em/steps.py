@@ -16,8 +16,8 @@ import numpy as np
 
 from ..numerics import constant, divide
 from ..numerics.backend import xp
-from ..numerics.host import nowhere
-from ..records import Mixture, Statistics
+from ..numerics.host import each, nowhere
+from ..records import Mixture, Statistics, record, static
 
 
 def normalise(logits, log_weights):
@@ -40,10 +40,9 @@ def normalise(logits, log_weights):
     return log_density[..., 0, :], scaled / total
 
 
-def expect(form, prepared, log_weights, inside, x, weight, seen=None) -> Statistics:
-    """E-step of a block of rows x (d, b) with weight (b,); ``inside`` is the support, or None where it is known, and
-    ``seen`` the form's view of the rows where that is known."""
-    seen = form.view(prepared, x) if seen is None else seen
+def expect(form, prepared, log_weights, block, inside=None) -> Statistics:
+    """E-step of a block of rows; ``inside`` is the support, or None where rows are known to be in it."""
+    x, weight, seen = block.x, block.weight, block.seen(form, prepared)
     logits = xp.add(form.log_prob(prepared, seen), log_weights[..., None])  # (k, b)
     if inside is not None:
         logits = supported(logits, inside, x)
@@ -54,6 +53,31 @@ def expect(form, prepared, log_weights, inside, x, weight, seen=None) -> Statist
     total = weight.sum(-1)
     rounding = xp.abs(terms).sum(-1) + x.shape[-2] * total
     return Statistics(terms.sum(-1), rounding, total, weighted.sum(-1), sums)
+
+
+@record
+class Expected:
+    """The E-step under a mixture, or under those of lanes (l,): of a block of rows, its statistics.
+
+    ``reference`` (d,) is the one that all lanes have: the features of a block are computed once.
+    """
+
+    prepared: Any
+    log_weights: Any
+    reference: Any
+    form: Any = static()
+
+    def __call__(self, block) -> Statistics:
+        def lane(prepared, log_weights):
+            return expect(self.form, about(prepared, self.reference), log_weights, block)
+
+        several = self.log_weights.ndim > 1
+        return (each(lane) if several else lane)(self.prepared, self.log_weights)
+
+
+def about(prepared, reference):
+    """Prepared parameters about this reference, which a lane of many has a copy of."""
+    return dataclasses.replace(prepared, reference=reference) if hasattr(prepared, "reference") else prepared
 
 
 def supported(logits, inside, x):

@@ -12,8 +12,8 @@ import numpy as np
 from ..numerics import eps
 from ..numerics.backend import xp
 from ..numerics.host import as_int32, choose
-from ..records import Mixture, Statistics, Status, record
-from .steps import maximise, shifted
+from ..records import Mixture, Statistics, Status, record, static
+from .steps import Expected, maximise, shifted
 
 RUNNING = -1  # statuses of a loop that no result carries
 LOSSY = -2  # the moment form has lost its digits: go on in the accurate form
@@ -48,13 +48,25 @@ class State:
 
 @record
 class Limits:
-    """Traced numbers of the stopping rule; a lane that has made ``pause`` updates waits until the next run, and all of
-    them do after ``rounds`` E-steps of a run."""
+    """Traced numbers of the stopping rule; a lane that has made ``pause`` updates waits until the next run."""
 
     tol: Any
     max_iter: Any
-    pause: Any
-    rounds: Any = NEVER
+    pause: Any = NEVER
+
+
+@record
+class Task:
+    """What a lane is run under: the reference of its rows' moments, the prior, the limits, and ``offset``, what the
+    form leaves out of the log-likelihood; the form, the method, and the status of one whose log-likelihood falls."""
+
+    reference: Any
+    prior: Any
+    limits: Limits
+    offset: Any
+    form: Any = static()
+    method: Any = static()
+    on_fall: int = static()
 
 
 def initial_state(candidate: Mixture, added) -> State:
@@ -114,14 +126,11 @@ def noise_of(statistics: Statistics):
 
 
 def advance(
-    form,
-    prior,
-    limits: Limits,
+    task: Task,
     state: State,
     prepared,
     statistics: Statistics,
     lossy,
-    on_fall: int,
     *,
     counted=True,
     refused=False,
@@ -131,8 +140,9 @@ def advance(
     """Judge the candidate by its statistics, then make the next one.
 
     Stops with CONVERGED when Aitken's estimate of how far the mean log-likelihood is from its limit is below tol three
-    times in a row, none larger than the one before, or when a gain is below rounding; with ``on_fall`` on a fall that
-    neither rounding nor the prior explains (DECREASED, or LOSSY in the moment form); with NON_FINITE; or with MAX_ITER.
+    times in a row, none larger than the one before, or when a gain is below rounding; with ``task.on_fall`` on a fall
+    that neither rounding nor the prior explains (DECREASED, or LOSSY in the moment form); with NON_FINITE; or with
+    MAX_ITER.
     Where the prior can make the log-likelihood fall, it may turn: a limit from above counts as one from below, and a
     gain below rounding only after another one.
 
@@ -140,8 +150,7 @@ def advance(
     nothing (its successor is the caller's business); one that ``leapt`` is no update of EM and may fall. ``at_least``
     bounds from below what may remain.
     """
-    weight = statistics.weight
-    value = statistics.log_likelihood
+    limits, weight, value = task.limits, statistics.weight, statistics.log_likelihood
     kept, tried = xp.logical_not(refused), xp.logical_or(refused, leapt)
     first = state.previous == -np.inf
     gain = (value - state.previous) / weight  # +inf at first
@@ -160,7 +169,8 @@ def advance(
     steady &= ~swayed | (remaining / xp.abs(gain) >= state.remaining / xp.abs(state.gain) - TURN)
     streak = xp.where(remaining < limits.tol, xp.where(steady, state.streak + 1, 1), 0)
 
-    blur = xp.maximum(noise, form.loss(prepared) * eps(value) / xp.sqrt(weight))  # rows err independently
+    lost = task.form.loss(prepared) * eps(value)
+    blur = xp.maximum(noise, lost / xp.sqrt(weight))  # rows err independently
     twice = (xp.abs(gain) <= blur) & (xp.abs(state.gain) <= blur)
     still = xp.where(swayed, twice, (gain <= noise) & (gain >= -FALL * noise) & ~first)
     settled = counted & ((streak >= 3) | still)
@@ -169,11 +179,11 @@ def advance(
 
     status = xp.where(n_iter >= limits.max_iter, int(Status.MAX_ITER), RUNNING)
     status = xp.where(settled & (limits.tol > 0), int(Status.CONVERGED), status)
-    status = xp.where(failed, on_fall, status)
+    status = xp.where(failed, task.on_fall, status)
     status = xp.where(~finite & kept, int(Status.NON_FINITE), status)
     status = xp.where(lossy, LOSSY, status)
     accept = ~failed & finite & ~lossy & kept
-    next_mixture, next_added = maximise(form, state.candidate, prepared, statistics, prior)
+    following, added = maximise(task.form, state.candidate, prepared, statistics, task.prior)
 
     def pick(new, old, condition=accept):
         return choose(condition, new, old)
@@ -184,8 +194,8 @@ def advance(
         added=pick(state.candidate_added, state.added),
         log_likelihood=pick(value, state.log_likelihood),
         counts=pick(statistics.counts, state.counts),
-        candidate=pick(next_mixture, state.candidate),
-        candidate_added=pick(next_added, state.candidate_added),
+        candidate=pick(following, state.candidate),
+        candidate_added=pick(added, state.candidate_added),
         previous=pick(value, state.previous, judged),
         gain=pick(gain, state.gain, judged),
         remaining=pick(remaining, state.remaining, judged),
@@ -195,10 +205,17 @@ def advance(
     )
 
 
-def step(form, method, prior, limits: Limits, lane, prepared, statistics: Statistics, offset, on_fall: int):
-    """A lane after the E-step that gave these statistics, of which the form left out ``offset``."""
-    lossy = form.loss(prepared) * eps(offset) > LOSS_LIMIT
-    return method.advance(form, prior, limits, lane, prepared, shifted(statistics, offset), lossy, on_fall)
+def expected(task: Task, lane) -> Expected:
+    """What a lane wants summed over the rows: the E-step of its candidate."""
+    candidate = task.method.state_of(lane).candidate
+    prepared = task.form.prepare(candidate.components, task.reference)
+    return Expected(prepared, candidate.log_weights, task.reference, task.form)
+
+
+def step(task: Task, lane, prepared, statistics: Statistics):
+    """A lane after the E-step that gave these statistics."""
+    lossy = task.form.loss(prepared) * eps(task.offset) > LOSS_LIMIT
+    return task.method.advance(task, lane, prepared, shifted(statistics, task.offset), lossy)
 
 
 @dataclasses.dataclass(frozen=True)

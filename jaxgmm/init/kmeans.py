@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..data.arrays import Rows, total
+from ..data.arrays import Rows
 from ..numerics import divide, eps, first_of_largest, product
 from ..numerics.backend import xp
 from ..numerics.host import hosted, repeat_while
@@ -48,15 +48,15 @@ def lloyd(rows: Rows, points, centres, active):
         offset = xp.where(active, (old**2).sum(1) / 2, np.inf)
         farthest = xp.where(active, offset, 0).max()
 
-        def assign(x, weight):
-            p = points(x)
+        def assign(block):
+            p, weight = points(block.x), block.weight
             closeness = product(old, p) - offset[:, None]  # ½ ‖p‖² - ½ ‖p - c‖², by a product rather than differences
             top = closeness.max(0, keepdims=True)
             tied = closeness >= top - 16 * eps(p) * (xp.abs(top) + farthest)  # a row between two counts for both
             resp = xp.where(tied, weight[None], 0)
             return resp.sum(1), product(resp, p.T)
 
-        counts, sums = total(rows, assign)
+        [(counts, sums)] = rows.sum(assign)
         new = xp.where(counts[:, None] > 0, divide(sums, counts), old)
         return new, xp.abs(new - old).max(), i + 1
 
@@ -77,16 +77,17 @@ def distinct(centres):
     return same.sum() == centres.shape[0]
 
 
-def sequence(key, rows: Rows, points, k: int, spread, tried: int):
+def sequence(key, rows: Rows, points, k: int, kind):
     """Draw k rows one after the other, by weight at first; then, where ``spread``, by weight times squared distance
     from those so far, else by weight among the rows that differ from them.
 
     Where ``spread``, of ``tried`` rows drawn so the one that leaves the least of Σ w distance² becomes a centre. Two
     passes over the rows a draw, or one where there is no choice: the distances from the centres so far are all that is
-    kept of a row. Cost: O(n·k·p).
+    kept of a row. ``kind`` is (spread, tried). Cost: O(n·k·p).
     """
+    spread, tried = kind
     if hosted():
-        return _sequence_on_host(key, rows, points, k, spread, tried)
+        return _sequence_on_host(key, rows, points, k, kind)
     tried = min(tried, rows.block)
     first = points(rows.framed(rows.x[:1]))
 
@@ -101,12 +102,12 @@ def sequence(key, rows: Rows, points, k: int, spread, tried: int):
         def look(block, carry):
             distance, wanted, anyone = carry
             start = rows.start(block).astype(jnp.int32)
-            x, weight = rows.take(block)
+            some = rows.take(block)
             old = jax.lax.dynamic_slice_in_dim(distance, start, rows.block)
-            new = jnp.where(i == 0, old, jnp.minimum(old, ((points(x) - last[:, None]) ** 2).sum(0)))
+            new = jnp.where(i == 0, old, jnp.minimum(old, ((points(some.x) - last[:, None]) ** 2).sum(0)))
             distance = jax.lax.dynamic_update_slice_in_dim(distance, new, start, 0)
             index = rows.global_rows(start + jnp.arange(rows.block))
-            noisy = jnp.log(weight).astype(jnp.float32) + row_noise(noise_key, *index)
+            noisy = jnp.log(some.weight).astype(jnp.float32) + row_noise(noise_key, *index)
             preferred = jnp.where(i == 0, noisy, noisy + preference(spread, new).astype(jnp.float32))
             return distance, _best(wanted, preferred, start), _best(anyone, noisy, start)
 
@@ -123,10 +124,11 @@ def sequence(key, rows: Rows, points, k: int, spread, tried: int):
     return jax.lax.fori_loop(0, k, draw, (jnp.zeros((k, first.shape[0]), first.dtype), distance))[0]
 
 
-def _sequence_on_host(key, rows: Rows, points, k: int, spread, tried: int):
-    """As `sequence`, of one block in NumPy."""
-    x, weight = rows.take(0)
-    p, log_weight = points(x), np.log(weight).astype(np.float32)
+def _sequence_on_host(key, rows: Rows, points, k: int, kind):
+    """As `sequence`, in NumPy."""
+    spread, tried = kind
+    p, weight = points(rows.framed(rows.x)), rows.weight
+    log_weight = np.log(weight).astype(np.float32)
     centres, distance = np.zeros((k, len(p)), p.dtype), np.full(p.shape[1], np.inf, p.dtype)
     for i in range(k):
         if i:
@@ -164,11 +166,11 @@ def _everywhere(rows: Rows, points, values, index):
 def _left(rows: Rows, points, distance, among):
     """Σ w distance² (t,) that would be left if one of these points (t, p) became a centre too."""
 
-    def left(x, weight, distance):
-        there = ((points(x)[None] - among[:, :, None]) ** 2).sum(1)
-        return product(jnp.minimum(distance[None], there), weight)
+    def left(block):
+        there = ((points(block.x)[None] - among[:, :, None]) ** 2).sum(1)
+        return product(jnp.minimum(block.columns["distance"][None], there), block.weight)
 
-    return total(rows, left, distance)
+    return rows.sum(left, distance=distance)[0]
 
 
 def preference(spread, distance):

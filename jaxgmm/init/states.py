@@ -1,25 +1,27 @@
 """Where lanes begin: centres, responsibilities or a mixture become the first states of many starts.
 
 Lanes (l,) are m numbers of components times r starts, the starts innermost. Lanes of different K share a program: a
-component that was not asked for has log weight -inf.
+component that was not asked for has log weight -inf. ``problem`` is a `search.problem.Problem`.
 """
 
 import dataclasses
-import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .. import em
-from ..data.arrays import LANE_BYTES, Rows, at_once_on_host, block_bytes, in_groups, lanes_together, total
+from ..data.arrays import LANE_BYTES, block_bytes, in_groups, lanes_together
 from ..data.mesh import over_shards, per_shard
+from ..em.loop import HOST_NUMBERS
+from ..em.steps import about
 from ..families.base import Family
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
 from ..numerics.host import each, hosted, one_by_one, replaced_at
 from ..numerics.keys import fold_in, here
-from ..records import GaussianPrior, Mixture, Statistics
+from ..records import Block, GaussianPrior, Mixture, Statistics, record, static
 from .kmeans import TRIED, distinct, kinds, lloyd, nearest, sequence
 from .subsample import sample
 
@@ -27,43 +29,80 @@ DRAW_WIDTH = 8  # numbers in memory per row and start while centres are drawn
 SAMPLE_KEY = 2**32 - 1  # folded into the key for the rows that stand for all: no start has this number
 
 
-@compiled("family", "init", "k", "r", "method")
-@per_shard
-def begin(rows: Rows, family: Family, init: str, k: int, r: int, key, active, prior, method=em.PLAIN):
-    """First lanes (m·r,) of r starts, for m numbers of components given by active (m, k)."""
-    n, d, itemsize = *rows.x.shape, np.dtype(rows.dtype).itemsize
-    m, key = active.shape[0], here(key)
+@record
+class Start:
+    """What lanes are to begin from: ``r`` starts of the kind ``init``, drawn by a key, for the m numbers of components
+    in ``active`` (m, k). ``init`` that is no name is none of the compiler's business."""
 
+    init: Any = static()
+    r: int = static()
+    key: Any
+    active: Any
+
+    @property
+    def k(self) -> int:
+        return self.active.shape[1]
+
+    @property
+    def of_lanes(self):
+        """Which components count in every lane, (m·r, k)."""
+        return xp.repeat(self.active, self.r, axis=0)
+
+
+@record
+class Nearest:
+    """First statistics of lanes (l,) whose rows belong to the nearest of their centres (l, k, p)."""
+
+    centres: Any
+    active: Any
+    prepared: Any
+    reference: Any
+    family: Family = static()
+
+    def __call__(self, block):
+        points = self.family.points(block.x)
+
+        def lane(centres, active, prepared):
+            resp = nearest(points, centres, active)
+            return first_statistics(self.family.moments, about(prepared, self.reference), block, resp)
+
+        return each(lane)(self.centres, self.active, self.prepared)
+
+
+def begin(problem, start: Start):
+    """First lanes (m·r,) of starts that are drawn."""
+    rest = dataclasses.replace(problem, rows=None)
+    return (_begun if problem.rows.in_program else _begin)(problem.rows, rest, start)
+
+
+def _begin(rows, problem, start: Start):
+    n, itemsize = rows.n, rows.itemsize
+    start = dataclasses.replace(start, key=here(start.key))
     together = max(LANE_BYTES // (n * itemsize), 1)
-    wide = dataclasses.replace(rows, block=max(rows.block, draw_rows(n, d, min(r, together), itemsize)))
-    some = sample(fold_in(key, SAMPLE_KEY), wide, k)
-    centres = centres_among(some, wide, family, init, k, r, key, active, together)
-
-    def lane(one):
-        active, centres = one
-        return from_centres(rows, family, centres, active, prior)
-
-    lanes = xp.repeat(active, r, axis=0), centres
-    together = at_once_on_host(rows, k * d) if hosted() else lanes_together(family.moments, d, k, m * r, itemsize)
-    states = in_groups(lane, lanes, together)
-    return each(method.start)(states)
+    wide = dataclasses.replace(rows, block=max(rows.block, draw_rows(n, rows.d, min(start.r, together), itemsize)))
+    some = sample(fold_in(start.key, SAMPLE_KEY), wide, start.k)
+    return from_centres(rows, problem, centres_among(some, wide, problem.family, start), start.of_lanes)
 
 
-def centres_among(some: Rows, wide: Rows, family, init: str, k: int, r: int, key, active, together: int):
-    """Centres (m·r, k, p) among some rows that stand for all, of r starts for m numbers of components."""
-    spread = kinds(init, r) != "random"
+_begun = compiled()(per_shard(_begin))
+
+
+def centres_among(some, wide, family: Family, start: Start):
+    """Centres (m·r, k, p) of starts, among some rows that stand for all; ``wide`` are all of them."""
+    init, k = start.init, start.k
+    spread = kinds(init, start.r) != "random"
 
     def draw(one):  # the first K of k centres are the start of K components
         key, spread = one
-        centres = sequence(key, some, family.points, k, spread, 1 if init == "random" else TRIED)
+        centres = sequence(key, some, family.points, k, (spread, 1 if init == "random" else TRIED))
         if some is wide or (hosted() and distinct(centres)):
             return centres
         if hosted():
-            return sequence(key, wide, family.points, k, spread, 1)
+            return sequence(key, wide, family.points, k, (spread, 1))
 
         def redraw(state):
             _, key, _ = state
-            again = sequence(key, wide, family.points, k, spread, 1)
+            again = sequence(key, wide, family.points, k, (spread, 1))
             return jnp.zeros((), bool), jax.random.split(key)[0], again
 
         # A rare value may be missing in the sample: a loop of one round, or none, with one row drawn for a centre as
@@ -71,14 +110,14 @@ def centres_among(some: Rows, wide: Rows, family, init: str, k: int, r: int, key
         # always.
         return jax.lax.while_loop(lambda state: state[0], redraw, (~distinct(centres), key, centres))[2]
 
-    drawn = keys_of(key, r), spread
-    starts = one_by_one(draw, drawn) if hosted() else in_groups(draw, drawn, together)
-    return moved(some, family, init, xp.tile(starts, (active.shape[0], 1, 1)), xp.repeat(active, r, axis=0), r)
+    drawn, together = (keys_of(start.key, start.r), spread), max(LANE_BYTES // (wide.n * wide.itemsize), 1)
+    centres = one_by_one(draw, drawn) if hosted() else in_groups(draw, drawn, together)
+    return moved(some, family, start, xp.tile(centres, (start.active.shape[0], 1, 1)))
 
 
-def moved(some: Rows, family: Family, init: str, centres, active, r: int):
+def moved(some, family: Family, start: Start, centres):
     """Centres (m·r, k, p), those of k-means after Lloyd's iterations over some rows."""
-    moving = np.flatnonzero(np.tile(kinds(init, r), len(centres) // r) == "kmeans")
+    moving = np.flatnonzero(np.tile(kinds(start.init, start.r), len(centres) // start.r) == "kmeans")
     if not len(moving):
         return centres
 
@@ -86,8 +125,8 @@ def moved(some: Rows, family: Family, init: str, centres, active, r: int):
         centres, active = one
         return lloyd(some, family.points, centres, active)
 
-    together = lanes_together(family.moments, some.x.shape[1], active.shape[1], len(moving), centres.dtype.itemsize)
-    those = centres[moving], active[moving]
+    together = lanes_together(family.moments, some.d, start.k, len(moving), centres.dtype.itemsize)
+    those = centres[moving], start.of_lanes[moving]
     return replaced_at(centres, moving, one_by_one(move, those) if hosted() else in_groups(move, those, together))
 
 
@@ -105,46 +144,95 @@ def draw_rows(n: int, d: int, r: int, itemsize: int) -> int:
     return max(min(1 << (wanted.bit_length() - 1), n), 1)
 
 
-@compiled("family", "method")
-@per_shard
-def begin_at(rows: Rows, family: Family, centres, active, prior, method=em.PLAIN):
-    """First lanes (r,) from centres (r, k, d) in the data's own units."""
-    points = each(lambda some: family.points(rows.framed(some)).swapaxes(-1, -2))(centres)
-    return each(lambda start: method.start(from_centres(rows, family, start, active, prior)))(points)
+def begin_at(problem, centres, active):
+    """First lanes (r,) from centres (r, k, d) in the data's own units, of which those in active (k,) count."""
+    rest = dataclasses.replace(problem, rows=None)
+    return (_begun_at if problem.rows.in_program else _begin_at)(problem.rows, rest, centres, active)
 
 
-def from_centres(rows: Rows, family: Family, centres, active, prior) -> em.State:
-    """First state of a lane: one pass in which a row belongs to its nearest centre (k, p)."""
-
-    def responsibilities(x):
-        return nearest(family.points(x), centres, active)
-
-    return first_state(rows, family, centres, prior, responsibilities)
+def _begin_at(rows, problem, centres, active):
+    points = each(lambda some: problem.family.points(rows.framed(some)).swapaxes(-1, -2))(centres)
+    return from_centres(rows, problem, points, xp.broadcast_to(active[None], (len(centres), len(active))))
 
 
-@compiled("family", "method")
-def begin_with(rows: Rows, family: Family, resp, prior, method=em.PLAIN):
+_begun_at = compiled()(per_shard(_begin_at))
+
+
+def from_centres(rows, problem, centres, active):
+    """First lanes (l,), of one pass in which a row belongs to its nearest centre (l, k, p)."""
+    (count, k, _), form, problem = centres.shape, problem.family.moments, dataclasses.replace(problem, rows=None)
+    together = lanes_together(form, rows.d, k, count, rows.itemsize)
+    if hosted():
+        together = max(HOST_NUMBERS // (rows.block * k * rows.d), 1)
+    groups = [slice(i, i + together) for i in range(0, count, together)]
+    begun = [_around(problem, centres[some]) for some in groups]
+    reference, family = problem.known.frame.reference, problem.family
+    looks = [
+        Nearest(centres[some], active[some], prepared, reference, family)
+        for some, (_, prepared) in zip(groups, begun, strict=True)
+    ]
+    lanes = [_lanes(problem, *pair, sums) for pair, sums in zip(begun, rows.sum(*looks), strict=True)]
+    return lanes[0] if len(lanes) == 1 else jax.tree.map(lambda *leaves: xp.concatenate(leaves), *lanes)
+
+
+@compiled()
+def _around(problem, centres):
+    """Parameters (l, ...) that first statistics are taken under, and prepared."""
+    family, reference = problem.family, problem.known.frame.reference
+    params = each(lambda some: family.around(some, reference.shape[-1]))(centres)
+    return params, each(lambda some: family.moments.prepare(some, reference))(params)
+
+
+@compiled()
+def _lanes(problem, params, prepared, statistics):
+    """First lanes (l,) of first statistics."""
+
+    def lane(params, prepared, statistics):
+        return problem.method.start(state_after(problem, params, prepared, statistics))
+
+    return each(lane)(params, prepared, statistics)
+
+
+def begin_with(problem, resp):
     """First lane (1,) from responsibilities (n, k)."""
-    return one_lane(method.start(over_shards(rows, _with_columns, (resp,), family, prior)))
+    return _begun_with(problem.rows, dataclasses.replace(problem, rows=None), resp)
 
 
-def _with_columns(rows: Rows, resp, family: Family, prior) -> em.State:
-    start = np.zeros((resp.shape[1], family.points(rows.framed(rows.x[:1])).shape[0]), rows.dtype)
-    return first_state(rows, family, start, prior, lambda x, resp: resp.T.astype(x.dtype), resp)
+@compiled()
+def _begun_with(rows, problem, resp):
+    return one_lane(problem.method.start(over_shards(rows, _with_columns, {"resp": resp}, problem)))
 
 
-@compiled("family", "method")
-def begin_from(rows: Rows, family: Family, mixture: Mixture, method=em.PLAIN):
+def _with_columns(rows, problem, resp) -> em.State:
+    form, family = problem.family.moments, problem.family
+    centres = np.zeros((resp.shape[1], family.points(rows.framed(rows.x[:1])).shape[0]), rows.dtype)
+    params = family.around(centres, rows.d)
+    prepared = form.prepare(params, rows.frame.reference)
+
+    def summarise(block):
+        return first_statistics(form, prepared, block, block.columns["resp"].T.astype(block.x.dtype))
+
+    return state_after(problem, params, prepared, rows.sum(summarise, resp=resp)[0])
+
+
+def begin_from(problem, mixture: Mixture):
     """First lane (1,) that judges exactly this mixture of framed data: nothing was added to it."""
+    return _begun_from(dataclasses.replace(problem, rows=None), mixture)
 
-    def shape(x, weight):
-        form, params = family.moments, mixture.components
-        prepared = form.prepare(params, rows.frame.reference)
-        statistics = em.expect(form, prepared, mixture.log_weights, None, x, weight)
+
+@compiled()
+def _begun_from(problem, mixture: Mixture):
+    family, d = mixture.family, problem.known.frame.shift.shape[0]
+    form, reference = family.moments, problem.known.frame.reference
+    row = Block(np.zeros((d, 1), reference.dtype), np.zeros(1, reference.dtype))
+
+    def shape():
+        prepared = form.prepare(mixture.components, reference)
+        statistics = em.expect(form, prepared, mixture.log_weights, row)
         return em.maximise(form, mixture, prepared, statistics, GaussianPrior())[1]
 
-    added = (shape if hosted() else functools.partial(jax.eval_shape, shape))(*rows.take(0))
-    return one_lane(method.start(em.initial_state(mixture, np.zeros(added.shape, added.dtype))))
+    added = shape() if hosted() else jax.eval_shape(shape)
+    return one_lane(problem.method.start(em.initial_state(mixture, np.zeros(added.shape, added.dtype))))
 
 
 def one_lane(lane):
@@ -152,32 +240,22 @@ def one_lane(lane):
     return jax.tree.map(lambda leaf: leaf[None], lane)
 
 
-def first_state(rows: Rows, family: Family, centres, prior, responsibilities, *columns) -> em.State:
-    """First state from ``responsibilities(x, *columns) -> (k, b)``."""
-    params = family.around(centres, rows.x.shape[1])
-    prepared = family.moments.prepare(params, rows.frame.reference)
-
-    def summarise(x, weight, *columns):
-        return first_statistics(family.moments, prepared, x, weight, responsibilities(x, *columns))
-
-    return state_after(family, params, prepared, total(rows, summarise, *columns), prior)
+def first_statistics(form, prepared, block, resp) -> Statistics:
+    """Statistics of a block of rows with these responsibilities (k, b)."""
+    resp, zero = resp * block.weight[..., None, :], xp.zeros((), block.x.dtype)
+    sums = form.statistics(prepared, block.seen(form, prepared), resp)
+    return Statistics(zero, zero, block.weight.sum(-1), resp.sum(-1), sums)
 
 
-def first_statistics(form, prepared, x, weight, resp) -> Statistics:
-    """Statistics of a block of rows (d, b) with these responsibilities (k, b)."""
-    resp, zero = resp * weight[..., None, :], xp.zeros((), x.dtype)
-    sums = form.statistics(prepared, form.view(prepared, x), resp)
-    return Statistics(zero, zero, weight.sum(-1), resp.sum(-1), sums)
-
-
-def state_after(family: Family, params, prepared, statistics: Statistics, prior) -> em.State:
+def state_after(problem, params, prepared, statistics: Statistics) -> em.State:
     """First state from first statistics."""
-    return em.initial_state(*first_mixture(family.moments, family, params, prepared, statistics, prior))
+    under = Mixture(xp.zeros_like(statistics.counts), params, problem.family)
+    return em.initial_state(*first_mixture(problem.family.moments, under, prepared, statistics, problem.known.prior))
 
 
-def first_mixture(form, family: Family, params, prepared, statistics: Statistics, prior):
-    """The mixture of first statistics, freed from boundaries that EM cannot leave, and what prior and floors added."""
-    anything = Mixture(xp.zeros_like(statistics.counts), params, family)
-    mixture, added = em.maximise(form, anything, prepared, statistics, prior)
-    free = family.loosen(mixture.components, xp.exp(mixture.log_weights), statistics.counts, added)
+def first_mixture(form, under: Mixture, prepared, statistics: Statistics, prior):
+    """The mixture of first statistics, which were taken under another one's parameters; freed from boundaries that EM
+    cannot leave. And what prior and floors added."""
+    mixture, added = em.maximise(form, under, prepared, statistics, prior)
+    free = mixture.family.loosen(mixture.components, xp.exp(mixture.log_weights), statistics.counts, added)
     return dataclasses.replace(mixture, components=free), added

@@ -1,110 +1,44 @@
 """Where the lanes of rows that stream begin: at the same centres as those of the same rows in memory."""
 
-import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import em
-from ..data.arrays import LANE_BYTES, Rows, lanes_together
+from ..data.arrays import Rows
 from ..data.out_of_core import Flow
 from ..distributed import agreed, everyones
 from ..families.base import Family
-from ..families.forms import Natural
 from ..numerics.compiling import compiled
 from ..numerics.keys import row_noise
-from ..records import record, static
 from . import states
-from .kmeans import kinds, nearest, preference
+from .kmeans import kinds, preference
+from .states import Start
 from .subsample import stretches
 
 
-@record
-class Nearest:
-    """First statistics of lanes (l,) whose rows belong to the nearest of their centres (l, k, p)."""
-
-    centres: Any
-    active: Any
-    prepared: Any
-    reference: Any
-    family: Family = static()
-
-    def __call__(self, x, weight):
-        def lane(centres, active, prepared):
-            resp = nearest(self.family.points(x), centres, active)
-            return states.first_statistics(self.family.moments, about(prepared, self.reference), x, weight, resp)
-
-        return jax.vmap(lane)(self.centres, self.active, self.prepared)
-
-
-def about(prepared, reference):
-    """A lane's prepared parameters about the reference that all lanes have: their features are computed once."""
-    return dataclasses.replace(prepared, reference=reference) if isinstance(prepared, Natural) else prepared
-
-
-def begin(flow: Flow, family: Family, init: str, k: int, r: int, key, active, prior, method=em.PLAIN):
-    """First lanes (m·r,) of r starts, for m numbers of components given by active (m, k)."""
-    some = sample(jax.random.fold_in(key, states.SAMPLE_KEY), flow, k)
-    centres = _centres(some, family, init, k, r, key, active)
+def begin(problem, start: Start):
+    """As `states.begin`, of rows that stream."""
+    flow, family = problem.rows, problem.family
+    some = sample(jax.random.fold_in(start.key, states.SAMPLE_KEY), flow, start.k)
+    centres = _centres(some, family, start)
     if some.x.shape[0] < flow.n_everywhere and not bool(_all_distinct(centres)):
-        centres = _redrawn(flow, family, some, init, k, r, key, active, centres)
-    return _from_centres(flow, family, centres, jnp.repeat(active, r, axis=0), prior, method)
+        centres = _redrawn(problem, some, start, centres)
+    return states.from_centres(flow, problem, centres, jnp.repeat(start.active, start.r, axis=0))
 
 
-def begin_at(flow: Flow, family: Family, centres, active, prior, method=em.PLAIN):
-    """First lanes (r,) from centres (r, k, d) in the data's own units."""
-    rows = head(flow)
-    points = jax.vmap(lambda each: family.points(rows.framed(each)).T)(centres)
-    return _from_centres(flow, family, points, jnp.broadcast_to(active, (len(centres), len(active))), prior, method)
-
-
-def head(flow: Flow) -> Rows:
-    """The first row, as rows in memory in the flow's frame."""
-    return flow.block(flow.kept["head"], None, 1, 1)
-
-
-def _from_centres(flow, family, centres, active, prior, method):
-    d, k = flow.stream.d, active.shape[1]
-    together = lanes_together(family.moments, d, k, len(centres), flow.stream.dtype.itemsize)
-    params, prepared = _around(centres, flow.frame.reference, family)
-    groups = [slice(i, i + together) for i in range(0, len(centres), together)]
-    summaries = [
-        Nearest(
-            centres[some],
-            active[some],
-            jax.tree.map(lambda leaf, some=some: leaf[some], prepared),
-            flow.frame.reference,
-            family,
-        )
-        for some in groups
-    ]
-    statistics = flow.totals(summaries, family.moments.width(d, k * together))
-    statistics = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *statistics)
-    return _states(params, prepared, statistics, prior, family, method)
+def begin_at(problem, centres, active):
+    """As `states.begin_at`, of rows that stream."""
+    head, family = problem.rows.block(problem.rows.kept["head"], None, 1), problem.family
+    points = jax.vmap(lambda each: family.points(head.framed(each)).T)(centres)
+    active = jnp.broadcast_to(active, (len(centres), len(active)))
+    return states.from_centres(problem.rows, problem, points, active)
 
 
 @compiled("family")
-def _around(centres, reference, family: Family):
-    params = jax.vmap(lambda each: family.around(each, reference.shape[0]))(centres)
-    return params, jax.vmap(lambda each: family.moments.prepare(each, reference))(params)
-
-
-@compiled("family", "method")
-def _states(params, prepared, statistics, prior, family: Family, method):
-    def state(*lane):
-        return method.start(states.state_after(family, *lane, prior))
-
-    return jax.vmap(state)(params, prepared, statistics)
-
-
-@compiled("family", "init", "k", "r")
-def _centres(some: Rows, family: Family, init: str, k: int, r: int, key, active):
-    n, itemsize = some.x.shape[0], jnp.dtype(some.dtype).itemsize
-    together = max(LANE_BYTES // (n * itemsize), 1)
-    return states.centres_among(some, some, family, init, k, r, key, active, together)
+def _centres(some: Rows, family: Family, start: Start):
+    return states.centres_among(some, some, family, start)
 
 
 @compiled()
@@ -119,7 +53,7 @@ def sample(key, flow: Flow, k: int) -> Rows:
     if name not in flow.kept:
         flow.kept[name] = _everything(flow, size) if length == 1 else _stretched(key, flow, size, length)
     x, weight = flow.kept[name]
-    return flow.block(x, weight, len(x), flow.stream.d)
+    return flow.block(x, weight, len(x))
 
 
 def _everything(flow: Flow, n: int):
@@ -155,7 +89,7 @@ def _own_stretches(key, flow: Flow, size: int, length: int):
     best = np.full(size, -np.inf, np.float32)
     x = np.zeros((size, flow.stream.d), flow.stream.dtype)
     weight = np.zeros(size, flow.stream.dtype)
-    for block, first in flow.blocks(flow.stream.d):
+    for block, first in flow.blocks():
         count = min(len(block.x), flow.stream.n - first)  # the rest fills the block up
         first += flow.first
         noisy = np.asarray(_noisy(key, block.weight, np.uint32(first % 2**32)))[:count]
@@ -178,29 +112,29 @@ def _noisy(key, weight, first):
     return jnp.log(weight).astype(jnp.float32) + row_noise(key, index)
 
 
-def _redrawn(flow: Flow, family, some: Rows, init: str, k: int, r: int, key, active, centres):
+def _redrawn(problem, some: Rows, start: Start, centres):
     """Centres of all starts, those that hold a point twice drawn again from all rows, by a pass a centre.
 
     A rare value may be missing in the sample.
     """
-    keys = states.keys_of(key, r)
-    again = jnp.zeros((r, k, centres.shape[2]), centres.dtype)
-    for i in range(k):
-        with agreed(flow.mesh):
-            found = _found(flow, family, init, again, keys, i)
-        (value, wanted), (_, anyone) = functools.reduce(_higher, everyones(found, flow.mesh))
+    keys = states.keys_of(start.key, start.r)
+    again = jnp.zeros((start.r, start.k, centres.shape[2]), centres.dtype)
+    for i in range(start.k):
+        with agreed(problem.rows.mesh):
+            found = _found(problem, start, again, keys, i)
+        (value, wanted), (_, anyone) = functools.reduce(_higher, everyones(found, problem.rows.mesh))
         again = again.at[:, i].set(jnp.where((value > -jnp.inf)[:, None], wanted, anyone))
-    return _merged(some, centres, again, family, init, active)
+    return _merged(some, problem.family, start, centres, again)
 
 
-def _found(flow: Flow, family, init: str, again, keys, i: int):
+def _found(problem, start: Start, again, keys, i: int):
     """The next centre of every start among this process's rows, as `_sought` has it."""
+    flow, family = problem.rows, problem.family
     nothing = np.full(len(keys), -np.inf, np.float32), np.zeros((len(keys), again.shape[2]), flow.dtype)
-    found = nothing, nothing
-    for x, weight, first in flow.stream.blocks(flow.size):
-        block = flow.block(x, weight, flow.size, 1)
-        place = np.uint32((flow.first + first) % 2**32)
-        found = _sought(found, again, keys, block, place, np.int32(i), family, init)
+    found, spread = (nothing, nothing), kinds(start.init, len(keys)) != "random"
+    for block, first in flow.blocks():
+        index = np.uint32((flow.first + first) % 2**32) + np.arange(len(block.x), dtype=np.uint32)
+        found = _sought(found, (again, keys, spread), (block, index), np.int32(i), family)
     return found
 
 
@@ -210,11 +144,14 @@ def _higher(found, others):
     return [(np.maximum(a, b), np.where((b > a)[:, None], q, p)) for (a, p), (b, q) in pairs]
 
 
-@compiled("family", "init")
-def _sought(found, centres, keys, block: Rows, first, i, family: Family, init: str):
-    """The next centre of every start (r,): the best row so far by weight and distance, and the best by weight alone."""
+@compiled("family")
+def _sought(found, starts, rows, i, family: Family):
+    """The next centre of every start (r,): the best row so far by weight and distance, and the best by weight alone.
+
+    ``starts`` are their centres so far, keys and whether they spread, ``rows`` a block and the numbers of its rows.
+    """
+    (centres, keys, spread), (block, index) = starts, rows
     p, weight = family.points(block.framed(block.x)), block.weight
-    index = first + jnp.arange(len(weight), dtype=jnp.uint32)
 
     def better(best, noisy):
         row = jnp.argmax(noisy)
@@ -228,11 +165,10 @@ def _sought(found, centres, keys, block: Rows, first, i, family: Family, init: s
         preferred = jnp.where(i == 0, noisy, noisy + preference(spread, distance).astype(jnp.float32))
         return better(found[0], preferred), better(found[1], noisy)
 
-    return jax.vmap(one)(found, centres, keys, jnp.asarray(kinds(init, len(keys)) != "random"))
+    return jax.vmap(one)(found, centres, keys, spread)
 
 
-@compiled("family", "init")
-def _merged(some: Rows, centres, again, family: Family, init: str, active):
-    m, r = active.shape[0], again.shape[0]
-    again = states.moved(some, family, init, jnp.tile(again, (m, 1, 1)), jnp.repeat(active, r, axis=0), r)
+@compiled("family")
+def _merged(some: Rows, family: Family, start: Start, centres, again):
+    again = states.moved(some, family, start, jnp.tile(again, (start.active.shape[0], 1, 1)))
     return jnp.where(jax.vmap(states.distinct)(centres)[:, None, None], centres, again)

@@ -1,12 +1,10 @@
 """Where a long fit stands, in one file: written as it goes, and taken up again to the same bits.
 
     format, about        what wrote it, and of which fit it is, as JSON
-    concluded.<p>.<i>    arrays of the results of programs that have ended (`select` runs several, `fit` one)
-    ended.<c>.<i>        how the lanes stood at the end of the runs of the program on its way that have ended
-    lanes.<i>, queue.<i>, standing.<i>    the run on its way: its lanes, their queue, how they stand
+    concluded.<p>.<i>    arrays of the results of searches that have ended (`select` makes several, `fit` one)
+    search.<i>           the search on its way
 
-A `Watch` sees all compiled runs of a fit in their order, which what is in the data decides. So a fit that is taken up
-again goes the same way: runs that had ended give what they gave, the one on its way goes on with its lanes.
+A search is a value, so a fit that is taken up again goes on from what the file holds.
 """
 
 from __future__ import annotations
@@ -29,10 +27,10 @@ from ..numerics.dtypes import numbers, on_device
 from ..records import FitWarning
 from .digests import digest
 from .identity import alike, facts
-from .pruning import Standing
+from .stages import Search
 
 KIND = "jaxgmm checkpoint"
-FORMAT = f"{KIND} 2"
+FORMAT = f"{KIND} 3"
 SECONDS = 60.0  # from one file to the next, unless iterations are asked for
 UNKNOWN = "of unknown functions"
 
@@ -47,9 +45,8 @@ class Checkpoint:
             if self.writes and not self.path.absolute().parent.is_dir():
                 raise ValueError(f"{path}: its folder does not exist")
         self.concluded: list[list[np.ndarray]] = []
-        self.ended: list[list[np.ndarray]] = []
-        self.now: dict[str, list[np.ndarray]] = {}
-        self.iteration, self.program, self.run = -1, 0, 0
+        self.search: list[np.ndarray] = []
+        self.iteration, self.program = -1, 0
         self.about, self.written, self.resume = {}, time.monotonic(), resume
 
     def begin(self, about: dict):
@@ -78,60 +75,45 @@ class Checkpoint:
         return None
 
     def conclusion(self):
-        """Arrays of the results of the program whose turn it is, where it had ended; else None, and it begins."""
-        self.run = 0
+        """Arrays of the result of the search whose turn it is, where it had ended; else None, and it begins."""
         if self.program < len(self.concluded):
             self.program += 1
             return self.concluded[self.program - 1]
         return None
 
     def conclude(self, results):
-        """The program has ended."""
+        """A search has ended, with these results."""
         self.concluded.append(_arrays(results))
-        self.ended, self.now, self.program = [], {}, self.program + 1
+        self.search, self.program = [], self.program + 1
         self.write()
 
-    def again(self, lanes, queue):
-        """What is known of the run whose turn it is: (how its lanes stood at its end or None, lanes, standing, queue).
-
-        A run that was not begun: (None, lanes, None, queue).
-        """
-        self.run += 1
-        if self.run <= len(self.ended):
-            return Standing(*self.ended[self.run - 1]), lanes, None, queue
-        if not self.now:
-            return None, lanes, None, queue
-        now, self.now = self.now, {}
-        standing = Standing(*now["standing"]) if now["standing"] else None
-        return None, _like(lanes, now["lanes"]), standing, _like(queue, now["queue"])
+    def taken_up(self, search: Search) -> Search:
+        """The search that begins, or where it was on its way as it stood."""
+        if not self.search:
+            return search
+        held, self.search = self.search, []
+        return _like(search, held)
 
     def due(self, iteration: int) -> int:
         """The iteration at which the file is to be written next."""
         return 2**31 - 1 if self.every is None else (iteration // self.every + 1) * self.every
 
-    def look(self, now, iteration: int, at_least: bool = False):
-        """The run on its way stands so: lanes, standing, queue. Write it where it is time to."""
-        waited = time.monotonic() - self.written > SECONDS if self.every is None else iteration % self.every == 0
+    def look(self, search: Search, at_least: bool = False):
+        """The search on its way stands so: write it where it is time to."""
+        self.iteration = int(search.iteration)
+        waited = time.monotonic() - self.written > SECONDS if self.every is None else self.iteration % self.every == 0
         if waited or at_least:
-            names = "lanes", "standing", "queue"
-            self.now = {name: _arrays(value) for name, value in zip(names, now, strict=True)}
-            self.iteration = iteration
+            self.search = _arrays(search)
             self.write()
-            self.now = {}
-
-    def run_ends(self, standing, iteration: int):
-        if self.run > len(self.ended):
-            self.ended.append(_arrays(standing))
-            self.iteration = iteration
+            self.search = []
 
     def write(self):
         """The file, whole or not at all; where that cannot be, a warning, and the fit goes on."""
         self.written = time.monotonic()
         if not self.writes:
             return
-        arrays = {f"{name}.{i}": leaf for name, leaves in self.now.items() for i, leaf in enumerate(leaves)}
-        for kind, lists in (("concluded", self.concluded), ("ended", self.ended)):
-            arrays |= {f"{kind}.{j}.{i}": leaf for j, leaves in enumerate(lists) for i, leaf in enumerate(leaves)}
+        lists = {f"concluded.{j}": leaves for j, leaves in enumerate(self.concluded)} | {"search": self.search}
+        arrays = {f"{name}.{i}": leaf for name, leaves in lists.items() for i, leaf in enumerate(leaves)}
         try:
             with replacing(self.path) as file:
                 np.savez(file, format=FORMAT, about=json.dumps(self.about), iteration=self.iteration, **arrays)
@@ -159,10 +141,9 @@ class Checkpoint:
             if UNKNOWN in str(ours):
                 words = f"its {name} is {ours}: they hold what cannot be compared, like an open file or a generator"
                 raise ValueError(f"{self.path}: cannot be told from a checkpoint of another fit: {words}; it is left")
-        self.concluded, self.ended = (_lists(entries, kind) for kind in ("concluded", "ended"))
-        self.iteration = int(entries["iteration"])
-        names = "lanes", "standing", "queue"
-        self.now = {name: _leaves(entries, name) for name in names} if "lanes.0" in entries else {}
+        ended = len({name.split(".")[1] for name in entries if name.startswith("concluded.")})
+        self.concluded = [_leaves(entries, f"concluded.{j}") for j in range(ended)]
+        self.iteration, self.search = int(entries["iteration"]), _leaves(entries, "search")
 
 
 def opened(path, every: int | None, resume: bool, mesh) -> Checkpoint | None:
@@ -174,44 +155,45 @@ def opened(path, every: int | None, resume: bool, mesh) -> Checkpoint | None:
     return None
 
 
-def take_up(watch, problems, models, data, starts, asked: dict):
-    """Tell the checkpoint, where there is one, of which fit it is; the watch goes on where it stood.
+def take_up(driver, problems, priors, data, asked: dict):
+    """Say to the driver's checkpoint, where there is one, of which fit it is; the driver goes on where that stood.
 
-    ``data`` are rows, weights and block_size, ``starts`` the key and init, ``asked`` other options that the answer
-    depends on; those that problems and models (family, prior) know need not be among them.
+    ``data`` are rows, weights and block_size; ``asked`` the start and other options that the answer depends on, which
+    problems do not know.
     """
-    if watch.checkpoint is None:
+    if driver.checkpoint is None:
         return
     if in_trace(problems):
         raise ValueError("checkpoint needs the host: inside jit or vmap leave it out")
-    (x, sample_weight, block_size), (key, init) = data, starts
+    x, sample_weight, block_size = data
     rows, limits = problems[0].rows, problems[0].limits
-    priors = [numbers(prior, rows.dtype) for _, prior in models]
-    watch.checkpoint.begin(
+    priors = [numbers(prior, rows.dtype) for prior in priors]
+    driver.checkpoint.begin(
         asked
         | {
             "dtype": str(rows.dtype),
-            "families": [told_of(family) for family, _ in models],
+            "families": [told_of(problem.family) for problem in problems],
             "prior": [np.ravel(leaf).tolist() for prior in priors for leaf in (prior.reg_covar, prior.reg_relative)],
-            "init": told_of(init),
-            "key": np.asarray(jax.random.key_data(key)).tolist(),
+            "init": told_of(asked["init"]),
+            "key": np.asarray(jax.random.key_data(asked["key"])).tolist(),
             "tol": float(limits.tol),
             "max_iter": int(limits.max_iter),
+            "search": problems[0].search,
             "block_size": ["rows that stream", x.block_size] if isinstance(x, Stream) else block_size,
-            "data": facts(rows, problems[0].measured, x, sample_weight),
+            "data": facts(rows, problems[0].known.measured, x, sample_weight),
         }
     )
-    watch.iteration = watch.checkpoint.iteration
+    driver.iteration = driver.checkpoint.iteration
 
 
-def results_of(checkpoint: Checkpoint | None, template, compute, watch):
-    """``compute()``, a tree like template of arrays; or what the file says it gave."""
-    found = None if checkpoint is None else checkpoint.conclusion()
+def results_of(driver, template, compute):
+    """``compute()``, a tree like template of arrays; or what the checkpoint says it gave."""
+    found = None if driver.checkpoint is None else driver.checkpoint.conclusion()
     if found is not None:
         return _like(template, map(on_device, found))
     results = compute()
-    if checkpoint is not None and not watch.stopped:
-        checkpoint.conclude(results)
+    if driver.checkpoint is not None and not driver.stopped:
+        driver.checkpoint.conclude(results)
     return results
 
 
@@ -246,8 +228,3 @@ def _like(tree, leaves):
 def _leaves(entries, prefix: str) -> list[np.ndarray]:
     size = sum(name.startswith(f"{prefix}.") for name in entries)
     return [entries[f"{prefix}.{i}"] for i in range(size)]
-
-
-def _lists(entries, kind: str) -> list[list[np.ndarray]]:
-    size = len({name.split(".")[1] for name in entries if name.startswith(f"{kind}.")})
-    return [_leaves(entries, f"{kind}.{j}") for j in range(size)]

@@ -14,11 +14,8 @@ before a long one are the small EM of Biernacki, Celeux and Govaert (2003).
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ..em import NEVER, RUNNING
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
 from ..records import Status, record
@@ -40,43 +37,6 @@ class Standing:
     n_iter: Any
     status: Any
     sound: Any
-
-
-def finish(reach, lanes, weight, limits, groups: int, search: str, in_trace: bool):
-    """Lanes (l,), starts of ``groups`` fits each, run to their ends or to where they were left.
-
-    ``reach(lanes, alive, pause) -> lanes, standing`` runs those alive (l,) up to a pause.
-    """
-    count = jax.tree.leaves(lanes)[0].shape[0]
-    alive = weighs = np.ones(count, bool)
-    if not in_trace:  # data sets that only fill up weigh nothing
-        alive = weighs = np.repeat(np.broadcast_to(np.asarray(weight) != 0, groups), count // groups)
-    if search == "exhaustive" or count // groups < FEWEST:
-        return reach(lanes, alive, NEVER)[0]
-    if in_trace:
-        return _finish_traced(reach, lanes, weight, limits, groups)
-
-    for pause in (*PAUSES, NEVER):
-        lanes, standing = reach(lanes, alive, np.int32(pause))
-        if pause == NEVER or not (alive & (np.asarray(standing.status) == RUNNING)).any():
-            break
-        alive = np.asarray(survivors(standing, alive, weight, limits.tol, groups))
-    again = np.asarray(recalled(standing, alive, groups)) & weighs
-    return reach(lanes, again, NEVER)[0] if again.any() else lanes
-
-
-def _finish_traced(reach, lanes, weight, limits, groups: int):
-    """The same as one loop: after the pauses a run to the ends, and one of those that are recalled."""
-
-    def stage(carry, pause):
-        lanes, alive = carry
-        lanes, standing = reach(lanes, alive, pause)
-        go_on = survivors(standing, alive, weight, limits.tol, groups)
-        return (lanes, jnp.where(pause == NEVER, recalled(standing, alive, groups), go_on)), None
-
-    pauses = jnp.asarray([*PAUSES, NEVER, NEVER], jnp.int32)
-    alive = jnp.ones(jax.tree.leaves(lanes)[0].shape[0], bool)
-    return jax.lax.scan(stage, (lanes, alive), pauses)[0][0]
 
 
 @compiled("groups")

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from .. import em
-from ..data.frame import Frame, leave, log_volume
+from ..data.frame import leave, log_volume
+from ..data.summary import Known
 from ..families.base import parameters
 from ..numerics import eps, first_of_largest
 from ..numerics.backend import xp
@@ -23,20 +24,21 @@ TIE = 8  # units of rounding within which the first of two starts wins: on any n
 
 
 @compiled("keep_order", "method")
-def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, method=em.PLAIN, left=None):
+def conclude(known: Known, lanes, active, left=None, *, keep_order: bool = False, method=em.PLAIN):
     """Results (m,) of lanes (m·r,): the best start of every m, components by decreasing weight, in the data's units.
 
-    ``weight`` () is Σ w. A degenerate start wins only if every start is; one that fell behind only if there is no
+    A degenerate start wins only if every start is; one that fell behind only if there is no
     better; one that failed only if there is nothing else. ``left`` (m·r,) are lanes that a stop caught on their way:
     they are judged as they stand, and what they are starts of is STOPPED if it is sound.
     """
     m, count = active.shape[0], jax.tree.leaves(lanes)[0].shape[0]
+    frame, measured = known.frame, known.measured
     left = np.zeros(count, bool) if left is None else left
     states = each(method.finish)(lanes)
     asked_for = xp.repeat(active, count // m, axis=0)
-    judged = each(_final_status, (0, 0, None, 0))(states, asked_for, heaviest, left)
+    judged = each(_final_status, (0, 0, None, 0))(states, asked_for, measured.heaviest, left)
     ranks = xp.take(RANKS, judged % len(RANKS))
-    values = states.log_likelihood - weight * log_volume(frame)
+    values = states.log_likelihood - measured.weight * log_volume(frame)
     of_fits = jax.tree.map(lambda leaf: leaf.reshape(m, -1, *leaf.shape[1:]), (states, judged, ranks, values, left))
 
     def choose(states, status, rank, values, left):
@@ -60,12 +62,11 @@ def conclude(frame: Frame, weight, lanes, active, heaviest, keep_order: bool, me
 
 
 @compiled("keep_order", "method")
-def conclude_one(frame: Frame, weight, lanes, heaviest, keep_order: bool, method=em.PLAIN, left=None, active=None):
+def conclude_one(known: Known, lanes, left=None, active=None, *, keep_order: bool = False, method=em.PLAIN):
     """The result of lanes (r,) that are starts of one fit, of all components or those in active (1, k)."""
     active = np.ones((1, method.state_of(lanes).counts.shape[-1]), bool) if active is None else active
-    return jax.tree.map(
-        lambda leaf: leaf[0], conclude(frame, weight, lanes, active, heaviest, keep_order, method, left)
-    )
+    results = conclude(known, lanes, active, left, keep_order=keep_order, method=method)
+    return jax.tree.map(lambda leaf: leaf[0], results)
 
 
 def template(family) -> FitResult:

@@ -1,132 +1,148 @@
-"""Many starts in one program: the vmapped loop, in two forms, and how many lanes are in flight.
+"""A search as a value: many starts on their way, which of them go on, in which form and up to which pause.
 
-Lanes (l,) are m numbers of components times r starts, the starts innermost. The data are shared by all lanes, so that
-their products are one wider product. Lanes of different K share a program: a component that was not asked for has log
-weight -inf.
+A search goes through pauses. Up to each, the lanes that go on run in the moment form, then those that lose their digits
+there in the accurate form; at a pause those that fall behind stop (see `pruning`). The last run is for starts that had
+stopped and are called back.
 """
 
 import dataclasses
-import functools
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .. import em
-from ..data.arrays import Rows, in_block, lanes_together
-from ..data.mesh import per_shard
-from ..data.summary import Measured
-from ..em.loop import Queue, fresh_queue, run
-from ..families.base import Family
-from ..numerics.backend import xp
-from ..numerics.compiling import compiled
-from ..numerics.host import each
-from ..records import Status
+from ..checks import in_trace
+from ..em.loop import Queue, fresh_queue
+from ..records import record
 from . import pruning
-from .ranking import standing
+from .pruning import Standing
 
-COLUMNS = 512  # of all lanes in flight: enough to make the most of one look at the features
-
-
-@compiled("family", "form", "method", "on_fall", "slots")
-@per_shard
-def iterate(
-    rows: Rows,
-    family: Family,
-    form: str,
-    method,
-    lanes,
-    alive,
-    active,
-    prior,
-    limits,
-    measured: Measured,
-    on_fall: int,
-    slots: int,
-    queue: Queue,
-):
-    """Run lanes (l,) that are alive to their ends or the pause, ``slots`` of them at a time, and say how they stand,
-    where their queue, and how many E-steps it took.
-
-    The accurate form takes up what moments gave up. Components of the m numbers in active (m, k) count.
-    """
-    chosen = getattr(family, form)
-    if form == "accurate" and family.accurate is not family.moments:
-        lanes = each(functools.partial(em.resume_accurately, method))(lanes)
-    left_out = measured.left_out(family, chosen)
-
-    def problem(lane):
-        return rows, prior, left_out
-
-    lanes, queue, rounds = run(problem, chosen, method, lanes, alive, limits, on_fall, slots, queue)
-    asked_for = xp.repeat(active, alive.shape[0] // active.shape[0], axis=0)
-    stand = each(functools.partial(standing, method), (0, 0, None))(lanes, asked_for, measured.heaviest)
-    return lanes, stand, queue, rounds
+STOPS = (*pruning.PAUSES, em.NEVER, em.NEVER)  # updates after which lanes pause; the last is of those called back
+LAST = len(STOPS) - 1
 
 
-def slots_for(form, d: int, k: int, lanes: int, itemsize: int, in_trace: bool) -> int:
-    """How many of the lanes run at a time: half, so that those that stop early make room, and what memory allows."""
-    slots = lanes_together(form, d, k, lanes, itemsize)
-    if in_trace:
-        return slots
-    return min(slots, max(COLUMNS // k, 1), lanes if lanes < pruning.FEWEST else -(-lanes // 2))
+@record
+class Search:
+    """Starts on their way to one result: all that a fit is between two looks at it.
 
-
-def solve(
-    rows: Rows,
-    family: Family,
-    method,
-    lanes,
-    active,
-    prior,
-    limits,
-    measured: Measured,
-    block_size,
-    search: str,
-    in_trace: bool,
-    watch=None,
-):
-    """Run lanes (l,) in the moment form, then those that it loses digits on in the accurate form."""
-    d, k = rows.x.shape[1], active.shape[1]
-    count, itemsize = len(jax.tree.leaves(lanes)[0]), np.dtype(rows.dtype).itemsize
-
-    volume = None  # what the frame took out of the log-likelihood
-    if watch is not None:
-        watch.begins()
-        volume = np.asarray(measured.weight) * np.log(np.asarray(rows.frame.scale)).sum()
-
-    def stage(name, lanes, alive, limits, on_fall):
-        form = getattr(family, name)
-        slots = slots_for(form, d, k, count, itemsize, in_trace)
-        cut = in_block(rows, form, k, slots, block_size)
-
-        def go(lanes, queue, rounds):
-            until = dataclasses.replace(limits, rounds=rounds)
-            return iterate(
-                cut, family, name, method, lanes, alive, active, prior, until, measured, on_fall, slots, queue
-            )
-
-        queue = fresh_queue(count, slots)
-        if watch is None:
-            return go(lanes, queue, em.NEVER)[:2]
-        return watch.through(go, lanes, queue, alive, active.shape[0], volume, cut.n * form.width(d, k * slots))
-
-    reach = both_forms(family.accurate is not family.moments, stage, limits, in_trace)
-    return pruning.finish(reach, lanes, measured.weight, limits, active.shape[0], search, in_trace)
-
-
-def both_forms(two: bool, stage, limits, in_trace: bool):
-    """``reach(lanes, alive, pause) -> lanes, standing`` by ``stage(form's name, lanes, alive, limits, on_fall)``.
-
-    In the moment form first, where there are two; then in the accurate form those lanes that it gave up.
+    ``lanes`` (l,) of the components in ``active`` (m, k), of which those ``alive`` (l,) go on; how they stand, and
+    their queue. ``stage`` counts pauses, ``form`` says which form is run, ``iteration`` counts E-steps.
     """
 
-    def reach(lanes, alive, pause):
-        until = dataclasses.replace(limits, pause=pause)
-        if not two:
-            return stage("accurate", lanes, alive, until, int(Status.DECREASED))
-        lanes, stand = stage("moments", lanes, alive, until, em.LOSSY)
-        if in_trace or (np.asarray(stand.status) == em.LOSSY).any():
-            lanes, stand = stage("accurate", lanes, alive, until, int(Status.DECREASED))
-        return lanes, stand
+    lanes: Any
+    active: Any
+    alive: Any
+    standing: Standing
+    queue: Queue
+    stage: Any
+    form: Any
+    iteration: Any
 
-    return reach
+    @property
+    def groups(self) -> int:
+        """How many numbers of components there are, m."""
+        return self.active.shape[0]
+
+    @property
+    def starts(self) -> int:
+        """How many starts each of them has, r."""
+        return self.alive.shape[0] // self.groups
+
+    @property
+    def judged(self) -> bool:
+        """Whether anything is known of the starts."""
+        return bool((np.asarray(self.standing.n_iter) >= 0).any())
+
+    @property
+    def ended(self) -> bool:
+        return int(self.stage) > LAST
+
+    @property
+    def running(self):
+        """Lanes (l,) that are on their way."""
+        return np.asarray(self.alive) & (np.asarray(self.standing.status) < 0)
+
+
+def begin(problem, lanes, active, iteration: int = -1) -> Search:
+    """The search from first lanes (l,), whose first E-step judges them. Data that weigh nothing only fill up."""
+    traced, count = in_trace(problem, lanes), jax.tree.leaves(lanes)[0].shape[0]
+    alive = np.ones(count, bool) if traced else _weighs(problem, active.shape[0], count)
+    infinite, unknown = np.full(count, np.inf, problem.known.frame.scale.dtype), np.full(count, -1, np.int32)
+    running, sound = np.full(count, em.RUNNING, np.int32), np.ones(count, bool)
+    standing = Standing(np.nan * infinite, infinite, unknown, running, sound)
+    form, pruned = problem.forms[0], problem.search == "pruned" and count // active.shape[0] >= pruning.FEWEST
+    queue = fresh_queue(count, problem.slots(form, active.shape[1], count, traced))
+    stage, form, iteration = map(np.int32, (0 if pruned else LAST, form, iteration))
+    return Search(lanes, active, alive, standing, queue, stage, form, iteration)
+
+
+def advance(problem, search: Search, rounds) -> Search:
+    """The search after at most so many rounds of E-steps of the run on its way, and what follows where that ends."""
+    rounds, pause = np.int32(rounds), np.int32(STOPS[int(search.stage)])
+    lanes, standing, queue, made = problem.until(pause).run(search, int(search.form), rounds)
+    made = np.int32(made)  # waits
+    iteration = np.int32(search.iteration + made)
+    search = dataclasses.replace(search, lanes=lanes, standing=standing, queue=queue, iteration=iteration)
+    return search if made == rounds else following(problem, search)
+
+
+def following(problem, search: Search) -> Search:
+    """The search where a run has come to its end: what runs next, if anything."""
+    stage, form = int(search.stage), int(search.form)
+    if form != problem.forms[-1] and (np.asarray(search.standing.status) == em.LOSSY).any():
+        return _next(problem, search, stage, search.alive, problem.forms[-1])
+    if stage == LAST:
+        return dataclasses.replace(search, stage=np.int32(LAST + 1))
+    if stage == LAST - 1 or not search.running.any():
+        back = np.asarray(pruning.recalled(search.standing, search.alive, search.groups))
+        back = back & _weighs(problem, search.groups, len(back))
+        return _next(problem, search, LAST if back.any() else LAST + 1, back, problem.forms[0])
+    weight, tol = problem.known.measured.weight, problem.limits.tol
+    alive = np.asarray(pruning.survivors(search.standing, search.alive, weight, tol, search.groups))
+    return _next(problem, search, stage + 1, alive, problem.forms[0])
+
+
+def _next(problem, search: Search, stage: int, alive, form: int) -> Search:
+    (count,), k = search.alive.shape, search.active.shape[1]
+    queue = fresh_queue(count, problem.slots(form, k, count, False))
+    return dataclasses.replace(search, alive=alive, queue=queue, stage=np.int32(stage), form=np.int32(form))
+
+
+def _weighs(problem, groups: int, lanes: int):
+    """Lanes (l,) of data that weigh anything."""
+    weight = np.asarray(problem.known.measured.weight)
+    return np.repeat(np.broadcast_to(weight != 0, groups), lanes // groups)
+
+
+def to_its_end(problem, search: Search) -> Search:
+    """The search after all its runs, without a look in between; what a trace does."""
+    if in_trace(problem, search):
+        return _traced_to_its_end(problem, search)
+    while not search.ended:
+        search = advance(problem, search, em.NEVER)
+    return search
+
+
+def _traced_to_its_end(problem, search: Search) -> Search:
+    """As one loop: both forms up to every pause, and at the end a run of those that are called back."""
+    (count,), k, groups = search.alive.shape, search.active.shape[1], search.groups
+
+    def run(lanes, alive, pause):
+        for form in problem.forms:
+            queue = fresh_queue(count, problem.slots(form, k, count, True))
+            now = dataclasses.replace(search, lanes=lanes, alive=alive, queue=queue)
+            lanes, standing, *_ = problem.until(pause).run(now, form, em.NEVER)
+        return lanes, standing
+
+    def stage(carry, pause):
+        lanes, alive = carry
+        lanes, standing = run(lanes, alive, pause)
+        on = pruning.survivors(standing, alive, problem.known.measured.weight, problem.limits.tol, groups)
+        return (lanes, jnp.where(pause == em.NEVER, pruning.recalled(standing, alive, groups), on)), None
+
+    if int(search.stage) == LAST:
+        return dataclasses.replace(search, lanes=run(search.lanes, search.alive, em.NEVER)[0])
+    lanes = jax.lax.scan(stage, (search.lanes, jnp.asarray(search.alive)), jnp.asarray(STOPS, jnp.int32))[0][0]
+    return dataclasses.replace(search, lanes=lanes)

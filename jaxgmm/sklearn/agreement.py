@@ -3,23 +3,25 @@
 Source: Hubert and Arabie (1985), Comparing partitions.
 """
 
+import dataclasses
 import itertools
 
-import jax
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from .. import fitting
 from ..checks import prior_for
-from ..data.arrays import each, in_block
+from ..data.route import fits_on_host
 from ..data.sources import Stream
 from ..families.base import lookup
 from ..inference import labels_of
 from ..init import states
+from ..init.states import Start
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import compute_dtype, in_precision_of
+from ..numerics.host import on_host, one_by_one
 from ..numerics.keys import as_key
-from ..search.problem import load
+from ..search import stages
+from ..search.loading import Options, load
 
 MOST = 10_000  # rows: of more, evenly spaced ones stand for all
 
@@ -46,15 +48,14 @@ def agreement(seed: int, x, weight, family: str, ks: list[int], n_init: int) -> 
     """
     n, family = x.shape[0], lookup(family)
     ks = [min(k, n) for k in ks]
-    models = [(family, prior_for(None, family, compute_dtype(x)))]
-    [problem] = load(x, weight, max(ks), models, 1e-6, 1000, "auto", None)
     active = np.arange(max(ks)) < np.array(ks)[:, None]
-    rows = in_block(problem.rows, family.moments, active.size, n_init, None)
-    key = as_key(seed)
-    method = problem.method
-    lanes = states.begin(rows, family, "auto", max(ks), n_init, key, active, problem.prior, method)
-    ended = fitting.run(problem, family, lanes, active, None, "exhaustive")
-    labels = np.asarray(_labels(problem.rows, ended, method))[:, :n].reshape(len(ks), n_init, n)
+    model = family, prior_for(None, family, compute_dtype(x))
+    with on_host(fits_on_host([family], x, len(ks) * n_init, max(ks)), at_once=family.in_numpy):
+        [problem] = load(x, weight, max(ks), [model], Options(1e-6, 1000, search="exhaustive"))
+        rows = problem.rows.cut(family.moments, active.size, n_init)
+        lanes = states.begin(dataclasses.replace(problem, rows=rows), Start("auto", n_init, as_key(seed), active))
+        ended = stages.to_its_end(problem, stages.begin(problem, lanes, active)).lanes
+        labels = np.asarray(_labels(problem.rows, ended, problem.method))[:, :n].reshape(len(ks), n_init, n)
     pairs = list(itertools.combinations(range(n_init), 2))
     return np.array([[adjusted_rand_score(runs[i], runs[j]) for i, j in pairs] for runs in labels])
 
@@ -65,6 +66,6 @@ def _labels(rows, lanes, method):
 
     def label(lane):
         mixture = method.finish(lane).mixture
-        return each(rows, lambda x, weight: labels_of(mixture, x))
+        return rows.each(lambda block: labels_of(mixture, block.x))
 
-    return jax.lax.map(label, lanes)
+    return one_by_one(label, lanes)

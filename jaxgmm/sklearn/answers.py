@@ -19,7 +19,7 @@ from ..numerics.compiling import compiled
 from ..numerics.dtypes import HALF, compute_dtype, in_precision_of
 from ..numerics.plain import columns_of, plain
 from ..records import Mixture
-from . import arrays, few, room, starts
+from . import arrays, few, starts
 
 
 class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
@@ -180,13 +180,10 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
 
     def _of_rows(self, function, mixture, x):
         """What a function of the core says of rows in memory, in their kind."""
-        k = mixture.n_components
-        if few.few(x, k):
+        if few.few(x, mixture.n_components):
             return few.answer(function, mixture, x)
-        mixture = room.with_room(mixture, room.room(k, x))
         answers = function(mixture, x)
-        answers = np.asarray(answers) if isinstance(x, np.ndarray) else answers
-        return answers if answers.ndim == 1 else answers[:, :k]
+        return np.asarray(answers) if isinstance(x, np.ndarray) else answers
 
 
 def _certainty(mixture, x, weight):

@@ -11,10 +11,12 @@ from sklearn.cluster import kmeans_plusplus
 
 from .. import checks, em
 from ..data.frame import Frame, enter, frame_of
+from ..data.host import HostRows
+from ..data.summary import left_out
 from ..families.base import Family
 from ..init import states
 from ..numerics.dtypes import compute_dtype
-from ..records import Mixture
+from ..records import Block, Mixture
 from . import starts
 from .kmeans import k_means
 from .solving import Options
@@ -22,7 +24,7 @@ from .solving import Options
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Rows x (n, d) and weights (n,) as they came and in the fit's dtype, their frame, and the block in it, (d, n).
+    """Rows x (n, d) and weights (n,) as they came and in the fit's dtype, their frame, and the block in it.
 
     ``points`` (p, n) are where distance is measured; ``offset`` is what the moment form leaves out of a log-likelihood.
     """
@@ -31,7 +33,7 @@ class Data:
     x: np.ndarray
     weight: np.ndarray
     frame: Frame
-    block: np.ndarray
+    block: Block
     points: np.ndarray
     offset: float
     family: Family
@@ -64,10 +66,10 @@ def framed(x, weight, family: Family) -> Data:
     mean = pilot + weight @ (x - pilot) / whole
     frame = frame_of(family.scaling, mean, weight @ (x - mean) ** 2 / whole)
     checks.sound_frame(frame)
-    block = np.ascontiguousarray(((x - frame.shift) * frame.inverse).T)
-    base = family.left_out(family.moments)
-    offset = 0.0 if base is None else float(np.where(weight > 0, weight * base(block, frame.reference), 0).sum())
-    return Data(came, x, weight, frame, block, family.points(block), offset, family)
+    rows = HostRows(x, weight, frame, len(x), str(dtype))
+    block = rows.take(0)
+    offset = float(left_out(rows, family, family.moments))
+    return Data(came, x, weight, frame, block, family.points(block.x), offset, family)
 
 
 def begin(data: Data, prior, options: Options, rng):
@@ -87,11 +89,12 @@ def first(data: Data, prior, options: Options, resp):
     family, k = options.family, options.k
     form, params = family.accurate, family.around(np.zeros((k, len(data.points)), data.dtype), data.x.shape[1])
     prepared = form.prepare(params, data.frame.reference)
-    statistics = states.first_statistics(form, prepared, data.block, data.weight, resp)
-    if not rows_alone(data, options):
-        return states.first_mixture(form, family, params, prepared, statistics, prior)
+    statistics = states.first_statistics(form, prepared, data.block, resp)
     even = np.full(k, -np.log(k), data.dtype)
-    mixture, added = em.maximise(form, Mixture(even, params, family), prepared, statistics, prior)
+    under = Mixture(even, params, family)
+    if not rows_alone(data, options):
+        return states.first_mixture(form, under, prepared, statistics, prior)
+    mixture, added = em.maximise(form, under, prepared, statistics, prior)
     return dataclasses.replace(mixture, log_weights=even), added  # as narrow as they are
 
 
@@ -129,7 +132,7 @@ def responsibilities(data: Data, options: Options, rng) -> list:
             return [(each[:, None] == np.arange(n)).astype(data.dtype) for each in rows]
         centres = [data.points[:, each] for each in rows]
     else:
-        called = starts.called(init, *data.came, k, options.n_init, rng)
+        called = starts.called(options, *data.came, rng)
         frame, points = data.frame, options.family.points
         centres = [points(((each.astype(data.dtype) - frame.shift) * frame.inverse).T) for each in called]
     return [nearest(data.points, each) for each in centres]

@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from .. import checks, em, inference
+from .. import checks, criteria, em, inference
 from ..data import streamed_summary
 from ..data.frame import enter_prior, leave
 from ..data.sources import Stream
 from ..families.base import Family
 from ..numerics import eps
 from ..numerics.dtypes import compute_dtype
-from ..records import Mixture, Status
+from ..records import Block, Mixture, Status
 from ..search import ranking
 from . import arrays, drawing, rule
 from .narrator import Narrator
@@ -86,26 +86,25 @@ def solve(x, weight, options: Options, rng) -> Solution:
         ended = []
         for start in drawing.begin(data, prior, options, rng):
             narrator = Narrator(len(ended), options.verbose, options.interval) if options.verbose else None
-            ended.append(run(data, prior, options, *start, options.bound + volume, narrator))
+            ended.append(run(data, prior, options, (*start, options.bound + volume), narrator))
             if narrator and options.max_iter:
                 last = ended[-1]
                 narrator.ended(last.bounds[-1] - volume if last.bounds else np.nan, last.status is Status.CONVERGED)
         return _concluded(data, options, ended, volume)
 
 
-def run(data: drawing.Data, prior, options: Options, mixture: Mixture, added, bound: float, narrator) -> Ended:
-    """Plain EM under scikit-learn's rule (see `rule`) from a mixture whose bound is ``bound``, or -inf."""
-    family, bounds, counts, status = options.family, [], np.zeros(options.k), Status.MAX_ITER
+def run(data: drawing.Data, prior, options: Options, start, narrator) -> Ended:
+    """Plain EM under scikit-learn's rule (see `rule`) from a mixture, what was added to it, and its bound or -inf."""
+    (mixture, added, bound), family = start, options.family
+    bounds, counts, status = [], np.zeros(options.k), Status.MAX_ITER
     most = rule.DIGITS if data.dtype == np.float64 else em.LOSS_LIMIT
-    form, seen = family.moments if data.block.size * len(data.block) <= WIDE else family.accurate, None
+    form = family.moments if data.x.size * data.x.shape[1] <= WIDE else family.accurate
     while len(bounds) < options.max_iter and status is Status.MAX_ITER:
         prepared = form.prepare(mixture.components, data.frame.reference)
-        if form.loss(prepared) * eps(data.block) > most:
+        if form.loss(prepared) * eps(data.x) > most:
             form = family.accurate
             prepared = form.prepare(mixture.components, data.frame.reference)
-        if seen is None or form is family.accurate:  # features stay, residuals do not
-            seen = form.view(prepared, data.block)
-        statistics = em.expect(form, prepared, mixture.log_weights, None, data.block, data.weight, seen)
+        statistics = em.expect(form, prepared, mixture.log_weights, data.block)
         left_out = 0.0 if family.left_out(form) is None else data.offset
         value = float((statistics.log_likelihood + left_out) / statistics.weight)
         if np.isnan(value) or value == np.inf:
@@ -161,7 +160,8 @@ def certainty(mixture: Mixture, x, weight) -> float:
     """As `criteria.certainty`."""
     mixture, block = _of_one_dtype(mixture, x)
     with np.errstate(all="ignore"):
-        return inference.Certainty(mixture)(block, np.ones(len(x), block.dtype) if weight is None else weight)
+        weight = np.ones(len(x), block.dtype) if weight is None else weight
+        return criteria.Certainty(mixture)(Block(block, weight))
 
 
 def _of_one_dtype(mixture: Mixture, x):

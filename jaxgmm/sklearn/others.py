@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_array, validate_data
 from .. import checks
 from ..families.base import lookup
 from ..families.categorical import codes_of, of_shown
-from ..search.problem import family_of
+from ..search.loading import family_of
 from . import arrays, labels
 from .base import MixtureEstimator
 

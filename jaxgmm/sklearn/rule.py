@@ -44,12 +44,12 @@ def traced(states: em.State, bound: float) -> Traced:
     )
 
 
-def advance(form, prior, limits, state: Traced, prepared, statistics, lossy, on_fall: int) -> Traced:
+def advance(task, state: Traced, prepared, statistics, lossy) -> Traced:
     """One update of plain EM, and whether it is the last."""
-    value = statistics.log_likelihood / statistics.weight
-    if on_fall == em.LOSSY and value.dtype == np.float64:
-        lossy |= form.loss(prepared) * eps(value) > DIGITS
-    new, added = em.maximise(form, state.candidate, prepared, statistics, prior)
+    limits, value = task.limits, statistics.log_likelihood / statistics.weight
+    if task.on_fall == em.LOSSY and value.dtype == np.float64:
+        lossy |= task.form.loss(prepared) * eps(value) > DIGITS
+    new, added = em.maximise(task.form, state.candidate, prepared, statistics, task.prior)
     updates = state.updates + 1
     lost = xp.isnan(value) | (value == np.inf)  # -inf is a start that makes a row impossible: it may recover
     status = xp.where(updates >= limits.max_iter, int(Status.MAX_ITER), em.RUNNING)
@@ -89,14 +89,14 @@ def _counted(state: Traced) -> Traced:
 PLAIN = em.Method("scikit-learn", _as_it_is, _as_it_is, advance, _counted)
 
 
-def advance_faster(form, prior, limits, cycle, prepared, statistics, lossy, on_fall: int):
+def advance_faster(task, cycle, prepared, statistics, lossy):
     """One E-step's worth of SQUAREM; the change of the bound is that from one head of a cycle to the next."""
-    smallest = xp.full_like(limits.tol, np.finfo(limits.tol.dtype).tiny)  # the core's own rule is to hold its peace
-    own = dataclasses.replace(limits, tol=smallest)
-    new = squarem.advance(form, prior, own, cycle, prepared, statistics, lossy, on_fall)
+    tol = task.limits.tol
+    never = dataclasses.replace(task.limits, tol=xp.full_like(tol, np.finfo(tol.dtype).tiny))  # by the core's own rule
+    new = squarem.advance(dataclasses.replace(task, limits=never), cycle, prepared, statistics, lossy)
     state = new.state
     going = (state.status == em.RUNNING) | (state.status == int(Status.MAX_ITER))
-    settled = going & (cycle.phase == squarem.HEAD) & (xp.abs(state.gain) < limits.tol)
+    settled = going & (cycle.phase == squarem.HEAD) & (xp.abs(state.gain) < tol)
     status = as_int32(xp.where(settled, int(Status.CONVERGED), state.status))
     return dataclasses.replace(new, state=dataclasses.replace(state, status=status))
 

@@ -17,9 +17,8 @@ from ..numerics.compiling import compiled
 from ..numerics.dtypes import in_precision_of
 from ..numerics.host import each, on_host
 from ..records import Mixture, Status
-from ..search import ranking
-from ..search.problem import load
-from . import room, rule, starts
+from ..search import loading, ranking, stages
+from . import rule, starts
 from .narrator import Narrator
 
 LIMIT = 1e-6  # nats per unit weight, as jaxgmm.fit has it
@@ -66,36 +65,31 @@ def solve(x, weight, options: Options, rng) -> Solution:
 
 def _solved(x, weight, options: Options, rng) -> Solution:
     problem, volume = framed(x, weight, options)
-    active = room.asked_for(options.k, x)
-    states = starts.begin(problem, options.family, options.init, x, weight, active, options.n_init, rng)
+    states = starts.begin(dataclasses.replace(problem, method=em.PLAIN), options, x, weight, rng)
     if options.weights is not None or options.given:
-        most, weights = active.shape[1], options.weights
         given = {name: np.asarray(value, problem.rows.dtype) for name, value in options.given.items()}
-        given = room.each(options.family.parameters, given, most)
-        weights = None if weights is None else room.nothing(weights, most)
-        states = starts.replaced(states, problem.rows.frame, weights, given)
+        states = starts.replaced(states, problem.known.frame, options.weights, given)
     own_rule = problem.method is rule.PLAIN
     if own_rule:
         states = rule.traced(states, options.bound + volume)
     if options.max_iter == 0:
         ended, bounds = states, []
     elif options.verbose:
-        ended, bounds = _aloud(problem, options, active, states, volume)
+        ended, bounds = _aloud(problem, options, states, volume)
     else:
-        ended, bounds = _run(problem, options, active, states, lambda bounds: None)
+        ended, bounds = _run(problem, options, states, lambda bounds: None)
 
-    frame, weight, heaviest = problem.rows.frame, problem.measured.weight, problem.measured.heaviest
     values = np.asarray(ended.log_likelihood)
     best = int(np.argmax(np.where(np.isnan(values), -np.inf, values))) if options.max_iter else len(values) - 1
     if options.tol == "limit" and options.max_iter:  # a start that nothing judged has no likelihood to rank by
-        result = ranking.conclude_one(frame, weight, ended, heaviest, fitting.keeps_order(options.init), active=active)
+        result = ranking.conclude_one(problem.known, ended, keep_order=fitting.keeps_order(options.init))
         best = int(np.nanargmin(np.abs(np.asarray(result.restarts) - np.asarray(result.log_likelihood))))
     else:
-        result = ranking.conclude_one(frame, weight, lane(ended, best), heaviest, True, active=active)
+        result = ranking.conclude_one(problem.known, lane(ended, best), keep_order=True)
     last = lane(ended, best)
     bounds = [clean(bound - volume, problem.rows.dtype) for bound in bounds[best]] if bounds else []
     return Solution(
-        mixture=ranking.first_components(jax.tree.map(np.asarray, result.mixture), options.k),
+        mixture=jax.tree.map(np.asarray, result.mixture),
         converged=bool(np.asarray(last.status)[0] == Status.CONVERGED),
         n_iter=max(int(result.n_iter), 0),
         bounds=bounds,
@@ -113,25 +107,26 @@ def clean(bound: float, dtype) -> float:
 def framed(x, weight, options: Options):
     """The checked rows in their frame, with the method that is to run; and what the frame adds to a mean bound."""
     tol = LIMIT if options.tol == "limit" else options.tol
-    models = [(options.family, options.prior)]
-    [problem] = load(x, weight, options.k, models, tol, options.max_iter, options.accelerate, None)
+    search = "pruned" if options.tol == "limit" else "exhaustive"
+    how = loading.Options(tol, options.max_iter, options.accelerate, search)
+    [problem] = loading.load(x, weight, options.k, [(options.family, options.prior)], how)
     if options.tol != "limit":
         method = rule.FASTER if options.accelerate == "squarem" else rule.PLAIN
         problem = dataclasses.replace(problem, method=method)
-    return problem, float(np.log(np.asarray(problem.rows.frame.scale, np.float64)).sum())
+    return problem, float(np.log(np.asarray(problem.known.frame.scale, np.float64)).sum())
 
 
-def _run(problem, options: Options, active, states, watch):
+def _run(problem, options: Options, states, watch):
     """Last states (l,), and the bounds of every one, in the frame. ``watch(bounds)`` after each compiled run."""
     if problem.method is not rule.PLAIN:
-        ended = _ended(problem, options, active, states, "pruned" if options.tol == "limit" else "exhaustive")
-        weight = float(problem.measured.weight)
+        ended = _ended(problem, states)
+        weight = float(problem.known.measured.weight)
         return ended, [[value / weight] for value in np.asarray(ended.log_likelihood)]
     bounds = [[] for _ in range(states.status.shape[0])]
     together = min(options.interval, rule.CAPACITY) if options.verbose else rule.CAPACITY
     for stop in range(together, options.max_iter + together, together):
         limits = dataclasses.replace(problem.limits, max_iter=np.asarray(min(stop, options.max_iter), np.int32))
-        states = _ended(dataclasses.replace(problem, limits=limits), options, active, states, "exhaustive")
+        states = _ended(dataclasses.replace(problem, limits=limits), states)
         updates, ring, status = (np.asarray(leaf) for leaf in (states.updates, states.bounds, states.status))
         for seen, some, count in zip(bounds, ring, updates, strict=True):
             seen.extend(some[np.arange(len(seen), count) % rule.CAPACITY].tolist())
@@ -143,11 +138,10 @@ def _run(problem, options: Options, active, states, watch):
     return states, bounds
 
 
-def _ended(problem, options: Options, active, states, search: str):
+def _ended(problem, states):
     """Last states (l,) of first ones."""
-    method = problem.method
-    lanes = _started(states, method)
-    return _finished(fitting.run(problem, options.family, lanes, active, None, search), method)
+    lanes, everyone = _started(states, problem.method), np.ones((1, states.counts.shape[1]), bool)
+    return _finished(stages.to_its_end(problem, stages.begin(problem, lanes, everyone)).lanes, problem.method)
 
 
 @compiled("method")
@@ -160,13 +154,13 @@ def _finished(lanes, method):
     return each(method.finish)(lanes)
 
 
-def _aloud(problem, options: Options, active, states, volume):
+def _aloud(problem, options: Options, states, volume):
     """`_run`, start by start, with words in between."""
     ended, bounds = [], []
     for i in range(states.status.shape[0]):
         narrator = Narrator(i, options.verbose, options.interval)
         state, [seen] = _run(
-            problem, options, active, lane(states, i), lambda bounds, narrator=narrator: narrator.saw(bounds[0])
+            problem, options, lane(states, i), lambda bounds, narrator=narrator: narrator.saw(bounds[0])
         )
         narrator.ended(seen[-1] - volume if seen else np.nan, int(np.asarray(state.status)[0]) == Status.CONVERGED)
         ended.append(state)

@@ -6,12 +6,11 @@ import jax
 import numpy as np
 
 from .. import checks, em
-from ..data.arrays import in_block
 from ..data.frame import enter
-from ..data.out_of_core import Flow
 from ..data.padding import filled
 from ..data.sources import Stream
 from ..init import states, streamed_states
+from ..init.states import Start
 from ..mixtures import cast
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
@@ -19,7 +18,6 @@ from ..numerics.host import hosted, on_host
 from ..numerics.keys import as_key
 from ..numerics.plain import plain
 from ..records import Mixture
-from .room import nothing, repeated, with_room
 
 NAMES = {"kmeans": "kmeans", "k-means++": "k-means++", "random_from_data": "random"}  # ours for scikit-learn's
 ALLOWED = (*NAMES, "random")
@@ -29,29 +27,28 @@ def seed(rng: np.random.RandomState) -> int:
     return int(rng.randint(np.iinfo(np.int32).max))
 
 
-def begin(problem, family, init, x, weight, active, n_init: int, rng) -> em.State:
+def begin(problem, options, x, weight, rng) -> em.State:
     """First states (r,) of rows x (n, d), which the problem holds framed: padded in memory, or streaming.
 
-    r is ``n_init`` where ``init`` draws, and 1 where it is a mixture or responsibilities. Components asked for are
-    those in active (1, most).
+    r is ``options.n_init`` where ``options.init`` draws, and 1 where it is a mixture or responsibilities.
     """
-    prior, dtype, streams = problem.prior, problem.rows.dtype, isinstance(problem.rows, Flow)
-    k, most = int(active.sum()), active.shape[1]
-    rows = problem.rows if streams else in_block(problem.rows, family.moments, most, n_init, None)
-    begins = streamed_states if streams else states
+    init, k, n_init, dtype = options.init, options.k, options.n_init, problem.rows.dtype
+    begins = streamed_states if problem.streams else states
+    problem = dataclasses.replace(problem, rows=problem.rows.cut(problem.family.moments, k, n_init))
     if isinstance(init, Mixture):
-        given = cast(with_room(init, most), dtype)
-        framed = entered(jax.tree.map(np.asarray, given) if hosted() else given, rows.frame)
-        return states.begin_from(streamed_states.head(rows) if streams else rows, family, framed)
+        given = cast(init, dtype)
+        framed = entered(jax.tree.map(np.asarray, given) if hosted() else given, problem.known.frame)
+        return states.begin_from(problem, framed)
     if isinstance(init, str) and init == "random":
-        lanes = [_with(rows, family, prior, random(rng, x.shape[0], k), most) for _ in range(n_init)]
+        lanes = [_with(problem, random(rng, x.shape[0], k)) for _ in range(n_init)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
+    every = np.ones((1, k), bool)
     if isinstance(init, str):
-        return begins.begin(rows, family, NAMES[init], most, n_init, as_key(seed(rng)), active, prior)
+        return begins.begin(problem, Start(NAMES[init], n_init, as_key(seed(rng)), every))
     if callable(init):
-        centres = [each.astype(dtype) for each in called(init, x, weight, k, n_init, rng)]
-        return begins.begin_at(rows, family, np.stack([repeated(each, most) for each in centres]), active[0], prior)
-    return _with(rows, family, prior, init, most)
+        centres = [each.astype(dtype) for each in called(options, x, weight, rng)]
+        return begins.begin_at(problem, np.stack(centres), every[0])
+    return _with(problem, init)
 
 
 def check(init, x, k: int, family):
@@ -81,12 +78,13 @@ def check(init, x, k: int, family):
     return values
 
 
-def called(init, x, weight, k: int, n_init: int, rng) -> list:
+def called(options, x, weight, rng) -> list:
     """The centres (k, d) that a user's function gives, one array a start."""
+    shape = options.k, x.shape[1]
     with on_host(False):  # the function may do as it likes
-        keys = states.keys_of(as_key(seed(rng)), n_init)
-        every = [init(keys[i], x, weight, k) for i in range(n_init)]
-    return [np.asarray(checks.centres(each, (k, x.shape[1]), "init_params")) for each in every]
+        keys = states.keys_of(as_key(seed(rng)), options.n_init)
+        every = [options.init(keys[i], x, weight, options.k) for i in range(options.n_init)]
+    return [np.asarray(checks.centres(each, shape, "init_params")) for each in every]
 
 
 def random(rng, n: int, k: int):
@@ -95,9 +93,9 @@ def random(rng, n: int, k: int):
     return resp / resp.sum(axis=1)[:, None]
 
 
-def _with(rows, family, prior, resp, most):
-    resp = filled(nothing(resp, most, axis=1).astype(rows.dtype), rows.x.shape[0])
-    return states.begin_with(rows, family, resp, prior)
+def _with(problem, resp):
+    resp = np.asarray(resp).astype(problem.rows.dtype)
+    return states.begin_with(problem, resp if hosted() else filled(resp, problem.rows.x.shape[0]))
 
 
 @compiled()

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .. import checks
-from ..data.arrays import Rows, in_block
+from .. import checks, em
+from ..data.arrays import Rows
 from ..data.frame import enter_prior, leave, log_volume
 from ..data.padding import padded
 from ..mixtures import cast
@@ -46,9 +46,9 @@ def _first(x, weight, options, random_state):
     """A first mixture drawn from the block, in the block's frame, and the block."""
     problem, _ = solving.framed(x, weight, options)
     rng = check_random_state(random_state)
-    everyone = np.ones((1, options.k), bool)
-    states = starts.begin(problem, options.family, options.init, x, weight, everyone, 1, rng)
-    states = starts.replaced(states, problem.rows.frame, options.weights, options.given)
+    problem, options = dataclasses.replace(problem, method=em.PLAIN), dataclasses.replace(options, n_init=1)
+    states = starts.begin(problem, options, x, weight, rng)
+    states = starts.replaced(states, problem.known.frame, options.weights, options.given)
     return start(problem.rows, jax.tree.map(lambda leaf: leaf[0], states.candidate)), problem.rows
 
 
@@ -58,4 +58,4 @@ def _next(x, weight, options, before: Blend):
     x, weight = padded(x, weight)
     whole = Rows(x, weight.astype(dtype), before.frame, x.shape[0], str(dtype))
     mixture = starts.entered(cast(options.init, dtype), before.frame)
-    return dataclasses.replace(before, mixture=mixture), in_block(whole, mergeable(options.family), options.k, 1, None)
+    return dataclasses.replace(before, mixture=mixture), whole.cut(mergeable(options.family), options.k, 1)
