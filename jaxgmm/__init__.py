@@ -1,5 +1,7 @@
 """jaxgmm: mixture models fitted by expectation-maximisation in JAX."""
 
+from typing import TYPE_CHECKING
+
 from . import distributed as distributed
 from .criteria import aic, bic, icl
 from .data.sources import Stream, rows
@@ -7,7 +9,6 @@ from .families.base import Constraint, Family, Support, exponential_family, para
 from .families.categorical import categorical  # the package fills the registry of names
 from .families.forms import Natural
 from .fitting import fit
-from .gradient import fit_gradient
 from .inference import (
     e_step,
     joint_log_prob,
@@ -27,6 +28,9 @@ from .selection import select
 from .stepwise import fit_stepwise
 from .storage import load, save
 from .unconstrained import constrain, unconstrain
+
+if TYPE_CHECKING:
+    from .gradient import fit_gradient
 
 __version__ = "0.1.0"
 
@@ -74,3 +78,15 @@ __all__ = [
     "select",
     "unconstrain",
 ]
+
+
+def __getattr__(name: str):
+    if name == "fit_gradient":  # loads optax, which no other function needs
+        from .gradient import fit_gradient
+
+        return fit_gradient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

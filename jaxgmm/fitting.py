@@ -134,7 +134,7 @@ def fit(
     family = family_of(family, x, mesh)
     key = as_key(key)
     with agreed(mesh):
-        check_init(init, n_init, k, family, x, spans(mesh))
+        check_init(init, n_init, x, like=(family, k), in_processes=spans(mesh))
     checks.choice(search, "search", SEARCHES)
     driver = Driver(callback, every, verbose, 1, spans(mesh))
     driver.checkpoint = opened(checkpoint, checkpoint_every, resume, mesh)
@@ -219,8 +219,9 @@ def warn(result: FitResult, tol, what: str = "the fit", stacklevel: int = 4, row
         warnings.warn(f"{what} ended {status.name}: {ADVICE[status]}{cause}", FitWarning, stacklevel=stacklevel)
 
 
-def check_init(init, n_init, k, family, x, in_processes: bool = False):
-    """Check what a fit is to start from."""
+def check_init(init, n_init: int, x, *, like: tuple, in_processes: bool = False):
+    """Check what a fit of rows x is to start from; ``like`` is the family and the number of components asked for."""
+    family, k = like
     if isinstance(init, str):
         checks.choice(init, "init", INITIALIZERS)
         return
@@ -259,7 +260,8 @@ def first_lanes(problem: Problem, start: Start, x, sample_weight):
     if callable(init):
         with on_host(False):  # the function may do as it likes
             every = states.keys_of(start.key, start.r)
-            centres = [_called(init, every[i], x, sample_weight, k, dtype) for i in range(start.r)]
+            given = [init(every[i], x, sample_weight, k) for i in range(start.r)]
+            centres = [jnp.asarray(checks.centres(some, (k, x.shape[1]), "init"), dtype) for some in given]
         layout = None if problem.streams else problem.rows.layout
         stack = jnp.stack if layout is None and not hosted() else lambda arrays: np.stack(list(map(np.asarray, arrays)))
         return begins.begin_at(problem, stack(centres), start.active[0])
@@ -290,7 +292,3 @@ def _placed(resp, rows):
 def keeps_order(init) -> bool:
     """Whether the components of a result stand as those it started from."""
     return not isinstance(init, str) and not callable(init)
-
-
-def _called(init, key, x, sample_weight, k, dtype):
-    return jnp.asarray(checks.centres(init(key, x, sample_weight, k), (k, x.shape[1]), "init"), dtype)

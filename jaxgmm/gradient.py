@@ -73,7 +73,7 @@ def fit_gradient(
     steps = checks.count(steps, "steps", least=0)
     family = family_of(family, x)
     init = init.mixture if isinstance(init, FitResult) else init
-    check_init(init, 1, k, family, x)
+    check_init(init, 1, x, like=(family, k))
     if not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(f"optimizer must be an optax optimiser, as of optax.adam(1e-2), got {optimizer!r}")
     model = family, checks.prior_for(None, family, compute_dtype(x))

@@ -175,7 +175,8 @@ def fit_stepwise(
         stream = streamed(stream, block_size=_block_size(stream, k))
     family = family_of(family, stream)
     form = mergeable(family)
-    mixture, problem = _begin(key, stream, k, family, n_init, init, prior, tol, max_iter)
+    options = {"family": family, "prior": prior, "tol": tol, "max_iter": max_iter}
+    mixture, problem = _begin(key, stream, k, options | {"init": init, "n_init": n_init})
     flow = Flow(stream, problem.rows.frame, {}).cut(form, k, 1)
     blend, census, lossy = start(problem.rows, mixture), streamed_summary.Census(stream, (family,)), False
     for sweep in range(passes):
@@ -191,7 +192,7 @@ def fit_stepwise(
             break
     given = isinstance(init, Mixture)
     if lossy:
-        return _finished(key, stream, family, blend, prior, tol, max_iter, given)
+        return _finished(key, stream, blend, options, given)
     result = _judged(flow, family, blend, census.heaviest, given)
     warn(result, 0, "stepwise EM", stacklevel=5)
     return result
@@ -202,14 +203,14 @@ def _block_size(stream: Stream, k: int) -> int:
     return min(max(most // STEPS if n is None else n // STEPS, ROWS * k), most)
 
 
-def _begin(key, stream: Stream, k: int, family: Family, n_init: int, init, prior, tol, max_iter):
+def _begin(key, stream: Stream, k: int, options: dict):
     """The mixture to start from, in the frame of the first block, and that block as a problem."""
+    family, init = options["family"], options["init"]
     x, weight = next(streamed_summary.checked(stream, family))
     if not isinstance(init, Mixture):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)  # what the first block comes to is no result
-            options = {"family": family, "init": init, "n_init": n_init, "prior": prior, "tol": tol}
-            init = fit(key, x, k, sample_weight=weight, max_iter=max_iter, **options).mixture
+            init = fit(key, x, k, sample_weight=weight, **options).mixture
     elif init.family != family or init.n_components != k:
         raise ValueError(
             f"init is a mixture of {init.n_components} components of family {init.family.name!r}; "
@@ -217,8 +218,8 @@ def _begin(key, stream: Stream, k: int, family: Family, n_init: int, init, prior
         )
     else:
         checks.like_mixture(x, init)
-    model = family, checks.prior_for(prior, family, stream.dtype)
-    [problem] = load(x, weight, k, [model], Options(tol, max_iter, "none"))
+    model = family, checks.prior_for(options["prior"], family, stream.dtype)
+    [problem] = load(x, weight, k, [model], Options(options["tol"], options["max_iter"], "none"))
     problem = dataclasses.replace(problem, rows=problem.rows.cut(mergeable(family), k, 1))
     mixture = cast(init, problem.rows.dtype)
     framed = dataclasses.replace(mixture, components=enter(mixture.components, problem.rows.frame))
@@ -250,11 +251,10 @@ def _seen(mixture: Mixture, reference) -> em.Expected:
     return em.Expected(form.prepare(mixture.components, reference), mixture.log_weights, reference, form)
 
 
-def _finished(key, stream, family, blend: Blend, prior, tol, max_iter, keeps_order: bool) -> FitResult:
+def _finished(key, stream, blend: Blend, options: dict, keeps_order: bool) -> FitResult:
     """The result of batch EM from where stepwise EM had to end."""
     warnings.warn(f"{LOST}: after {int(blend.steps)} blocks, batch iterations go on", FitWarning, stacklevel=5)
     mixture = dataclasses.replace(blend.mixture, components=leave(blend.mixture.components, blend.frame))
-    options = {"family": family, "init": mixture, "prior": prior, "tol": tol, "max_iter": max_iter}
-    result = fit(key, stream, mixture.n_components, **options)
+    result = fit(key, stream, mixture.n_components, init=mixture, **options)
     mixture = result.mixture if keeps_order else ranking.by_weight(result.mixture)
     return dataclasses.replace(result, mixture=mixture, n_iter=result.n_iter + int(blend.steps))

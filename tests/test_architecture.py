@@ -27,7 +27,7 @@ HOUSE = {
     "em": "numerics records unconstrained data",
     "init": "numerics distributed records families data em",
     "inference": "numerics records checks mixtures data em",
-    "search": "numerics distributed records families checks data em inference",
+    "search": "numerics distributed records families checks data em init inference",
     "criteria": "numerics records checks mixtures data em inference",
     "storage": "numerics records families checks mixtures data",
     "planning": "numerics families checks data search",

@@ -1,11 +1,11 @@
 """Rows: where they come from, the frame they are seen in, and sums over them. Knows no EM.
 
-    sources readers headers parts files    rows and weights read block by block, from files and from Python
-    frame                                  the units and the origin in which a family sees its rows
-    padding                                few sizes for any number of rows: few programs
-    arrays                                 rows in memory, summed block by block
-    mesh                                   the same, each device over its own
-    out_of_core                            rows that a host reads block by block
-    summary streamed_summary               what is known of rows before a fit, in memory and by passes
-    codes                                  the codes that a categorical feature takes
+sources readers headers parts files    rows and weights read block by block, from files and from Python
+frame                                  the units and the origin in which a family sees its rows
+padding                                few sizes for any number of rows: few programs
+arrays                                 rows in memory, summed block by block
+mesh                                   the same, each device over its own
+out_of_core                            rows that a host reads block by block
+summary streamed_summary               what is known of rows before a fit, in memory and by passes
+codes                                  the codes that a categorical feature takes
 """

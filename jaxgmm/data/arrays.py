@@ -75,9 +75,7 @@ class Rows:
     def take(self, i, **columns) -> Block:
         """Block i of the rows and of further columns (n, ...); rows that an earlier block held weigh 0."""
         start = self.start(i)
-        columns = {
-            name: jax.lax.dynamic_slice_in_dim(column, start, self.block) for name, column in columns.items()
-        }
+        columns = {name: jax.lax.dynamic_slice_in_dim(column, start, self.block) for name, column in columns.items()}
         x = jax.lax.dynamic_slice_in_dim(self.x, start, self.block)
         weight = jax.lax.dynamic_slice_in_dim(self.weight, start, self.block)
         fresh = start + jnp.arange(self.block) >= i * self.block

@@ -26,16 +26,28 @@ class KeptBlock(Block):
         if memory.get("form") is form:
             return memory["view"]
         view = form.view(prepared, self.x)
-        if form.width(len(self.x), 1) * len(self.weight) <= memory["room"]:
+        if form.width(self.x.shape[-2], 1) * self.weight.size <= memory["room"]:
             memory["form"], memory["view"] = form, view
         return view
 
 
 @record
 class HostRows(Rows):
-    """Data in NumPy, as `Rows` has them."""
+    """Data in NumPy, as `Rows` has them; or rows (..., n, d) that every lane has to itself, in frames (..., d)."""
 
     in_program = False
+
+    @property
+    def n(self) -> int:
+        return self.x.shape[-2]
+
+    @property
+    def n_everywhere(self) -> int:
+        return self.n
+
+    @property
+    def d(self) -> int:
+        return self.x.shape[-1]
 
     @functools.cached_property
     def _kept(self) -> dict:
@@ -50,9 +62,9 @@ class HostRows(Rows):
         some = slice(i * self.block, (i + 1) * self.block)
         held = self._kept.get(i)
         if held is None:
-            held = KeptBlock(np.ascontiguousarray(self.framed(self.x[some])), self.weight[some])
+            held = KeptBlock(np.ascontiguousarray(self.framed(self.x[..., some, :])), self.weight[..., some])
             held.__dict__["room"] = ROOM // self.n_blocks
-            if self.n * self.d <= ROOM:
+            if self.x.size <= ROOM:
                 self._kept[i] = held
         return Block(held.x, held.weight, {name: values[some] for name, values in columns.items()}) if columns else held
 

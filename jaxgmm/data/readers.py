@@ -147,11 +147,13 @@ def parse_text(file: Iterator[str], pick: Pick, size: int | None = None) -> Text
     taken = indices if weight is None else [*indices, weight]
     columns = tuple(names[j] for j in indices) if names else None
     rows = reader if names else itertools.chain([first], reader)
-    parts = _parts(rows, reader, names, len(first), taken, size)
+    parts = _parts((rows, reader, names, len(first)), taken, size)
     return Text(names, columns, len(taken), weight is not None, parts, doubt(first) if doubtful else None)
 
 
-def _parts(rows, reader, names, width: int, taken: list[int], size: int | None) -> Iterator[np.ndarray]:
+def _parts(text: tuple, taken: list[int], size: int | None) -> Iterator[np.ndarray]:
+    """The columns taken, ``size`` rows at a time, of rows, the reader that they come from, names, and their width."""
+    rows, reader, names, width = text
     numbers = array.array("d")  # eight bytes a number; a list of Python floats takes 32
     origin = 0 if size else 1
     try:

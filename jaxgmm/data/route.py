@@ -1,5 +1,7 @@
 """Which way a call goes: in NumPy on the host, where it needs no compiler, or compiled. Sizes decide, and the dtype."""
 
+import math
+
 import jax
 import numpy as np
 
@@ -9,7 +11,7 @@ from .sources import Stream
 
 MOST = 2**24  # numbers that an E-step of all lanes looks at: up to here the host is through before a compiler
 MOST_ROWS = 2**16  # beyond, compiled code goes through them block by block, and over threads
-LEAST = 2**14  # that a lane counts for, however few they are: NumPy's calls take as long
+LEAST = 2**12  # that a lane counts for, however few they are: some of the time is that of calls
 
 
 def fits_on_host(families, x, lanes: int, k: int, *traced, compiled: bool | None = None, mesh=None) -> bool:
@@ -20,7 +22,8 @@ def fits_on_host(families, x, lanes: int, k: int, *traced, compiled: bool | None
 
 
 def goes_to_host(families, x, lanes: int, k: int, *traced, compiled: bool | None = None, mesh=None) -> bool:
-    """Whether ``lanes`` mixtures of k components of each of these families are run on the host, over rows x (n, d).
+    """Whether ``lanes`` mixtures of k components of each of these families are run on the host, over rows x (n, d), or
+    over each of data sets (b, n, d).
 
     ``compiled`` is what the caller says: None leaves it to the sizes. ``traced`` may be what only a compiler can take.
 
@@ -37,11 +40,12 @@ def goes_to_host(families, x, lanes: int, k: int, *traced, compiled: bool | None
         return False
     if compiled is not None:
         return not compiled
-    if jax.default_backend() != "cpu" or isinstance(in_memory(x), jax.Array) or x.shape[0] > MOST_ROWS:
+    *sets, n, d = x.shape
+    if jax.default_backend() != "cpu" or isinstance(in_memory(x), jax.Array) or n > MOST_ROWS:
         return False
-    widths = [family.moments.width(x.shape[1], k) for family in families]
-    factors = k * x.shape[1] ** 3  # of covariances, which NumPy takes a tile at a time
-    work = sum(max(x.shape[0] * width + factors, LEAST) * lanes for width in widths)
+    widths = [family.moments.width(d, k) for family in families]
+    factors = k * d**3  # of covariances, which NumPy takes a tile at a time
+    work = sum(max(n * width + factors, LEAST) * lanes for width in widths) * math.prod(sets)
     return work <= MOST and all(family.in_numpy for family in families)
 
 

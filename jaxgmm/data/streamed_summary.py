@@ -34,7 +34,9 @@ def measure(stream: Stream, models, k: int, mesh=None) -> list:
     census.enough(k)
     mean = head[0] + sums / whole
     [squares] = flow.sum(Squares(mean))
-    return [_framed(flow, census, whole, mean, squares / whole, *model) for model in models]
+    zero = np.zeros((), np.int32)
+    counts = zero, zero, np.asarray(census.positive, flow.dtype), whole, census.heaviest, census.lightest
+    return [_framed(flow, (mean, squares / whole), counts, *model) for model in models]
 
 
 def raw(stream: Stream) -> Flow:
@@ -55,11 +57,10 @@ def _looked_at(x, weight, first: int, census):
     census.look(raw(census.stream).block(x, weight, len(x)), first)
 
 
-def _framed(raw: Flow, census, whole, mean, variance, family: Family, prior):
-    flow = dataclasses.replace(raw, frame=frame_of(family.scaling, mean, variance))
-    zero = np.zeros((), np.int32)
-    counts = zero, zero, np.asarray(census.positive, flow.dtype)
-    measured = Measured(*counts, whole, census.heaviest, census.lightest, left_out(flow, family, family.moments))
+def _framed(raw: Flow, moments: tuple, counts: tuple, family: Family, prior):
+    """The rows in the frame of a family, and what is known of them: their mean and variance, and facts."""
+    flow = dataclasses.replace(raw, frame=frame_of(family.scaling, *moments))
+    measured = Measured(*counts, left_out(flow, family, family.moments))
     return flow, Known(flow.frame, measured, enter_prior(prior, flow.frame))
 
 

@@ -45,8 +45,9 @@ class Look:
     def __call__(self, block):
         x, weight = block.x, block.weight
         contained = self.family.support.contains(x) | ~xp.isfinite(x)
-        bad = (~xp.isfinite(x)).any(0).sum(dtype=np.int32), (~contained).any(0).sum(dtype=np.int32)
-        return *bad, (weight > 0).sum(dtype=weight.dtype), weight.sum(), product(x - self.pilot[:, None], weight)
+        bad = (~xp.isfinite(x)).any(-2).sum(-1, dtype=np.int32), (~contained).any(-2).sum(-1, dtype=np.int32)
+        counts = *bad, (weight > 0).sum(-1, dtype=weight.dtype), weight.sum(-1)
+        return *counts, _weighted(x - self.pilot[..., None], weight)
 
 
 @record
@@ -56,7 +57,12 @@ class Squares:
     mean: Any
 
     def __call__(self, block):
-        return product((block.x - self.mean[:, None]) ** 2, block.weight)
+        return _weighted((block.x - self.mean[..., None]) ** 2, block.weight)
+
+
+def _weighted(x, weight):
+    """Σ w x. (..., d, b), (..., b) -> (..., d)."""
+    return product(x, weight) if weight.ndim == 1 else product(x, weight[..., None])[..., 0]
 
 
 @record
@@ -68,8 +74,8 @@ class LeftOut:
 
     def __call__(self, block):
         x, weight = block.x, block.weight
-        counts = (weight > 0) & self.family.support.contains(x).all(0)
-        return xp.where(counts, weight * self.family.base(x, self.reference), 0 * weight).sum()
+        counts = (weight > 0) & self.family.support.contains(x).all(-2)
+        return xp.where(counts, weight * self.family.base(x, self.reference), 0 * weight).sum(-1)
 
 
 @record
@@ -90,10 +96,10 @@ def measure(raw: Rows, prior, family: Family) -> Known:
 
 @per_shard
 def _facts(raw: Rows, family: Family):
-    first = raw.framed(raw.x[:1])[:, 0]
+    first = raw.framed(raw.x[..., :1, :])[..., 0]
     pilot = raw.of_best(np.zeros(()), first)  # sums about a row, not about 0: a large offset costs no digits
     facts, frame = survey(raw, pilot, family)
-    extremes = raw.highest(raw.weight.max()), -raw.highest(-raw.weight.min())
+    extremes = raw.highest(raw.weight.max(-1)), -raw.highest(-raw.weight.min(-1))
     offset = left_out(dataclasses.replace(raw, frame=frame), family, family.moments)
     return frame, Measured(*facts, *extremes, offset)
 
@@ -101,9 +107,10 @@ def _facts(raw: Rows, family: Family):
 def survey(rows, pilot, family: Family):
     """(not finite, outside, positive, Σ w) and the frame, by two passes."""
     [(*counts, whole, sums)] = rows.sum(Look(pilot, family))
-    mean = pilot + sums / xp.where(whole > 0, whole, 1)
+    total = xp.where(whole > 0, whole, 1)[..., None]
+    mean = pilot + sums / total
     [squares] = rows.sum(Squares(mean))
-    return (*counts, whole), frame_of(family.scaling, mean, squares / xp.where(whole > 0, whole, 1))
+    return (*counts, whole), frame_of(family.scaling, mean, squares / total)
 
 
 def left_out(rows, family: Family, form):

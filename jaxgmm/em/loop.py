@@ -6,6 +6,7 @@
 A lane is one run of EM, a start at one K, among those that run side by side.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -154,24 +155,44 @@ def _choose(condition, new, old):
     return jax.tree.map(pick, new, old)
 
 
-def on_host(rows, task: Task, lanes, alive, rounds):
-    """As `on_device`, a pass over the rows a round for all lanes that go on. Returns the lanes and the rounds made."""
-    made, groups = 0, _groups(rows, task, lanes, alive)
+def on_host(problem, lanes, alive, rounds):
+    """As `on_device`, a pass over the rows a round for all lanes that go on; ``problem(group)`` are the rows and the
+    `Task` of several lanes (g,), which either share them or lead in all of their numbers. Returns the lanes and the
+    rounds made."""
+    made, groups = 0, _groups(problem, lanes, alive)
     while made < rounds and groups:
-        summaries = [_expected(task, live) for _, live in groups]
-        sums = rows.sum(*summaries)
-        stepped = [_stepped(task, live, *seen) for (_, live), *seen in zip(groups, summaries, sums, strict=True)]
-        groups, made = [(index, live) for (index, _), live in zip(groups, stepped, strict=True)], made + 1
-        if not all(np.asarray(_going(task, live)).all() for live in stepped):
+        for group, summary, sums in _summed(groups):
+            group.live = _stepped(group.task, group.live, summary, sums)
+        made += 1
+        if not all(np.asarray(_going(group.task, group.live)).all() for group in groups):
             lanes = _put(lanes, groups)
-            groups = _groups(rows, task, lanes, alive)
+            groups = _groups(problem, lanes, alive)
     return _put(lanes, groups), made
 
 
-def _groups(rows, task: Task, lanes, alive) -> list:
-    """Lanes that go on, as many at a time as there is room for: where they stand among all (g,), and the lanes."""
+@dataclasses.dataclass
+class Group:
+    """Lanes (g,) that run side by side: where they stand among all, and how they stand by now."""
+
+    index: np.ndarray
+    live: Any
+    rows: Any
+    task: Task
+
+
+def _summed(groups: list[Group]):
+    """Every group, what it wants summed, and the sums: over rows that all of them share by one pass."""
+    summaries = [_expected(group.task, group.live) for group in groups]
+    if all(group.rows is groups[0].rows for group in groups):
+        return list(zip(groups, summaries, groups[0].rows.sum(*summaries), strict=True))
+    return [(group, summary, *group.rows.sum(summary)) for group, summary in zip(groups, summaries, strict=True)]
+
+
+def _groups(problem, lanes, alive) -> list[Group]:
+    """Lanes that go on, as many at a time as there is room for."""
+    (rows, task), count = problem(np.arange(1)), len(alive)
     running = np.flatnonzero(np.asarray(alive) & np.asarray(_going(task, lanes)))
-    count, k = task.method.state_of(lanes).counts.shape
+    k = task.method.state_of(lanes).counts.shape[1]
     width = task.form.width(rows.d, k)
     if hosted():
         together = max(HOST_NUMBERS // (rows.block * width), 1)
@@ -183,12 +204,12 @@ def _groups(rows, task: Task, lanes, alive) -> list:
         sizes = [min(1 << (len(group) - 1).bit_length() if few else together, count) for group in groups]
         filled = [np.full(size - len(group), count) for size, group in zip(sizes, groups, strict=True)]
         groups = [np.concatenate(pair).astype(np.int32) for pair in zip(groups, filled, strict=True)]
-    return [(group, _taken(lanes, group)) for group in groups]
+    return [Group(index, _taken(lanes, index), *problem(index)) for index in groups]
 
 
-def _put(lanes, groups):
-    for group, live in groups:
-        lanes = _placed(lanes, group, live)
+def _put(lanes, groups: list[Group]):
+    for group in groups:
+        lanes = _placed(lanes, group.index, group.live)
     return lanes
 
 

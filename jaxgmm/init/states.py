@@ -76,15 +76,20 @@ def begin(problem, start: Start):
 
 
 def _begin(rows, problem, start: Start):
+    return from_centres(rows, problem, centres(rows, problem.family, start), start.of_lanes)
+
+
+_begun = compiled()(per_shard(_begin))
+
+
+def centres(rows, family: Family, start: Start):
+    """Centres (m·r, k, p) of starts that are drawn, of many rows among some that stand for all."""
     n, itemsize = rows.n, rows.itemsize
     start = dataclasses.replace(start, key=here(start.key))
     together = max(LANE_BYTES // (n * itemsize), 1)
     wide = dataclasses.replace(rows, block=max(rows.block, draw_rows(n, rows.d, min(start.r, together), itemsize)))
     some = sample(fold_in(start.key, SAMPLE_KEY), wide, start.k)
-    return from_centres(rows, problem, centres_among(some, wide, problem.family, start), start.of_lanes)
-
-
-_begun = compiled()(per_shard(_begin))
+    return centres_among(some, wide, family, start)
 
 
 def centres_among(some, wide, family: Family, start: Start):

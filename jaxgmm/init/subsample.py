@@ -42,7 +42,7 @@ def sample(key, rows: Rows, k: int) -> Rows:
     best, chosen, weight = jax.lax.fori_loop(0, length, look, start)
     x = rows.x[chosen]
     if layout is not None:
-        x, weight = _joined(layout, size, length, best, x.astype(rows.dtype), weight)
+        x, weight = _joined(layout, (size, length), best, x.astype(rows.dtype), weight)
     return dataclasses.replace(rows, x=x, weight=weight, block=min(rows.block, size), layout=None)
 
 
@@ -56,8 +56,9 @@ def _sample_on_host(key, rows: Rows, size: int, length: int) -> Rows:
     return dataclasses.replace(rows, x=rows.x[chosen], weight=weight, block=size)
 
 
-def _joined(layout, size: int, length: int, best, x, weight):
+def _joined(layout, stretches: tuple[int, int], best, x, weight):
     """Rows (size, d) and weights of all stretches, from those that each device has rows of."""
+    size, length = stretches
     place = layout.mine([first // length for first in layout.firsts])
 
     def among_all(part, fill):

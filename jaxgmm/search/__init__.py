@@ -1,12 +1,12 @@
 """Many starts on their way to one result.
 
-    loading            options and rows, checked and framed
-    problem            what is to be fitted, and one run of the starts
-    stages             a search as a value, and what follows on what
-    pruning            which starts go on
-    driver             the loop on the host, which callbacks and the checkpoint look into
-    ranking            how a start stands, and which of them wins
-    repeats            rows that are equal, where they make a start collapse
-    callbacks          what a callback sees, and callbacks that are ready
-    checkpoints        a search on disk: identity and digests say whose it is
+loading            options and rows, checked and framed
+problem            what is to be fitted, and one run of the starts
+stages             a search as a value, and what follows on what
+pruning            which starts go on
+driver             the loop on the host, which callbacks and the checkpoint look into
+ranking            how a start stands, and which of them wins
+repeats            rows that are equal, where they make a start collapse
+callbacks          what a callback sees, and callbacks that are ready
+checkpoints        a search on disk: identity and digests say whose it is
 """

@@ -96,7 +96,7 @@ def iterate(rows, problem: Problem, search, form: int, rounds):
     if rows.in_program:
         lanes, queue, made = on_device(lambda lane: (rows, task), lanes, search.alive, queue, rounds)
     else:
-        lanes, made = on_host(rows, task, lanes, search.alive, rounds)
+        lanes, made = on_host(lambda lanes: (rows, task), lanes, search.alive, rounds)
     return lanes, stands(problem, lanes, search.active), queue, made
 
 

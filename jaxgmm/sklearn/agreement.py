@@ -41,7 +41,7 @@ def thinned(x, weight):
 
 
 @in_precision_of("x")
-def agreement(seed: int, x, weight, family: str, ks: list[int], n_init: int) -> np.ndarray:
+def agreement(seed: int, x, weight, family: str, *, ks: list[int], n_init: int) -> np.ndarray:
     """Adjusted Rand index of every pair of ``n_init`` starts, (len(ks), pairs): 1 where both label alike.
 
     The starts are those of `jaxgmm.select` with the same seed; all of them run in one program.

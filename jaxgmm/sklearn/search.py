@@ -97,7 +97,7 @@ class MixtureSearch(MixtureAnswers):
         family, ks = self.best_params_["covariance_type"], sorted(set(self.cv_results_["param_n_components"].tolist()))
         self.stability_ = {
             "n_components": np.array(ks),
-            "adjusted_rand": agreement(seed, some, own, family, ks, self.n_init),
+            "adjusted_rand": agreement(seed, some, own, family, ks=ks, n_init=self.n_init),
         }
         self._warn(chosen.best, x, weight)
         return self

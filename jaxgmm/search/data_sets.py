@@ -1,0 +1,168 @@
+"""Many data sets, each a problem of its own, fitted side by side: every lane has rows to itself.
+
+On a device under ``vmap``, on the host with all of their numbers led by the lanes.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..checks import in_trace
+from ..data.arrays import Rows, block_bytes, in_groups
+from ..data.frame import unit_frame
+from ..data.host import HostRows
+from ..data.padding import TOGETHER
+from ..data.summary import Known, measure
+from ..em import Limits, Method
+from ..em.loop import HOST_NUMBERS, on_device, on_host, pack, unpack
+from ..families.base import Family
+from ..init import states
+from ..init.states import Start
+from ..numerics.backend import xp
+from ..numerics.compiling import compiled
+from ..numerics.host import each, hosted, one_by_one
+from ..records import record, static
+from . import ranking
+from .problem import ACCURATE, MOMENTS, Problem, form_of, resumed
+
+
+@record
+class DataSets:
+    """Data sets to be fitted: x (b, n, d), weights (b, n), and what is known of each, (b, ...), or None so far; the
+    rest as in `Problem`."""
+
+    x: Any
+    weight: Any
+    known: Known | None
+    limits: Limits
+    family: Family = static()
+    method: Method = static()
+    search: str = static()
+
+    @property
+    def forms(self) -> tuple:
+        """Of one feature the accurate form is no more work than both, and one program does."""
+        two = self.family.accurate is not self.family.moments and self.x.shape[2] > 1
+        return (MOMENTS, ACCURATE) if two else (ACCURATE,)
+
+    @property
+    def dtype(self) -> str:
+        return str(self.weight.dtype)
+
+    def until(self, pause) -> "DataSets":
+        return dataclasses.replace(self, limits=dataclasses.replace(self.limits, pause=pause))
+
+    def slots(self, form: int, k: int, lanes: int, in_trace: bool) -> int:
+        _, n, d = self.x.shape
+        most = block_bytes()[0] // 2  # where every slot has rows of its own, half is faster: benchmarks/profile.md
+        width = form_of(self.family, form).width(d, k)
+        return int(np.clip(most // (n * width * np.dtype(self.dtype).itemsize), 8, 1024))
+
+    def one(self, i) -> Problem:
+        """The problem of one of the data sets; on the host those of several, which lead in its numbers."""
+        known = jax.tree.map(lambda leaf: leaf[i] if np.ndim(leaf) else leaf, self.known)
+        kind = HostRows if hosted() else Rows
+        rows = kind(self.x[i], self.weight[i], known.frame, self.x.shape[1], self.dtype)
+        return Problem(rows, known, self.limits, self.family, self.method, self.search)
+
+    def run(self, search, form: int, rounds):
+        """As `Problem.run`."""
+        return _iterate(self, search, form, rounds)
+
+
+@compiled("form")
+def _iterate(sets: DataSets, search, form: int, rounds):
+    lanes, queue = search.lanes if hosted() else unpack(search.lanes), search.queue
+    if form == ACCURATE and len(sets.forms) > 1:
+        lanes = resumed(sets.method, lanes)
+    r, k = search.starts, search.active.shape[1]
+
+    def problem(lane):
+        own = sets.one(lane // r)
+        return own.rows.cut(form_of(own.family, form), k, 1), own.task(form)
+
+    if hosted():
+        lanes, made = on_host(problem, lanes, search.alive, rounds)
+    else:
+        lanes, queue, made = on_device(problem, lanes, search.alive, queue, rounds)
+    stand, heaviest = functools.partial(ranking.standing, sets.method), xp.repeat(sets.known.measured.heaviest, r)
+    stands = each(stand, (0, 0, 0))(lanes, xp.repeat(search.active, r, axis=0), heaviest)
+    return (lanes if hosted() else pack(lanes)), stands, queue, made
+
+
+def begin(sets: DataSets, start: Start, prior, traced: bool):
+    """The data sets with what is known of each, and first lanes (b·r,)."""
+    if hosted():
+        return _begin_on_host(sets, start, prior)
+
+    def of_some(pair):
+        return _begin(dataclasses.replace(sets, x=pair[0], weight=pair[1]), start, prior)
+
+    known, lanes = _by_groups(of_some, (sets.x, sets.weight), traced)
+    lanes = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), lanes)
+    return dataclasses.replace(sets, known=known), lanes
+
+
+@compiled()
+def _begin(some: DataSets, start: Start, prior):
+    """What is known of every one of some data sets, and first lanes (b, r)."""
+    _, n, d = some.x.shape
+
+    def one(x, weight):
+        raw = Rows(x, weight, unit_frame(d, some.dtype), n, some.dtype)
+        known = measure(raw, prior, some.family)
+        rows = dataclasses.replace(raw, frame=known.frame)
+        problem = Problem(rows, known, some.limits, some.family, some.method, some.search)
+        return known, pack(states.begin(problem, start))
+
+    return jax.vmap(one)(some.x, some.weight)
+
+
+def _begin_on_host(sets: DataSets, start: Start, prior):
+    b, n, d = sets.x.shape
+    raw = HostRows(sets.x, sets.weight, unit_frame(d, sets.dtype), n, sets.dtype)
+    sets = dataclasses.replace(sets, known=measure(raw, prior, sets.family))
+    centres = np.concatenate([states.centres(sets.one(i).rows, sets.family, start) for i in range(b)])
+    together, count = max(HOST_NUMBERS // (n * start.k * d), 1), b * start.r
+    lanes = []
+    for first in range(0, count, together):
+        some = np.arange(first, min(first + together, count))
+        problem = sets.one(some // start.r)
+        active = np.ones((len(some), start.k), bool)
+        lanes.append(states.from_centres(problem.rows, problem, centres[some], active))
+    return sets, jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
+
+
+def conclude(sets: DataSets, lanes, traced: bool):
+    """The result of every data set, (b, ...)."""
+    b = len(sets.x)
+    if hosted():
+        lanes = jax.tree.map(lambda leaf: leaf.reshape(b, -1, *leaf.shape[1:]), lanes)
+
+        def of_one(i):
+            own = jax.tree.map(lambda leaf: leaf[i], lanes)
+            return ranking.conclude_one(sets.one(i).known, own, method=sets.method)
+
+        return one_by_one(of_one, np.arange(b))
+    lanes = lanes if traced else jax.tree.map(np.asarray, lanes)  # or a program would be compiled for the next line
+    lanes = jax.tree.map(lambda leaf: leaf.reshape(b, -1, leaf.shape[-1]), lanes)
+    return _by_groups(lambda some: _conclude(*some, sets.method), (sets.known, lanes), traced)
+
+
+@compiled("method")
+def _conclude(known, lanes, method):
+    return jax.vmap(lambda known, lanes: ranking.conclude_one(known, unpack(lanes), method=method))(known, lanes)
+
+
+def _by_groups(function, sets, traced: bool):
+    """``function`` of data sets (b, ...), of `TOGETHER` at a time: one program, however many there are."""
+    if traced:
+        return in_groups(lambda one: jax.tree.map(lambda leaf: leaf[0], function(states.one_lane(one))), sets, TOGETHER)
+    begins = range(0, jax.tree.leaves(sets)[0].shape[0], TOGETHER)
+    parts = [function(jax.tree.map(lambda leaf, i=i: leaf[i : i + TOGETHER], sets)) for i in begins]
+    join = jnp.concatenate if in_trace(parts) else np.concatenate
+    return jax.tree.map(lambda *leaves: join(leaves), *parts)
