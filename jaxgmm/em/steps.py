@@ -28,7 +28,7 @@ def normalise(logits, log_weights):
     top = constant(logits.max(axis=-2, keepdims=True))
     impossible = top == -np.inf
     if nowhere(impossible):
-        scaled = logits - top
+        scaled = np.subtract(logits, top)
         np.exp(scaled, out=scaled)  # in place: at few rows what lies in a cache is most of the time
         total = scaled.sum(axis=-2, keepdims=True)
         scaled /= total
@@ -43,16 +43,17 @@ def normalise(logits, log_weights):
 def expect(form, prepared, log_weights, block, inside=None) -> Statistics:
     """E-step of a block of rows; ``inside`` is the support, or None where rows are known to be in it."""
     x, weight, seen = block.x, block.weight, block.seen(form, prepared)
-    logits = xp.add(form.log_prob(prepared, seen), log_weights[..., None])  # (k, b)
+    logits = form.log_prob(prepared, seen)  # (k, b)
+    logits += log_weights[..., None]
     if inside is not None:
         logits = supported(logits, inside, x)
     log_density, resp = normalise(logits, log_weights)
     terms = xp.where(weight > 0, weight * log_density, 0 * weight)
-    weighted = resp * weight[..., None, :]
-    sums = form.statistics(prepared, seen, weighted)
+    resp *= weight[..., None, :]
+    sums = form.statistics(prepared, seen, resp)
     total = weight.sum(-1)
     rounding = xp.abs(terms).sum(-1) + x.shape[-2] * total
-    return Statistics(terms.sum(-1), rounding, total, weighted.sum(-1), sums)
+    return Statistics(terms.sum(-1), rounding, total, resp.sum(-1), sums)
 
 
 @record

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ..numerics import LOG_ZERO, over_rows, product
-from ..numerics.backend import is_jax, xp
+from ..numerics.backend import xp
 from ..numerics.host import nowhere, on_host
 from ..records import record
 
@@ -83,12 +83,9 @@ class ExponentialForm:
 
     def log_prob(self, prepared, phi):
         logits = product(prepared.theta, phi)
-        if is_jax(logits):
-            logits = logits + prepared.bias[:, None]
-        else:  # in place, and looked for where it can be
-            logits += prepared.bias[..., None]
-            if nowhere(prepared.theta < LOG_ZERO / 2) and nowhere(prepared.bias < LOG_ZERO / 2):
-                return logits
+        logits += prepared.bias[..., None]
+        if nowhere(prepared.theta < LOG_ZERO / 2) and nowhere(prepared.bias < LOG_ZERO / 2):
+            return logits
         return xp.where(logits < LOG_ZERO / 2, -np.inf, logits)
 
     def statistics(self, prepared, phi, resp):

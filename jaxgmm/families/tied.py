@@ -75,7 +75,10 @@ def view_moments(prepared, x):
 
 def log_prob_moments(prepared, z):
     own = -0.5 * (product(prepared.inverse, z) ** 2).sum(-2)
-    return product(prepared.natural.theta, z) + prepared.natural.bias[..., None] + own[..., None, :]
+    logits = product(prepared.natural.theta, z)
+    logits += prepared.natural.bias[..., None]
+    logits += own[..., None, :]
+    return logits
 
 
 def statistics_moments(prepared, z, resp):

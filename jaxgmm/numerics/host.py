@@ -80,7 +80,9 @@ def repeat_while(going, body, carry):
 
 def in_order(tree):
     """The tree with its arrays row after row in memory: on that the rounding of products depends."""
-    return jax.tree.map(lambda leaf: leaf.copy() if np.ndim(leaf) and not leaf.flags.c_contiguous else leaf, tree)
+    if all(leaf.flags.c_contiguous for leaf in jax.tree.leaves(tree)):
+        return tree
+    return jax.tree.map(lambda leaf: leaf if leaf.flags.c_contiguous else leaf.copy(), tree)
 
 
 def choose(condition, new, old):

@@ -69,6 +69,8 @@ def pooled(weights, values):
 def divide(total, count):
     """total / count, and 0 where count is 0. Shapes: count is total's leading axes."""
     count = with_axes(count, total.ndim)
+    if not is_jax(total, count):
+        return np.divide(total, count, out=np.zeros_like(total), where=count > 0)
     return xp.where(count > 0, total, 0) / xp.where(count > 0, count, 1)
 
 
@@ -95,7 +97,8 @@ def first_of_largest(values, axis: int = 0):
 
 def keep_empty(counts, new, old):
     """new where a component has rows, old where it has none: empty components stay where they were."""
-    return xp.where(with_axes(counts > 0, new.ndim), new, old)
+    held = counts > 0
+    return new if not is_jax(held) and held.all() else xp.where(with_axes(held, new.ndim), new, old)
 
 
 # -- symmetric matrices -------------------------------------------------------------------------------------------
