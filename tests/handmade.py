@@ -98,13 +98,14 @@ class Copies:
 
 def copied(params, q):
     """What diag has, written out."""
-    means = xp.broadcast_to(params.means[:, None, :], (params.means.shape[0], q, params.means.shape[1]))
-    return Copies(means, xp.broadcast_to(params.covariances[:, :, None], (*params.covariances.shape, q)))
+    *lanes_k, d = params.means.shape
+    means = xp.broadcast_to(params.means[..., None, :], (*lanes_k, q, d))
+    return Copies(means, xp.broadcast_to(params.covariances[..., None], (*lanes_k, d, q)))
 
 
 def one(params):
     """The first copy."""
-    return diagonal.Diagonal(params.means[:, 0], params.variances[:, :, 0])
+    return diagonal.Diagonal(params.means[..., 0, :], params.variances[..., 0])
 
 
 def copies(q):

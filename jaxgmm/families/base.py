@@ -42,6 +42,7 @@ class Constraint(enum.Enum):
     UNIT = "numbers in [0, 1]"
     SIMPLEX = "probabilities that sum to 1 over the last axis"
     POSITIVE_DEFINITE = "symmetric positive definite matrices"
+    UNIT_PRODUCT = "positive numbers whose product over the last axis is 1"
 
 
 def parameter(shape: str, constraint: Constraint, *, units: int = 0, located: bool = False):
@@ -77,7 +78,7 @@ def declared(params, weights) -> int:
         size, last = math.prod(shape), (1, *shape)[-1]
         if about["constraint"] is Constraint.POSITIVE_DEFINITE:
             size = size // last * (last + 1) // 2
-        elif about["constraint"] is Constraint.SIMPLEX:
+        elif about["constraint"] in (Constraint.SIMPLEX, Constraint.UNIT_PRODUCT):
             size = size // last * (last - 1)
         total += size
     return total
@@ -135,6 +136,7 @@ class Family:
         in_numpy: whether all functions but ``sample`` are written with `numerics.xp` and take leading axes, params
             (..., k, d) and rows (d, b) or (..., d, b): few rows are then fitted in NumPy, all lanes at once.
         options: what `lookup` makes the family of, beside its name: pairs of a name and a number, a string or a tuple.
+        covariance: ``params -> (k, d, d)``: of components whose contours are ellipses, which pictures draw.
     """
 
     name: str
@@ -156,6 +158,7 @@ class Family:
     in_numpy: bool = False
     check: Callable = nothing_ruled_out
     options: tuple = ()
+    covariance: Callable | None = None
 
     def left_out(self, form) -> Callable | None:
         """What a form's log_prob leaves out of the log density, ``(x, reference) -> (b,)``, or None: nothing."""

@@ -15,6 +15,17 @@ from ..records import record
 
 
 @dataclasses.dataclass(frozen=True)
+class Of:
+    """A function whose first argument is given. It is equal and pickled by both, which ``functools.partial`` is not."""
+
+    function: Callable
+    first: Any
+
+    def __call__(self, *others):
+        return self.function(self.first, *others)
+
+
+@dataclasses.dataclass(frozen=True)
 class ResidualForm:
     """A form that works on the distance of every row from every component; right wherever the dtype allows.
 

@@ -1,7 +1,6 @@
-"""Gaussian components, each with its own covariance matrix.
+"""Gaussian components, each with its own covariance matrix: mclust's VVV.
 
-    log N(x; μ, Σ) = -½ (x - μ)ᵀ Σ⁻¹ (x - μ) - ½ log|Σ| - d/2 log 2π
-                   = xᵀ Σ⁻¹ μ - ½ ⟨Σ⁻¹, x xᵀ⟩ - ½ μᵀ Σ⁻¹ μ - ½ log|Σ| - d/2 log 2π
+    log N(x; μ, Σ) = xᵀ Σ⁻¹ μ - ½ ⟨Σ⁻¹, x xᵀ⟩ - ½ μᵀ Σ⁻¹ μ - ½ log|Σ| - d/2 log 2π,      Σ_k = S_k / n_k
 
 Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2.
 """
@@ -11,26 +10,12 @@ from typing import Any
 
 import jax
 
-from ..numerics import (
-    LOG_2PI,
-    cholesky,
-    diagonal,
-    divide,
-    keep_empty,
-    monomials,
-    pack,
-    positive_definite,
-    product,
-    unpack,
-    upper,
-    whitening,
-    with_diagonal,
-)
+from ..numerics import LOG_2PI, cholesky, diagonal, divide, monomials, pack, product, unpack, upper, whitening
 from ..numerics.backend import xp
 from ..records import record
-from . import gaussian
-from .base import Constraint, Family, parameter
-from .forms import ExponentialForm, Natural, ResidualForm
+from . import covariances, gaussian
+from .base import Constraint, as_it_is, parameter
+from .forms import ExponentialForm, Natural
 
 
 @record
@@ -73,51 +58,21 @@ def natural(params, reference):
 
 def maximize_moments(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
-    covariances = unpack(divide(sums.xx, counts)) - means[..., :, None] * means[..., None, :]
-    return finish(params, means + prepared.reference[..., None, :], covariances, counts, prior)
+    scatter = unpack(sums.xx) - covariances.outer(counts, means)
+    return covariances.finish(STRUCTURE, params, means + prepared.reference[..., None, :], scatter, counts, prior)
 
 
-def prepare(params, reference):
-    lowers, inverses, half_log_dets = whitening(params.covariances)
-    return gaussian.Whitened(params.means, lowers, inverses, half_log_dets, (inverses**2).sum(-2))
+def own(params):
+    return params.covariances
 
 
-def statistics(prepared, y, resp):
-    weighted = resp[..., None, :] * y  # (k, d, b)
-    return gaussian.Residuals(weighted.sum(-1), product(weighted, xp.swapaxes(y, -1, -2)))
+def stored(params, matrices):
+    return dataclasses.replace(params, covariances=matrices)
 
 
-def maximize_residuals(params, prepared, sums, counts, prior):
-    lowers = prepared.lowers
-    first, second = divide(sums.first, counts), divide(sums.second, counts)
-    inner = second - first[..., :, None] * first[..., None, :]
-    means = params.means + product(lowers, first[..., None])[..., 0]
-    covariances = product(product(lowers, inner), xp.swapaxes(lowers, -1, -2))
-    return finish(params, means, covariances, counts, prior)
-
-
-def finish(params, means, covariances, counts, prior):
-    """Prior, floors and empty components."""
-    variance = gaussian.spread(means, diagonal(covariances), counts)  # (d,)
-    lift = xp.broadcast_to(gaussian.lift(variance, prior)[..., None, :], means.shape)
-    covariances, held = positive_definite(covariances + with_diagonal(lift), gaussian.floor(variance)[..., None, :])
-    kept = Full(keep_empty(counts, means, params.means), keep_empty(counts, covariances, params.covariances))
-    return kept, keep_empty(counts, lift + held, 0 * lift)
-
-
-def around(centres, d):
-    identity = xp.eye(centres.shape[-1], dtype=centres.dtype)
-    return Full(centres, xp.broadcast_to(identity[None], (*centres.shape[:-1], *identity.shape)))
-
-
-def loosen(params, weights, counts, added):
-    """Collapsed components start with a share of the whole covariance instead of their own."""
-    whole = (
-        gaussian.total_covariance(params.means, params.covariances, weights) / gaussian.alive(counts)[..., None, None]
-    )
-    collapsed = degenerate(params, weights, added) & (counts > 0)
-    covariances = xp.where(collapsed[..., None, None], gaussian.ridged(whole)[..., None, :, :], params.covariances)
-    return dataclasses.replace(params, covariances=covariances)
+def around(means):
+    d = means.shape[-1]
+    return Full(means, xp.broadcast_to(xp.eye(d, dtype=means.dtype)[None], (*means.shape, d)))
 
 
 def sample(key, params, labels):
@@ -132,24 +87,5 @@ def sample(key, params, labels):
     return jax.lax.scan(place, noise, (xp.arange(k), params.means, lower))[0]
 
 
-def degenerate(params, weights, added):
-    return gaussian.degenerate_matrices(params.means, params.covariances, weights, added)
-
-
-FULL = Family(
-    name="full",
-    parameters=Full,
-    support=gaussian.REAL_LINE,
-    accurate=ResidualForm(
-        prepare, gaussian.residuals, gaussian.log_prob, statistics, gaussian.Residuals, maximize_residuals
-    ),
-    moments=ExponentialForm(features, natural, FullMoments, maximize_moments),
-    around=around,
-    centre=gaussian.centre,
-    loosen=loosen,
-    sample=sample,
-    degenerate=degenerate,
-    scaling="feature",
-    slack=gaussian.slack,
-    in_numpy=True,
-)
+STRUCTURE = covariances.Structure(Full, own, stored, as_it_is, covariances.quotient, around)
+FULL = covariances.family("full", STRUCTURE, ExponentialForm(features, natural, FullMoments, maximize_moments), sample)

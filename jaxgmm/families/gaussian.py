@@ -17,6 +17,7 @@ import numpy as np
 
 from ..numerics import LOG_2PI, diagonal, divide, eps, pooled, product, with_diagonal
 from ..numerics.backend import linalg, xp
+from ..numerics.host import choose
 from ..records import GaussianPrior, record
 from .base import Support
 
@@ -149,6 +150,11 @@ def ridged(covariance):
     """A covariance (d, d) that may be singular, with a ridge that rounding does not undo."""
     d = covariance.shape[-1]
     return covariance * (1 + 10 * d * eps(covariance) * xp.eye(d, dtype=covariance.dtype))
+
+
+def where_any(condition, new, old):
+    """Parameters new of lanes in which a condition (k,) holds of any component, old elsewhere."""
+    return choose(condition.any(-1), new, old)
 
 
 def residuals(prepared, x):

@@ -8,8 +8,6 @@ from matplotlib.axes import Axes
 from ..numerics.plain import plain
 from ..records import Mixture
 
-GAUSSIAN = ("full", "tied", "diag", "spherical")
-
 
 def mixture_of(model) -> Mixture:
     """The mixture itself, that of a `FitResult`, or that of a fitted estimator."""
@@ -55,17 +53,11 @@ def means_of(mixture: Mixture) -> np.ndarray:
 
 
 def covariances_of(mixture: Mixture, features) -> np.ndarray | None:
-    """Covariances of some features (k, m, m), whatever their structure; None where the components are not Gaussian."""
-    if mixture.family.name not in GAUSSIAN:
+    """Covariances of some features (k, m, m), whatever their structure; None where no ellipse is a contour."""
+    if mixture.family.covariance is None:
         return None
-    values, features = np.asarray(mixture.components.covariances, np.float64), np.asarray(features)
-    k, m = mixture.n_components, len(features)
-    if mixture.family.name == "full":
-        return values[:, features[:, None], features]
-    if mixture.family.name == "tied":
-        return np.broadcast_to(values[features[:, None], features], (k, m, m))
-    variances = values[:, features] if values.ndim == 2 else np.repeat(values[:, None], m, axis=1)
-    return variances[:, :, None] * np.eye(m)
+    params, features = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture.components), np.asarray(features)
+    return np.asarray(mixture.family.covariance(params))[:, features[:, None], features]
 
 
 def discrete(mixture: Mixture, rows) -> bool:

@@ -1,0 +1,134 @@
+"""Gaussian structures of whole matrices: EM on residuals, over what tells one structure from another.
+
+    log N(x; μ, Σ) = -½ ‖y‖² - log|L| - d/2 log 2π,      y = L⁻¹ (x - μ),  Σ = L Lᵀ
+    μ ← μ + L m,      S = L (Σ r y yᵀ - n m mᵀ) Lᵀ,      m = Σ r y / n
+
+A structure estimates its matrices from the scatter S of every component. Their moments are the structure's own: those
+that it needs of a row decide what a row costs.
+
+Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2; Celeux and Govaert (1995).
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from ..numerics import diagonal, divide, keep_empty, positive_definite, product, whitening, with_diagonal
+from ..numerics.backend import xp
+from . import gaussian
+from .base import Family
+from .forms import Of, ResidualForm
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """What a structure of matrices is. Its parameters are a record with ``means`` (k, d); m is k, or 1 where all
+    components share a matrix.
+
+    Args:
+        parameters: the record class.
+        matrices: ``params -> (m, d, d)``.
+        stored: ``(params, (m, d, d)) -> params`` with these matrices.
+        gathered: ``(k, ...) -> (m, ...)``: as it is, or the sum over components, which keeps its axis.
+        estimate: ``(scatter (m, d, d), counts (m,), params) -> (m, d, d)``: the matrices that maximise Q, or raise it.
+        around: ``means -> params`` with matrices of 1.
+    """
+
+    parameters: type
+    matrices: Callable
+    stored: Callable
+    gathered: Callable
+    estimate: Callable
+    around: Callable
+
+
+def quotient(scatter, counts, params):
+    """Every matrix its own scatter, a row."""
+    return divide(scatter, counts)
+
+
+def prepare(structure, params, reference):
+    lowers, inverses, half_log_dets = whitening(structure.matrices(params))
+    half_log_dets = xp.broadcast_to(half_log_dets, params.means.shape[:-1])
+    return gaussian.Whitened(params.means, lowers, inverses, half_log_dets, (inverses**2).sum(-2))
+
+
+def statistics(structure, prepared, y, resp):
+    weighted = resp[..., None, :] * y  # (k, d, b)
+    return gaussian.Residuals(weighted.sum(-1), structure.gathered(product(weighted, xp.swapaxes(y, -1, -2))))
+
+
+def maximize_residuals(structure, params, prepared, sums, counts, prior):
+    first, lowers = divide(sums.first, counts), prepared.lowers
+    inner = sums.second - structure.gathered(outer(counts, first))
+    scatter = product(product(lowers, inner), xp.swapaxes(lowers, -1, -2))
+    means = params.means + product(lowers, first[..., None])[..., 0]
+    return finish(structure, params, means, scatter, counts, prior)
+
+
+def outer(counts, means):
+    """n m mᵀ of every component, (k, d, d)."""
+    return (counts[..., None] * means)[..., :, None] * means[..., None, :]
+
+
+def finish(structure, params, means, scatter, counts, prior):
+    """Prior, floors and empty components, of scatter (m, d, d)."""
+    totals = structure.gathered(counts[..., None, None])[..., 0, 0]  # (m,)
+    raw = structure.estimate(scatter, totals, params)
+    means = keep_empty(counts, means, params.means)
+    variance = gaussian.spread(means, diagonal(raw), counts)  # (d,)
+    lift = xp.broadcast_to(gaussian.lift(variance, prior)[..., None, :], raw.shape[:-1])
+    new, held = positive_definite(raw + with_diagonal(lift), gaussian.floor(variance)[..., None, :])
+    kept = structure.stored(params, keep_empty(totals, new, structure.matrices(params)))
+    return dataclasses.replace(kept, means=means), keep_empty(totals, lift + held, 0 * lift)
+
+
+def around(structure, centres, d):
+    return structure.around(centres)
+
+
+def covariance(structure, params):
+    """(k, d, d)."""
+    means = params.means
+    return xp.broadcast_to(structure.matrices(params), (*means.shape, means.shape[-1]))
+
+
+def loosen(structure, params, weights, counts, added):
+    """Collapsed matrices start as a share of the whole covariance instead."""
+    whole = gaussian.total_covariance(params.means, covariance(structure, params), weights)
+    whole = gaussian.ridged(whole / gaussian.alive(counts)[..., None, None])
+    collapsed = degenerate(structure, params, weights, added) & (counts > 0)
+    those = structure.gathered(collapsed[..., None, None]) > 0  # (m, 1, 1)
+    return structure.stored(params, xp.where(those, whole[..., None, :, :], structure.matrices(params)))
+
+
+def degenerate(structure, params, weights, added):
+    added = xp.broadcast_to(added, params.means.shape)
+    return gaussian.degenerate_matrices(params.means, covariance(structure, params), weights, added)
+
+
+def family(name: str, structure: Structure, moments, sample: Callable) -> Family:
+    """The family of a structure, of its moment form and of how it is sampled."""
+    accurate = ResidualForm(
+        Of(prepare, structure),
+        gaussian.residuals,
+        gaussian.log_prob,
+        Of(statistics, structure),
+        gaussian.Residuals,
+        Of(maximize_residuals, structure),
+    )
+    return Family(
+        name=name,
+        parameters=structure.parameters,
+        support=gaussian.REAL_LINE,
+        accurate=accurate,
+        moments=moments,
+        around=Of(around, structure),
+        centre=gaussian.centre,
+        loosen=Of(loosen, structure),
+        sample=sample,
+        degenerate=Of(degenerate, structure),
+        covariance=Of(covariance, structure),
+        scaling="feature",
+        slack=gaussian.slack,
+        in_numpy=True,
+    )

@@ -1,0 +1,189 @@
+"""Gaussian structures of variances alone: both forms of EM, over what tells one structure from another.
+
+    log N(x; μ, σ²) = Σ_j -½ (x_j - μ_j)² / σ²_j - ½ log σ²_j - ½ log 2π
+
+A structure estimates its variances from the scatter of every component, S_kj = Σ_n w_n r_nk (x_nj - μ_kj)². The prior
+adds n_k lift_j to it, and no floor lets it be smaller than n_k floor_j: so the estimate stays within the structure.
+
+Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2; Celeux and Govaert (1995).
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..numerics import LOG_2PI, divide, keep_empty, monomials, pooled, with_diagonal
+from ..numerics.backend import xp
+from ..records import record
+from . import gaussian
+from .base import Family
+from .forms import ExponentialForm, Natural, Of, ResidualForm
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """What a structure of variances is. Its parameters are a record with ``means`` (k, d).
+
+    Args:
+        parameters: the record class.
+        variances: ``params -> (k, d)``, or (k, 1) where all features of a component have the same.
+        estimate: ``(scatter, counts, params) -> params``: of such a shape the scatter of every component, if (k, 1) its
+            mean over features. The parameters that maximise Q, or raise it, with their old means; a component without
+            rows keeps its own.
+        around: ``means -> params`` with variances of 1.
+        features: ``(x, reference)``: what the moments are sums of, z = x - reference and z², or the mean of z².
+        gathered: ``(k, d) -> (k, d)`` or (k, 1), as the variances are: as it is, or the mean over features.
+    """
+
+    parameters: type
+    variances: Callable
+    estimate: Callable
+    around: Callable
+    features: Callable
+    gathered: Callable
+
+
+@record
+class Moments:
+    """Σ r z (k, d) and Σ r z² (k, d), or the mean of the latter over features (k, 1), for z = x - reference."""
+
+    x: Any
+    xx: Any
+
+
+def each_feature(x, reference):
+    """z and z², (2d, b)."""
+    j = np.arange(1, x.shape[-2] + 1)
+    return monomials(x - reference[..., None], np.concatenate([0 * j, j]), np.concatenate([j, j]))
+
+
+def mean_feature(x, reference):
+    """z and the mean of z², (d + 1, b)."""
+    z = x - reference[..., None]
+    return xp.concatenate([z, (z * z).mean(-2, keepdims=True)], axis=-2)
+
+
+def as_they_are(values):
+    return values
+
+
+def mean(values):
+    return values.mean(-1, keepdims=True)
+
+
+def natural(structure, params, reference):
+    means, precisions = params.means - reference[..., None, :], 1 / structure.variances(params)
+    linear = means * precisions
+    repeated = means.shape[-1] // precisions.shape[-1]  # features that share a variance
+    constant = means.shape[-1] * LOG_2PI - repeated * xp.log(precisions).sum(-1)
+    return Natural(
+        theta=xp.concatenate([linear, -0.5 * repeated * precisions], axis=-1),
+        bias=-0.5 * ((linear * means).sum(-1) + constant),
+        reference=reference,
+        loss=(1 + structure.gathered(linear * means)).max((-2, -1)),
+        precisions=repeated * precisions,
+    )
+
+
+def maximize_moments(structure, params, prepared, sums, counts, prior):
+    means = divide(sums.x, counts)
+    scatter = sums.xx - counts[..., None] * structure.gathered(means**2)
+    return finish(structure, params, means + prepared.reference[..., None, :], scatter, counts, prior)
+
+
+def prepare(structure, params, reference):
+    variances = structure.variances(params)
+    repeated = params.means.shape[-1] // variances.shape[-1]
+    deviations, half_log_dets = xp.sqrt(variances), repeated / 2 * xp.log(variances).sum(-1)
+    return gaussian.Whitened(params.means, deviations, 1 / deviations, half_log_dets, repeated / variances)
+
+
+def statistics(structure, prepared, y, resp):
+    weighted = resp[..., None, :] * y  # (k, d, b)
+    return gaussian.Residuals(weighted.sum(-1), structure.gathered((weighted * y).sum(-1)))
+
+
+def maximize_residuals(structure, params, prepared, sums, counts, prior):
+    first = divide(sums.first, counts)
+    inner = sums.second - counts[..., None] * structure.gathered(first**2)
+    means = params.means + prepared.lowers * first
+    return finish(structure, params, means, structure.variances(params) * inner, counts, prior)
+
+
+def finish(structure, params, means, scatter, counts, prior):
+    """Prior, floors and empty components."""
+    variances = divide(scatter, counts)
+    if variances.shape[-1] == means.shape[-1]:
+        variance = gaussian.spread(means, variances, counts)  # (d,)
+        lift = gaussian.lift(variance, prior)
+    else:
+        variance = gaussian.mean_spread(means, variances, counts)[..., None]  # (1,)
+        lift = mean(gaussian.lift(variance, prior))
+    held = xp.maximum(variances + lift[..., None, :], gaussian.floor(variance)[..., None, :])
+    new = structure.estimate(held * counts[..., None], counts, params)
+    kept = dataclasses.replace(new, means=keep_empty(counts, means, params.means))
+    return kept, keep_empty(counts, held - variances, 0 * held)
+
+
+def around(structure, centres, d):
+    return structure.around(centres)
+
+
+def loosen(structure, params, weights, counts, added):
+    """Collapsed components start with a share of the whole variance instead of their own."""
+    variances = structure.variances(params)
+    whole = structure.gathered(gaussian.total_variance(params.means, variances, weights))
+    whole = whole / gaussian.alive(counts)[..., None]
+    collapsed = degenerate(structure, params, weights, added) & (counts > 0)
+    free = xp.where(collapsed[..., None], whole[..., None, :], variances)
+    loose = structure.estimate(free * counts[..., None], counts, params)
+    return gaussian.where_any(collapsed, loose, params)
+
+
+def sample(structure, key, params, labels):
+    noise = gaussian.draw(key, labels, params.means.shape[-1], params.means.dtype)
+    return params.means[labels] + xp.sqrt(structure.variances(params))[labels] * noise
+
+
+def degenerate(structure, params, weights, added):
+    variances, means = structure.variances(params), params.means
+    if variances.shape[-1] < means.shape[-1]:  # how far the components lie apart, as one number each
+        middle = pooled(weights, means)
+        means = xp.sqrt(((means - middle[..., None, :]) ** 2).mean(-1, keepdims=True))
+    return gaussian.degenerate_variances(means, variances, weights, added)
+
+
+def covariance(structure, params):
+    """(k, d, d)."""
+    return with_diagonal(xp.broadcast_to(structure.variances(params), params.means.shape))
+
+
+def family(name: str, structure: Structure, scaling: str) -> Family:
+    """The family of a structure; ``scaling`` is "common" where features share a variance, or a shape."""
+    accurate = ResidualForm(
+        Of(prepare, structure),
+        gaussian.scaled_residuals,
+        gaussian.log_prob,
+        Of(statistics, structure),
+        gaussian.Residuals,
+        Of(maximize_residuals, structure),
+    )
+    moments = ExponentialForm(structure.features, Of(natural, structure), Moments, Of(maximize_moments, structure))
+    return Family(
+        name=name,
+        parameters=structure.parameters,
+        support=gaussian.REAL_LINE,
+        accurate=accurate,
+        moments=moments,
+        around=Of(around, structure),
+        centre=gaussian.centre,
+        loosen=Of(loosen, structure),
+        sample=Of(sample, structure),
+        degenerate=Of(degenerate, structure),
+        covariance=Of(covariance, structure),
+        scaling=scaling,
+        slack=gaussian.slack,
+        in_numpy=True,
+    )
