@@ -227,6 +227,8 @@ def constrained(value, about, name: str):
         good = ((value >= 0) & (value <= 1)).all()
     elif constraint is Constraint.SIMPLEX:
         good = (value >= 0).all() and np.allclose(value.sum(-1), 1, rtol=0, atol=1e-4)
+    elif constraint is Constraint.UNIT_PRODUCT:
+        good = (value > 0).all() and np.allclose(np.log(value).sum(-1), 0, rtol=0, atol=1e-4)
     elif constraint is Constraint.POSITIVE_DEFINITE:
         good = np.allclose(value, np.swapaxes(value, -1, -2), rtol=1e-4, atol=1e-6 * np.abs(value).max())
         good = good and _factors(value)

@@ -83,8 +83,8 @@ def fit(
             float32. Or what `jaxgmm.rows` makes, for rows that do not fit into memory; paths and memory maps are taken
             for such.
         n_components: K >= 1.
-        family: "full", "tied", "diag", "spherical", "bernoulli", "categorical", "poisson", "exponential", "gamma", or
-            a `Family`.
+        family: "full", "tied", "diag", "spherical", "EII", "VEI", "bernoulli", "categorical", "poisson", "exponential",
+            "gamma", or a `Family`.
         n_init: number of starts; the best that is not degenerate wins.
         init: "k-means++", "kmeans" or "random"; "auto", which takes k-means++, random rows and k-means in turn, because
             starts of one kind fail alike (one start is k-means++); a callable ``(key, x, sample_weight, k) -> centres

@@ -19,8 +19,9 @@ def mixture(family: str | Family, *, weights, **params) -> Mixture:
         family: a name or a `Family`. For ``"categorical"`` the codes are 0 .. c - 1 (see `categorical` for others).
         weights: (k,) mixing weights; they are normalised where they miss 1 by less than 1e-4.
         **params: by name. Gaussian ``means`` (k, d) and ``covariances``: full (k, d, d), tied (d, d), diag (k, d),
-            spherical (k,). Bernoulli ``probs`` (k, d); categorical ``probs`` (k, d, c); Poisson and exponential
-            ``rates`` (k, d); Gamma ``concentrations`` and ``rates`` (k, d).
+            spherical (k,), EII (); in place of these VEI has ``volumes`` (k,) and ``shape`` (d,), of product 1.
+            Bernoulli ``probs`` (k, d); categorical ``probs`` (k, d, c); Poisson and exponential ``rates`` (k, d);
+            Gamma ``concentrations`` and ``rates`` (k, d).
 
     Returns:
         Mixture: in float64 where any parameter is float64 (or integers, or Python numbers), in float32 otherwise.

@@ -1,7 +1,7 @@
 """Mixtures as unconstrained arrays and back: one file for all families, by the constraints they declare.
 
     weights: logs     real: as it is     positive: log     unit interval: logit     simplex: logs
-    positive definite: Cholesky factor with log diagonal, packed
+    product 1: logs     positive definite: Cholesky factor with log diagonal, packed
 
 Boundary values are ±inf in the unconstrained view and come back exactly.
 """
@@ -86,6 +86,10 @@ def _exp(value):
     return xp.exp(value)
 
 
+def _of_product_one(value):
+    return xp.exp(value - value.mean(-1, keepdims=True))
+
+
 def _logit(p):
     return jax.scipy.special.logit(p) if is_jax(p) else np.log(p) - np.log1p(-p)
 
@@ -114,6 +118,7 @@ _TO = {
     Constraint.NON_NEGATIVE: _log,
     Constraint.UNIT: _logit,
     Constraint.SIMPLEX: _log,
+    Constraint.UNIT_PRODUCT: _log,
     Constraint.POSITIVE_DEFINITE: _pack_factor,
 }
 _FROM = {
@@ -122,5 +127,6 @@ _FROM = {
     Constraint.NON_NEGATIVE: _exp,
     Constraint.UNIT: _sigmoid,
     Constraint.SIMPLEX: _softmax,
+    Constraint.UNIT_PRODUCT: _of_product_one,
     Constraint.POSITIVE_DEFINITE: _unpack_factor,
 }

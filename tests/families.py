@@ -29,7 +29,7 @@ class Case:
 
     @property
     def gaussian(self):
-        return self.name in oracles.GAUSSIAN
+        return self.name in oracles.GAUSSIAN + oracles.MCLUST
 
     @property
     def prior(self):
@@ -53,7 +53,7 @@ class Case:
 
     def component(self, field, j):
         value = self.params[field]
-        return value if self.name == "tied" and field == "covariances" else value[j]
+        return value if (self.name, field) in SHARED else value[j]
 
     def mixture(self, dtype=np.float64, weights=WEIGHTS, **changed):
         params = {field: np.asarray(value, dtype) for field, value in {**self.params, **changed}.items()}
@@ -71,11 +71,12 @@ def case(name, draw, family=None, n_categories=None, **params):
 
 def normal(rng, p):
     mean = p["means"]
-    cov = np.asarray(p["covariances"])
+    cov = np.asarray(p["covariances"] if "covariances" in p else np.diag(p["volumes"] * p["shape"]))
     scale = np.linalg.cholesky(cov) if cov.ndim == 2 else np.diag(np.sqrt(np.broadcast_to(cov, mean.shape)))
     return mean + scale @ rng.standard_normal(len(mean))
 
 
+SHARED = {("tied", "covariances"), ("EII", "covariances"), ("VEI", "shape")}  # by all components
 MEANS = np.array([[0.0, 0.0, 0.0], [3.0, 1.0, -2.0], [-1.0, 4.0, 2.0]])
 SPREAD = np.array([[[1.0, 0.3, 0.1], [0.3, 0.8, 0.0], [0.1, 0.0, 0.5]],
                    [[0.6, -0.2, 0.1], [-0.2, 1.2, 0.4], [0.1, 0.4, 1.0]],
@@ -95,6 +96,8 @@ CASES = [
     case("tied", normal, means=MEANS, covariances=SPREAD[1]),
     case("diag", normal, means=MEANS, covariances=np.einsum("kii->ki", SPREAD)),
     case("spherical", normal, means=MEANS, covariances=np.array([0.6, 1.1, 0.8])),
+    case("EII", normal, means=MEANS, covariances=np.array(0.8)),
+    case("VEI", normal, means=MEANS, volumes=np.array([0.6, 1.1, 0.8]), shape=np.array([1.25, 0.64, 1.25])),
     case("bernoulli", lambda rng, p: rng.random(len(p["probs"])) < p["probs"], probs=HIGH_LOW),
     case("categorical", lambda rng, p: [rng.choice(3, p=row / row.sum()) for row in p["probs"]],
          family=jaxgmm.categorical(3), n_categories=3, probs=CODES),

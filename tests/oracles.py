@@ -11,6 +11,7 @@ import scipy.special
 import scipy.stats
 
 GAUSSIAN = ("full", "tied", "diag", "spherical")
+MCLUST = ("EII", "VEI")  # Gaussian too, of fewer parameters
 
 
 def tolerance(dtype, loosen=1.0):
@@ -29,6 +30,15 @@ def covariance_matrices(name, covariances, k, d):
     }[name]()
 
 
+def matrices(name, params, k, d):
+    """The covariances of the components of any Gaussian mixture, as a list of k matrices."""
+    if name == "VEI":
+        return [volume * np.diag(params["shape"]) for volume in params["volumes"]]
+    if name == "EII":
+        return [params["covariances"] * np.eye(d)] * k
+    return covariance_matrices(name, np.asarray(params["covariances"], float), k, d)
+
+
 def log_normal(x, mean, covariance):
     chol = np.linalg.cholesky(covariance)
     white = scipy.linalg.solve_triangular(chol, (x - mean).T, lower=True)  # (d, n)
@@ -41,10 +51,10 @@ def log_density(name, params, x):
     x = np.asarray(x, float)
     k = len(params[first_field(name)])
     out = np.empty((len(x), k))
-    if name in GAUSSIAN:
-        covariances = covariance_matrices(name, np.asarray(params["covariances"], float), k, x.shape[1])
+    if name in GAUSSIAN + MCLUST:
+        covariances = matrices(name, params, k, x.shape[1])
     for j in range(k):
-        if name in GAUSSIAN:
+        if name in GAUSSIAN + MCLUST:
             out[:, j] = log_normal(x, np.asarray(params["means"], float)[j], covariances[j])
             continue
         values = {field: np.asarray(value, float)[j] for field, value in params.items()}
@@ -92,6 +102,16 @@ def gamma_concentration(gap):
     return scipy.optimize.brentq(excess, 1e-6, 1e9, xtol=1e-15, rtol=1e-14)
 
 
+def one_shape(scatter, counts):
+    """Volumes and shape that maximise Q, by turns until they rest: scatter (k, d) is Σ r (x - μ)²."""
+    shape = np.ones(scatter.shape[1])
+    for _ in range(1000):
+        volumes = np.array([np.mean(row / shape) / count for row, count in zip(scatter, counts, strict=True)])
+        shape = sum(row / volume for row, volume in zip(scatter, volumes, strict=True))
+        shape = shape / np.prod(shape) ** (1 / len(shape))
+    return {"volumes": volumes, "shape": shape}
+
+
 def m_step(name, x, resp, sample_weight=None, reg_covar=0.0, n_categories=None):
     """New weights and parameters from responsibilities."""
     x = np.asarray(x, float)
@@ -100,6 +120,10 @@ def m_step(name, x, resp, sample_weight=None, reg_covar=0.0, n_categories=None):
     counts = r.sum(axis=0)
     weights = counts / counts.sum()
     means = np.stack([r[:, j] @ x / counts[j] for j in range(len(counts))])
+    if name in MCLUST:
+        scatter = np.stack([r[:, j] @ (x - means[j]) ** 2 for j in range(len(counts))]) + reg_covar * counts[:, None]
+        shared = {"covariances": scatter.sum() / counts.sum() / d} if name == "EII" else one_shape(scatter, counts)
+        return weights, {"means": means, **shared}
     if name in GAUSSIAN:
         full = np.stack([(r[:, j, None] * (x - means[j])).T @ (x - means[j]) / counts[j] for j in range(len(counts))])
         covariances = {
@@ -141,6 +165,8 @@ def n_parameters(name, k, d, n_categories=None):
         "tied": k * d + d * (d + 1) // 2,
         "diag": 2 * k * d,
         "spherical": k * d + k,
+        "EII": k * d + 1,
+        "VEI": k * d + k + d - 1,
         "categorical": k * d * ((n_categories or 1) - 1),
         "gamma": 2 * k * d,
     }.get(name, k * d)

@@ -95,6 +95,12 @@ UNITS = {
     "tied": moved(SHEAR, lambda c: SHEAR @ c @ SHEAR.T),
     "diag": moved(np.diag(STRETCH), lambda c: c * STRETCH**2),
     "spherical": moved(3 * TURN, lambda c: 9 * c),
+    "EII": moved(3 * TURN, lambda c: 9 * c),
+    "VEI": (
+        lambda x: 3 * x + SHIFT,
+        lambda p: {**p, "means": 3 * p["means"] + SHIFT, "volumes": 9 * p["volumes"]},
+        3 * np.log(3),
+    ),
     "bernoulli": (lambda x: 1 - x, lambda p: {"probs": 1 - p["probs"]}, 0.0),
     "categorical": (lambda x: (x + 1) % 3, lambda p: {"probs": np.roll(p["probs"], 1, axis=2)}, 0.0),
     "poisson": (lambda x: x[:, ::-1], lambda p: {"rates": p["rates"][:, ::-1]}, 0.0),
@@ -121,7 +127,7 @@ def test_fit_follows_the_units_of_the_data(case, dtype):
 
 
 def as_full(name, p):
-    return {"means": p["means"], "covariances": np.stack(oracles.covariance_matrices(name, p["covariances"], K, 3))}
+    return {"means": p["means"], "covariances": np.stack(oracles.matrices(name, p, K, 3))}
 
 
 def two_codes(p):
@@ -132,6 +138,8 @@ NESTED = [  # (special, general, its parameters, must one M-step agree too)
     ("tied", "full", lambda p: as_full("tied", p), False),
     ("diag", "full", lambda p: as_full("diag", p), False),
     ("spherical", "full", lambda p: as_full("spherical", p), False),
+    ("EII", "spherical", lambda p: {**p, "covariances": np.repeat(p["covariances"], K)}, False),
+    ("VEI", "diag", lambda p: {"means": p["means"], "covariances": p["volumes"][:, None] * p["shape"]}, False),
     ("spherical", "diag", lambda p: {**p, "covariances": np.tile(p["covariances"][:, None], (1, 3))}, False),
     ("bernoulli", "categorical", two_codes, True),
     ("exponential", "gamma", lambda p: {"concentrations": np.ones_like(p["rates"]), "rates": p["rates"]}, False),

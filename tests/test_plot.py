@@ -215,8 +215,7 @@ def test_forty_components_have_forty_looks():
 
 
 def matrices(case, features):
-    params = case.params
-    whole = oracles.covariance_matrices(case.name, np.asarray(params["covariances"]), K, case.d)
+    whole = oracles.matrices(case.name, case.params, K, case.d)
     return [matrix[np.ix_(features, features)] for matrix in whole]
 
 
@@ -411,7 +410,9 @@ def feature(case, dtype, j=1):
     for name, value in params.items():
         if name == "covariances":
             params[name] = {"full": lambda v: v[:, j:, j:][:, :1, :1], "tied": lambda v: v[j:, j:][:1, :1],
-                            "diag": lambda v: v[:, [j]], "spherical": lambda v: v}[case.name](value)  # fmt: skip
+                            "diag": lambda v: v[:, [j]]}.get(case.name, lambda v: v)(value)  # fmt: skip
+        elif name in ("volumes", "shape"):
+            params[name] = value if name == "volumes" else np.ones(1, dtype)
         else:
             params[name] = value[:, [j]]
     return jaxgmm.mixture(case.name, weights=WEIGHTS, **params), case.data(dtype, n=400)[:, [j]]

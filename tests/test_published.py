@@ -39,6 +39,20 @@ def faithful():
     return x
 
 
+# BIC of mclust's documentation, mclustBIC(iris[, -5]), which stops sooner than we do.
+IRIS = {"EII": (-1804.0854, -1123.4117, -878.7650), "VEI": (-1522.1202, -956.2823, -779.1566)}
+
+
+@pytest.mark.parametrize("family", IRIS)
+def test_mclusts_structures_of_the_irises(family):
+    datasets = pytest.importorskip("sklearn.datasets")
+    x, prior = datasets.load_iris().data, jaxgmm.GaussianPrior()
+    selection = jaxgmm.select(0, x, [1, 2, 3], families=(family,), n_init=20, prior=prior)
+    ours = -np.array([row["bic"] for row in selection.table])
+    assert (ours > np.array(IRIS[family]) - 1e-4).all()
+    np.testing.assert_allclose(ours, IRIS[family], rtol=0, atol=0.01)
+
+
 def test_textbook_first_responsibilities():
     # The lecture's table prints 0.001 and 0.999 in row four, and N = (2.058, 2.008, 2.934): a rounding slip. Exactly it
     # is 0.00015.

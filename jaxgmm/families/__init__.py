@@ -7,6 +7,8 @@ from .diagonal import DIAGONAL
 from .exponential import EXPONENTIAL
 from .full import FULL
 from .gamma import GAMMA
+from .one_ball import ONE_BALL
+from .one_shape import ONE_SHAPE
 from .poisson import POISSON
 from .spherical import SPHERICAL
 from .tied import TIED
@@ -17,7 +19,7 @@ def always(family):
     return lambda: family
 
 
-for family in (FULL, TIED, DIAGONAL, SPHERICAL, BERNOULLI):
+for family in (FULL, TIED, DIAGONAL, SPHERICAL, ONE_BALL, ONE_SHAPE, BERNOULLI):
     register(family.name, always(family))
 register("categorical", categorical)
 for family in (POISSON, EXPONENTIAL, GAMMA):
