@@ -1,4 +1,4 @@
-"""The pages of docs/: every block of Python is a cell, and the two families of the page on extending obey the laws.
+"""The pages of docs/: every block of Python is a cell, and the families of the page on extending obey the laws.
 
 Needs no Sphinx: the pages are read as text. The build itself is a step of .ci/run.
 """
@@ -13,9 +13,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import oracles
 import pytest
 import scipy.stats
+import sklearn.base
 from families import DTYPES, precision
 
 import jaxgmm
@@ -57,10 +59,11 @@ def written(name, title):
 
 @pytest.fixture(scope="module", autouse=True)
 def extended():
-    """Both families, in the registry while these tests run."""
+    """The families of the page, in the registry while these tests run."""
     before = dict(registry._REGISTRY)
     modules = {
         "geometric": written("docs_geometric", "A new family"),
+        "student": written("docs_student", "Statistics that depend"),
         "shared-diag": written("docs_shared_diagonal", "A new covariance"),
     }
     yield modules
@@ -75,23 +78,27 @@ def draw(name, dtype=np.float64, n=N, seed=0):
     labels = rng.choice(K, size=n, p=WEIGHTS)
     if name == "geometric":
         return (rng.geometric(PROBS[labels]) - 1).astype(dtype)
-    return (MEANS[labels] + np.sqrt(VARIANCES) * rng.normal(size=(n, 2))).astype(dtype)
+    noise = np.sqrt(VARIANCES) * (rng.standard_t(4, (n, 2)) if name == "student" else rng.normal(size=(n, 2)))
+    return (MEANS[labels] + noise).astype(dtype)
 
 
 def mixture(name, dtype=np.float64, weights=WEIGHTS):
-    params = {"probs": PROBS} if name == "geometric" else {"means": MEANS, "covariances": VARIANCES}
+    params = {"geometric": {"probs": PROBS}, "student": {"means": MEANS, "scales": np.tile(VARIANCES, (K, 1))}}
+    params = params.get(name, {"means": MEANS, "covariances": VARIANCES})
     params = {field: value.astype(dtype) for field, value in params.items()}
     return jaxgmm.mixture(name, weights=np.asarray(weights, dtype), **params)
 
 
 def prior(name):
-    return None if name == "geometric" else jaxgmm.GaussianPrior()
+    return jaxgmm.GaussianPrior() if name == "shared-diag" else None
 
 
 def joint(name, x):
     """log π + log p of every component by scipy, (n, k)."""
     if name == "geometric":
         logs = [scipy.stats.nbinom.logpmf(x, 1, p).sum(1) for p in PROBS]
+    elif name == "student":
+        logs = [scipy.stats.multivariate_t(mean, np.diag(VARIANCES), df=4).logpdf(x) for mean in MEANS]
     else:
         logs = [scipy.stats.norm.logpdf(x, mean, np.sqrt(VARIANCES)).sum(1) for mean in MEANS]
     return np.log(WEIGHTS) + np.stack(logs, axis=1)
@@ -102,6 +109,12 @@ def updated(name, x):
     logits = joint(name, x)
     resp = np.exp(logits - scipy.special.logsumexp(logits, axis=1, keepdims=True))
     counts = resp.sum(0)
+    if name == "student":
+        distance = ((x[:, None] - MEANS) ** 2 / VARIANCES).sum(2)
+        weighted = resp * (4 + 2) / (4 + distance)
+        means = weighted.T @ x / weighted.sum(0)[:, None]
+        squares = (weighted[:, :, None] * (x[:, None] - means) ** 2).sum(0)
+        return counts / len(x), {"means": means, "scales": squares / counts[:, None]}
     means = resp.T @ x / counts[:, None]
     if name == "geometric":
         return counts / len(x), {"probs": 1 / (1 + means)}
@@ -109,7 +122,7 @@ def updated(name, x):
     return counts / len(x), {"means": means, "covariances": squares}
 
 
-EACH = pytest.mark.parametrize("name", ["geometric", "shared-diag"])
+EACH = pytest.mark.parametrize("name", ["geometric", "student", "shared-diag"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -212,13 +225,18 @@ def test_the_registry_knows_it(name, tmp_path, extended):
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(old), strict=True):
         np.testing.assert_array_equal(a, b)
     row = jaxgmm.select(0, draw(name), [2], families=[name], n_init=2).table[0]
-    assert row["family"] == name and row["n_parameters"] == {"geometric": 5, "shared-diag": 7}[name]
+    assert row["family"] == name and row["n_parameters"] == {"geometric": 5, "student": 9, "shared-diag": 7}[name]
 
 
 @EACH
 def test_samples_follow_it(name):
     x, labels = (np.asarray(array) for array in jaxgmm.sample(0, mixture(name), 8000))
     np.testing.assert_allclose(np.bincount(labels) / 8000, WEIGHTS, atol=0.03)
+    if name == "student":
+        for j in range(K):
+            residuals = (x[labels == j] - MEANS[j]) / np.sqrt(VARIANCES)
+            assert all(scipy.stats.kstest(column, scipy.stats.t(4).cdf).pvalue > 1e-3 for column in residuals.T)
+        return
     means = 1 / PROBS - 1 if name == "geometric" else MEANS
     variances = (1 - PROBS) / PROBS**2 if name == "geometric" else np.broadcast_to(VARIANCES, MEANS.shape)
     for j in range(K):
@@ -236,3 +254,97 @@ def test_boundaries_and_collapses(extended):
     three = np.repeat([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], 5, axis=0)
     with pytest.warns(jaxgmm.FitWarning, match="DEGENERATE"):
         assert jaxgmm.fit(0, three, 3, family="shared-diag").status == jaxgmm.Status.DEGENERATE
+
+
+# -- a family of one's own goes every way that the library's go ------------------------------------------------------
+
+
+def same_as(result, whole, loosen=1.0):
+    assert result.status == whole.status
+    np.testing.assert_allclose(result.log_likelihood, whole.log_likelihood, rtol=1e-9 * loosen)
+    for a, b in zip(jax.tree.leaves(result.mixture), jax.tree.leaves(whole.mixture), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6 * loosen, atol=1e-8)
+
+
+OPTIONS = {"n_init": 3, "tol": 1e-8}
+
+
+@pytest.fixture(scope="module")
+def whole(extended):
+    return {name: jaxgmm.fit(1, draw(name), 2, family=name, **OPTIONS, compiled=True) for name in extended}
+
+
+def on_the_host(name, whole, path):
+    same_as(jaxgmm.fit(1, draw(name), 2, family=name, **OPTIONS, compiled=False), whole)
+
+
+def by_the_sizes(name, whole, path):
+    same_as(jaxgmm.fit(1, draw(name), 2, family=name, **OPTIONS), whole)
+
+
+def in_a_stream(name, whole, path):
+    same_as(jaxgmm.fit(1, jaxgmm.rows(draw(name), block_size=64), 2, family=name, **OPTIONS), whole, 10)
+
+
+def over_a_mesh(name, whole, path):
+    same_as(jaxgmm.fit(1, draw(name), 2, family=name, **OPTIONS, mesh=jax.make_mesh((1,), ("rows",))), whole, 10)
+
+
+def among_many(name, whole, path):
+    for compiled in (False, True):
+        many = jaxgmm.fit_many(1, np.stack([draw(name)] * 2), 2, family=name, **OPTIONS, compiled=compiled)
+        same_as(jax.tree.map(lambda leaf: leaf[1], many), whole, 10)
+
+
+def from_a_checkpoint(name, whole, path):
+    def crash(glance):
+        if glance.iteration >= 12:
+            raise RuntimeError
+
+    options = OPTIONS | {"family": name, "checkpoint": path / "c", "checkpoint_every": 4, "resume": True}
+    with pytest.raises(RuntimeError):
+        jaxgmm.fit(1, draw(name), 2, callback=crash, every=1, **options)
+    same_as(jaxgmm.fit(1, draw(name), 2, **options), whole)
+
+
+def from_a_file(name, whole, path):
+    jaxgmm.save(path / "model.npz", whole.mixture)
+    again = jaxgmm.load(path / "model.npz")
+    np.testing.assert_array_equal(jaxgmm.predict(again, draw(name)), jaxgmm.predict(whole.mixture, draw(name)))
+
+
+def stepwise(name, whole, path):
+    if name == "student":
+        with pytest.raises(ValueError, match="family 'student' has no form whose sums may be blended"):
+            jaxgmm.fit_stepwise(1, draw(name), 2, family=name)
+        return
+    result = jaxgmm.fit_stepwise(1, draw(name, n=4000), 2, family=name, passes=3, n_init=3)
+    assert result.log_likelihood / 4000 > whole.log_likelihood / N - 0.2
+
+
+def by_gradients(name, whole, path):
+    optimizer = optax.lbfgs()
+    result = jaxgmm.fit_gradient(1, draw(name), 2, family=name, init=whole.mixture, optimizer=optimizer, steps=5)
+    assert result.log_likelihood >= whole.log_likelihood - 1e-4
+
+
+def as_an_estimator(name, whole, path):
+    from jaxgmm.sklearn import FamilyMixture
+
+    x = draw(name)
+    found = FamilyMixture(2, family=name, init_params=whole.mixture, tol=1e-8, max_iter=500).fit(x)
+    np.testing.assert_allclose(found.score(x) * N, whole.log_likelihood, rtol=1e-6)
+    assert found.predict(x).shape == (N,) and sklearn.base.clone(found).fit(x).converged_
+
+
+ROUTES = (
+    on_the_host, by_the_sizes, in_a_stream, over_a_mesh, among_many, from_a_checkpoint, from_a_file, stepwise,
+    by_gradients, as_an_estimator,
+)  # fmt: skip
+
+
+@EACH
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.__name__)
+@pytest.mark.filterwarnings("ignore::jaxgmm.FitWarning")
+def test_a_family_of_ones_own_goes_every_way(name, route, whole, tmp_path):
+    route(name, whole[name], tmp_path)

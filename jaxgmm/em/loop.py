@@ -17,6 +17,7 @@ from ..data.arrays import lanes_together
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
 from ..numerics.host import each, hosted, in_order
+from ..numerics.host import together as side_by_side
 from ..records import record, static
 from .steps import Expected
 from .stopping import Task, expected, going, step
@@ -194,8 +195,8 @@ def _groups(problem, lanes, alive) -> list[Group]:
     running = np.flatnonzero(np.asarray(alive) & np.asarray(_going(task, lanes)))
     k = task.method.state_of(lanes).counts.shape[1]
     width = task.form.width(rows.d, k)
-    if hosted():
-        together = max(HOST_NUMBERS // (rows.block * width), 1)
+    if hosted():  # functions that take no leading axes see one lane after the other
+        together = max(HOST_NUMBERS // (rows.block * width), 1) if side_by_side() else 1
     else:
         together = lanes_together(task.form, rows.d, k, count, rows.itemsize)
     groups = [running[i : i + together] for i in range(0, len(running), together)]

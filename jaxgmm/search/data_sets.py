@@ -24,7 +24,7 @@ from ..init import states
 from ..init.states import Start
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
-from ..numerics.host import each, hosted, one_by_one
+from ..numerics.host import each, hosted, one_by_one, stacked, together
 from ..records import record, static
 from . import ranking
 from .problem import ACCURATE, MOMENTS, Problem, form_of, resumed
@@ -82,7 +82,7 @@ def _iterate(sets: DataSets, search, form: int, rounds):
     r, k = search.starts, search.active.shape[1]
 
     def problem(lane):
-        own = sets.one(lane // r)
+        own = sets.one(lane[0] // r if hosted() and not together() else lane // r)
         return own.rows.cut(form_of(own.family, form), k, 1), own.task(form)
 
     if hosted():
@@ -124,13 +124,20 @@ def _begin(some: DataSets, start: Start, prior):
 
 def _begin_on_host(sets: DataSets, start: Start, prior):
     b, n, d = sets.x.shape
-    raw = HostRows(sets.x, sets.weight, unit_frame(d, sets.dtype), n, sets.dtype)
+    unit = unit_frame(d, sets.dtype)
+    if not together():
+        pairs = zip(sets.x, sets.weight, strict=True)
+        knowns = [measure(HostRows(*pair, unit, n, sets.dtype), prior, sets.family) for pair in pairs]
+        sets = dataclasses.replace(sets, known=stacked(knowns))
+        lanes = [states.begin(sets.one(i), start) for i in range(b)]
+        return sets, jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
+    raw = HostRows(sets.x, sets.weight, unit, n, sets.dtype)
     sets = dataclasses.replace(sets, known=measure(raw, prior, sets.family))
     centres = np.concatenate([states.centres(sets.one(i).rows, sets.family, start) for i in range(b)])
-    together, count = max(HOST_NUMBERS // (n * start.k * d), 1), b * start.r
+    size, count = max(HOST_NUMBERS // (n * start.k * d), 1), b * start.r
     lanes = []
-    for first in range(0, count, together):
-        some = np.arange(first, min(first + together, count))
+    for first in range(0, count, size):
+        some = np.arange(first, min(first + size, count))
         problem = sets.one(some // start.r)
         active = np.ones((len(some), start.k), bool)
         lanes.append(states.from_centres(problem.rows, problem, centres[some], active))

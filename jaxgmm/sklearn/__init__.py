@@ -15,7 +15,14 @@ except ModuleNotFoundError as error:
 
 from .base import DegenerateWarning
 from .gaussian import GaussianMixture
-from .others import BernoulliMixture, CategoricalMixture, ExponentialMixture, GammaMixture, PoissonMixture
+from .others import (
+    BernoulliMixture,
+    CategoricalMixture,
+    ExponentialMixture,
+    FamilyMixture,
+    GammaMixture,
+    PoissonMixture,
+)
 from .search import MixtureSearch
 
 __all__ = [
@@ -23,6 +30,7 @@ __all__ = [
     "CategoricalMixture",
     "DegenerateWarning",
     "ExponentialMixture",
+    "FamilyMixture",
     "GammaMixture",
     "GaussianMixture",
     "MixtureSearch",

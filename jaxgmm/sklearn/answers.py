@@ -180,7 +180,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
 
     def _of_rows(self, function, mixture, x):
         """What a function of the core says of rows in memory, in their kind."""
-        if few.few(x, mixture.n_components):
+        if mixture.family.in_numpy and few.few(x, mixture.n_components):
             return few.answer(function, mixture, x)
         answers = function(mixture, x)
         return np.asarray(answers) if isinstance(x, np.ndarray) else answers
@@ -188,7 +188,8 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
 
 def _certainty(mixture, x, weight):
     """Σ w log max_k r_k of rows in memory."""
-    return (few if few.few(x, mixture.n_components) else criteria).certainty(mixture, x, weight)
+    here = mixture.family.in_numpy and few.few(x, mixture.n_components)
+    return (few if here else criteria).certainty(mixture, x, weight)
 
 
 @in_precision_of("x")

@@ -57,7 +57,8 @@ def _numbers(n: int, d: int, k: int, n_init: int) -> int:
 
 def serves(x, options: Options) -> bool:
     """Whether `solve` does: few rows, and plain EM under scikit-learn's rule."""
-    return few(x, options.k, options.n_init) and options.tol != "limit" and options.accelerate != "squarem"
+    plain = options.tol != "limit" and options.accelerate != "squarem"
+    return plain and options.family.in_numpy and few(x, options.k, options.n_init)
 
 
 def held(x, weight, family: Family, k: int, n_init: int):

@@ -177,3 +177,58 @@ class CategoricalMixture(OtherMixture):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only, tags.input_tags.string = False, True
         return tags
+
+
+class FamilyMixture(OtherMixture):
+    """Mixture of any family: one of your own, or one of the library by its name.
+
+    Args:
+        n_components: K >= 1.
+        family: a name, or a `jaxgmm.Family`.
+
+    Attributes: ``family_``, and its parameters by their names with an underscore, such as ``means_``.
+    """
+
+    def __init__(
+        self,
+        n_components=1,
+        *,
+        family="full",
+        tol=1e-3,
+        max_iter=100,
+        n_init=1,
+        init_params="kmeans",
+        random_state=None,
+        warm_start=False,
+        verbose=0,
+        verbose_interval=10,
+        accelerate="auto",
+    ):
+        super().__init__(
+            n_components,
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            accelerate=accelerate,
+        )
+        self.family = family
+
+    def _family(self, x):
+        return family_of(self.family, x)
+
+    def _fitted_family(self):
+        return self.family_
+
+    def _adopt(self, mixture, make):
+        super()._adopt(mixture, make)
+        self.family_ = mixture.family
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = False
+        return tags
