@@ -97,7 +97,7 @@ CASES = [
     case("diag", normal, means=MEANS, covariances=np.einsum("kii->ki", SPREAD)),
     case("spherical", normal, means=MEANS, covariances=np.array([0.6, 1.1, 0.8])),
     case("EII", normal, means=MEANS, covariances=np.array(0.8)),
-    case("VEI", normal, means=MEANS, volumes=np.array([0.6, 1.1, 0.8]), shape=np.array([1.25, 0.64, 1.25])),
+    case("VEI", normal, means=MEANS, volumes=np.array([0.6, 1.1, 0.8]), shape=np.array([2.0, 0.5, 1.0])),
     case("bernoulli", lambda rng, p: rng.random(len(p["probs"])) < p["probs"], probs=HIGH_LOW),
     case("categorical", lambda rng, p: [rng.choice(3, p=row / row.sum()) for row in p["probs"]],
          family=jaxgmm.categorical(3), n_categories=3, probs=CODES),

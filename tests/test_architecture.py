@@ -44,7 +44,7 @@ HOUSE = {
     "anndata": "families inference selection",
 }
 GAUSSIAN_FILES = {"gaussian", "covariances", "variances"}
-FAMILY_FILES = {"base", "forms", "registry", *GAUSSIAN_FILES}  # of the folder families, those that are no family
+FAMILY_FILES = {"base", "constraints", "forms", "registry", *GAUSSIAN_FILES}  # in families/, but no family
 OF_ONE_FAMILY = {"data/codes.py", "search/loading.py", "sklearn/others.py"}  # codes are read off the rows
 
 

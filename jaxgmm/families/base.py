@@ -22,27 +22,14 @@ hangs on the reference alone: that may be kept from one update to the next.
 """
 
 import dataclasses
-import enum
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from .constraints import Constraint
 from .forms import ExponentialForm
 from .registry import _REGISTRY, known, lookup, register, registered, with_options  # noqa: F401
-
-
-class Constraint(enum.Enum):
-    """Where a parameter lives; `unconstrained` and the checks follow from it."""
-
-    REAL = "real numbers"
-    POSITIVE = "positive numbers"
-    NON_NEGATIVE = "numbers >= 0"
-    UNIT = "numbers in [0, 1]"
-    SIMPLEX = "probabilities that sum to 1 over the last axis"
-    POSITIVE_DEFINITE = "symmetric positive definite matrices"
-    UNIT_PRODUCT = "positive numbers whose product over the last axis is 1"
 
 
 def parameter(shape: str, constraint: Constraint, *, units: int = 0, located: bool = False):
@@ -74,13 +61,7 @@ def declared(params, weights) -> int:
     total = 0
     for name, about in parameters(type(params)).items():
         shape = getattr(params, name).shape
-        shape = shape[len(shape) - len(about["shape"]) :]  # without the axes of a batch
-        size, last = math.prod(shape), (1, *shape)[-1]
-        if about["constraint"] is Constraint.POSITIVE_DEFINITE:
-            size = size // last * (last + 1) // 2
-        elif about["constraint"] in (Constraint.SIMPLEX, Constraint.UNIT_PRODUCT):
-            size = size // last * (last - 1)
-        total += size
+        total += about["constraint"].free(shape[len(shape) - len(about["shape"]) :])  # without the axes of a batch
     return total
 
 
