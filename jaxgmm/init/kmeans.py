@@ -21,7 +21,7 @@ import numpy as np
 from ..data.arrays import Rows
 from ..numerics import divide, eps, first_of_largest, product
 from ..numerics.backend import xp
-from ..numerics.host import hosted, repeat_while
+from ..numerics.host import hosted
 from ..numerics.keys import fold_in, row_noise
 
 LLOYD_ITERATIONS = 50
@@ -37,31 +37,47 @@ def kinds(init: str, r: int) -> np.ndarray:
 
 
 def lloyd(rows: Rows, points, centres, active):
-    """Lloyd's iterations from centres (k, p), those marked active (k,). Cost: O(n·k·p) an iteration."""
+    """Lloyd's iterations from centres (k, p), those marked active (k,); on the host from those of many lanes (l, k, p),
+    each until its own rest. Cost: O(n·k·p) an iteration."""
+    if hosted():
+        centres, moving = centres.copy(), np.arange(len(centres))
+        for _ in range(LLOYD_ITERATIONS):
+            centres[moving], shift = _moved(rows, points, centres[moving], active[moving])
+            moving = moving[shift > REST]
+            if not len(moving):
+                break
+        return centres
 
     def moving(state):
         _, shift, i = state
         return (shift > REST) & (i < LLOYD_ITERATIONS)
 
     def step(state):
-        old, _, i = state
-        offset = xp.where(active, (old**2).sum(1) / 2, np.inf)
-        farthest = xp.where(active, offset, 0).max()
-
-        def assign(block):
-            p, weight = points(block.x), block.weight
-            closeness = product(old, p) - offset[:, None]  # ½ ‖p‖² - ½ ‖p - c‖², by a product rather than differences
-            top = closeness.max(0, keepdims=True)
-            tied = closeness >= top - 16 * eps(p) * (xp.abs(top) + farthest)  # a row between two counts for both
-            resp = xp.where(tied, weight[None], 0)
-            return resp.sum(1), product(resp, p.T)
-
-        [(counts, sums)] = rows.sum(assign)
-        new = xp.where(counts[:, None] > 0, divide(sums, counts), old)
-        return new, xp.abs(new - old).max(), i + 1
+        centres, _, i = state
+        return *_moved(rows, points, centres, active), i + 1
 
     infinite = np.full((), np.inf, centres.dtype)
-    return repeat_while(moving, step, (centres, infinite, np.int32(0)))[0]
+    return jax.lax.while_loop(moving, step, (centres, infinite, np.int32(0)))[0]
+
+
+def _moved(rows: Rows, points, old, active):
+    """Centres (..., k, p) moved to the means of their rows, and the largest shift (...) of any."""
+    offset = xp.where(active, (old**2).sum(-1) / 2, np.inf)
+    farthest = xp.where(active, offset, 0).max(-1)
+
+    def assign(block):
+        p, weight = points(block.x), block.weight
+        # ½ ‖p‖² - ½ ‖p - c‖², by a product rather than differences
+        closeness = product(old, p) - offset[..., None]
+        top = closeness.max(-2, keepdims=True)
+        # a row between two counts for both
+        tied = closeness >= top - 16 * eps(p) * (xp.abs(top) + farthest[..., None, None])
+        resp = xp.where(tied, weight, xp.zeros_like(weight)) if hosted() else xp.where(tied, weight[None], 0)
+        return resp.sum(-1), product(resp, p.T)
+
+    [(counts, sums)] = rows.sum(assign)
+    new = xp.where(counts[..., None] > 0, divide(sums, counts), old)
+    return new, xp.abs(new - old).max((-2, -1))
 
 
 def nearest(p, centres, active):
@@ -86,8 +102,6 @@ def sequence(key, rows: Rows, points, k: int, kind):
     kept of a row. ``kind`` is (spread, tried). Cost: O(n·k·p).
     """
     spread, tried = kind
-    if hosted():
-        return _sequence_on_host(key, rows, points, k, kind)
     tried = min(tried, rows.block)
     first = points(rows.framed(rows.x[:1]))
 
@@ -124,26 +138,42 @@ def sequence(key, rows: Rows, points, k: int, kind):
     return jax.lax.fori_loop(0, k, draw, (jnp.zeros((k, first.shape[0]), first.dtype), distance))[0]
 
 
-def _sequence_on_host(key, rows: Rows, points, k: int, kind):
-    """As `sequence`, in NumPy."""
+def sequences_on_host(keys, rows: Rows, points, k: int, kind):
+    """As `sequence`, of several starts (r,) at once in NumPy: keys (r, 2), centres (r, k, p)."""
     spread, tried = kind
     p, weight = points(rows.framed(rows.x)), rows.weight
-    log_weight = np.log(weight).astype(np.float32)
-    centres, distance = np.zeros((k, len(p)), p.dtype), np.full(p.shape[1], np.inf, p.dtype)
+    log_weight, every, index = np.log(weight).astype(np.float32), np.arange(len(keys)), np.arange(p.shape[1])
+    centres = np.zeros((len(keys), k, len(p)), p.dtype)
+    distance = np.full((len(keys), p.shape[1]), np.inf, p.dtype)
     for i in range(k):
+        preferred = noisy = log_weight + row_noise(fold_in(keys, i), index)  # (r, n)
         if i:
-            distance = np.minimum(distance, ((p - centres[i - 1][:, None]) ** 2).sum(0))
-        noisy = log_weight + row_noise(fold_in(key, i), np.arange(p.shape[1]))
-        preferred = noisy + preference(spread, distance).astype(np.float32) if i else noisy
-        best = int(np.argmax(preferred))
-        if preferred[best] == -np.inf:  # no distinct row is left
-            best = int(np.argmax(noisy))
-        elif i and spread and tried > 1:
-            among = np.argsort(-preferred, kind="stable")[:tried]
-            left = [np.minimum(distance, ((p - p[:, [row]]) ** 2).sum(0)) @ weight for row in among]
-            best = int(among[np.argmin(np.where(preferred[among] > -np.inf, left, np.inf))])
-        centres[i] = p[:, best]
+            distance = np.minimum(distance, _apart(p, centres[:, i - 1]))
+            preferred = noisy + preference(spread[:, None], distance).astype(np.float32)
+        best = preferred.argmax(1)
+        if i and tried > 1 and spread.any():
+            those = every[spread]
+            best[those] = _least_left(p, weight, distance[those], preferred[those], tried)
+        best = np.where(preferred[every, best] > -np.inf, best, noisy.argmax(1))  # or no distinct row is left
+        centres[:, i] = p[:, best].T
     return centres
+
+
+def _apart(p, centres):
+    """Squared distances (r, n) of points (p, n) from a centre of every start (r, p)."""
+    return ((p - centres[:, :, None]) ** 2).sum(1)
+
+
+def _least_left(p, weight, distance, preferred, tried: int):
+    """Of so many rows that every start prefers the one that leaves the least of Σ w distance², (r,)."""
+    tried = min(tried, p.shape[1])
+    among = np.argpartition(-preferred, tried - 1, axis=1)[:, :tried]
+    values = np.take_along_axis(preferred, among, 1)
+    order = np.lexsort((among, -values))  # by value, of equal ones the first row
+    among, values = np.take_along_axis(among, order, 1), np.take_along_axis(values, order, 1)
+    left = [np.minimum(distance, _apart(p, p[:, row].T)) @ weight for row in among.T]
+    least = np.where(values > -np.inf, np.stack(left, axis=1), np.inf).argmin(1)
+    return among[np.arange(len(among)), least]
 
 
 def _best(best, noisy, start):

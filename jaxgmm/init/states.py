@@ -19,10 +19,10 @@ from ..em.steps import about
 from ..families.base import Family
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
-from ..numerics.host import each, hosted, one_by_one, replaced_at
+from ..numerics.host import each, hosted, replaced_at
 from ..numerics.keys import fold_in, here
 from ..records import Block, GaussianPrior, Mixture, Statistics, record, static
-from .kmeans import TRIED, distinct, kinds, lloyd, nearest, sequence
+from .kmeans import TRIED, distinct, kinds, lloyd, nearest, sequence, sequences_on_host
 from .subsample import sample
 
 DRAW_WIDTH = 8  # numbers in memory per row and start while centres are drawn
@@ -94,30 +94,39 @@ def centres(rows, family: Family, start: Start):
 
 def centres_among(some, wide, family: Family, start: Start):
     """Centres (m·r, k, p) of starts, among some rows that stand for all; ``wide`` are all of them."""
-    init, k = start.init, start.k
-    spread = kinds(init, start.r) != "random"
+    spread, keys = kinds(start.init, start.r) != "random", keys_of(start.key, start.r)
+    tried = 1 if start.init == "random" else TRIED
+    if hosted():
+        drawn = sequences_on_host(keys, some, family.points, start.k, (spread, tried))
+        again = [] if some is wide else np.flatnonzero([not distinct(one) for one in drawn])
+        if len(again):
+            drawn[again] = sequences_on_host(keys[again], wide, family.points, start.k, (spread[again], 1))
+    else:
+        together = max(LANE_BYTES // (wide.n * wide.itemsize), 1)
 
-    def draw(one):  # the first K of k centres are the start of K components
-        key, spread = one
-        centres = sequence(key, some, family.points, k, (spread, 1 if init == "random" else TRIED))
-        if some is wide or (hosted() and distinct(centres)):
-            return centres
-        if hosted():
-            return sequence(key, wide, family.points, k, (spread, 1))
+        def draw(one):
+            return _drawn(some, wide, family, start.k, (*one, tried))
 
-        def redraw(state):
-            _, key, _ = state
-            again = sequence(key, wide, family.points, k, (spread, 1))
-            return jnp.zeros((), bool), jax.random.split(key)[0], again
+        drawn = in_groups(draw, (keys, spread), together)
+    return moved(some, family, start, xp.tile(drawn, (start.active.shape[0], 1, 1)))
 
-        # A rare value may be missing in the sample: a loop of one round, or none, with one row drawn for a centre as
-        # streams do. The key changes in it, because XLA takes what a round leaves alone out of a loop, and would draw
-        # always.
-        return jax.lax.while_loop(lambda state: state[0], redraw, (~distinct(centres), key, centres))[2]
 
-    drawn, together = (keys_of(start.key, start.r), spread), max(LANE_BYTES // (wide.n * wide.itemsize), 1)
-    centres = one_by_one(draw, drawn) if hosted() else in_groups(draw, drawn, together)
-    return moved(some, family, start, xp.tile(centres, (start.active.shape[0], 1, 1)))
+def _drawn(some, wide, family: Family, k: int, one: tuple):
+    """Centres (k, p) of one start: the first K of them are the start of K components."""
+    key, spread, tried = one
+    centres = sequence(key, some, family.points, k, (spread, tried))
+    if some is wide:
+        return centres
+
+    def redraw(state):
+        _, key, _ = state
+        again = sequence(key, wide, family.points, k, (spread, 1))
+        return jnp.zeros((), bool), jax.random.split(key)[0], again
+
+    # A rare value may be missing in the sample: a loop of one round, or none, with one row drawn for a centre as
+    # streams do. The key changes in it, because XLA takes what a round leaves alone out of a loop, and would draw
+    # always.
+    return jax.lax.while_loop(lambda state: state[0], redraw, (~distinct(centres), key, centres))[2]
 
 
 def moved(some, family: Family, start: Start, centres):
@@ -125,14 +134,12 @@ def moved(some, family: Family, start: Start, centres):
     moving = np.flatnonzero(np.tile(kinds(start.init, start.r), len(centres) // start.r) == "kmeans")
     if not len(moving):
         return centres
-
-    def move(one):
-        centres, active = one
-        return lloyd(some, family.points, centres, active)
-
-    together = lanes_together(family.moments, some.d, start.k, len(moving), centres.dtype.itemsize)
     those = centres[moving], start.of_lanes[moving]
-    return replaced_at(centres, moving, one_by_one(move, those) if hosted() else in_groups(move, those, together))
+    if hosted():
+        some = some.cut(family.moments, start.k, len(moving))
+        return replaced_at(centres, moving, lloyd(some, family.points, *those))
+    together = lanes_together(family.moments, some.d, start.k, len(moving), centres.dtype.itemsize)
+    return replaced_at(centres, moving, in_groups(lambda one: lloyd(some, family.points, *one), those, together))
 
 
 @compiled("r")

@@ -69,15 +69,6 @@ def stacked(trees: list):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
-def repeat_while(going, body, carry):
-    """``jax.lax.while_loop``."""
-    if not hosted():
-        return jax.lax.while_loop(going, body, carry)
-    while going(carry):
-        carry = body(carry)
-    return carry
-
-
 def in_order(tree):
     """The tree with its arrays row after row in memory: on that the rounding of products depends."""
     if all(leaf.flags.c_contiguous for leaf in jax.tree.leaves(tree)):

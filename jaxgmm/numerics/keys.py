@@ -47,14 +47,15 @@ def here(key):
 
 
 def fold_in(key, i):
-    """A new key for every number i."""
+    """A new key for every number i; on the host of one key (2,), or of many (..., 2)."""
     if isinstance(key, np.ndarray):
-        return np.concatenate(_threefry(key, np.uint32([0]), np.uint32([i])))
+        return np.concatenate(_threefry(key, np.uint32([0]), np.uint32([i])), axis=-1)
     return jax.random.fold_in(key, i)
 
 
 def row_noise(key, index, high=None):
-    """Standard Gumbel draws of the rows with these global indices (b,), in float32 whatever the precision.
+    """Standard Gumbel draws of the rows with these global indices (b,), in float32 whatever the precision; on the host
+    under one key (2,), or under many (..., 2).
 
     ``high`` (b,) are the upper 32 bits of the indices, where there are any.
 
@@ -74,11 +75,11 @@ def row_noise(key, index, high=None):
 
 
 def _threefry(key, first, second):
-    """The hash of pairs of words, (b,) and (b,), under a key (2,): Threefry with two words of 32 bits and 20 rounds.
+    """The hash of pairs of words, (b,) and (b,), under keys (..., 2): Threefry with two words of 32 bits and 20 rounds.
 
     Source: Salmon, Moraes, Dror and Shaw, Parallel Random Numbers: As Easy as 1, 2, 3 (2011).
     """
-    keys = [key[0], key[1], key[0] ^ key[1] ^ np.uint32(0x1BD11BDA)]
+    keys = [key[..., :1], key[..., 1:], key[..., :1] ^ key[..., 1:] ^ np.uint32(0x1BD11BDA)]
     first, second = first + keys[0], second + keys[1]
     for i in range(5):
         for turn in ROTATIONS[i % 2]:
