@@ -124,6 +124,13 @@ def test_modules_can_be_read_in_one_sitting():
     assert not {path.name for path in modules() if len(path.read_text().splitlines()) > 300}
 
 
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_function_takes_more_than_five_positional_arguments(path):
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    named = {f.name: [arg.arg for arg in (*f.args.posonlyargs, *f.args.args) if arg.arg != "self"] for f in functions}
+    assert not {name for name, given in named.items() if len(given) > 5}
+
+
 def test_the_package_says_the_version_of_its_metadata():
     metadata = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
     assert metadata["project"]["version"] == jaxgmm.__version__

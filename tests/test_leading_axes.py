@@ -11,10 +11,11 @@ from families import BY_NAME, DTYPES, FAMILIES, K, N, precision
 import jaxgmm
 from jaxgmm import em
 from jaxgmm.data import frame
-from jaxgmm.em import squarem, stopping
+from jaxgmm.data.summary import Known, Measured
+from jaxgmm.em import squarem
 from jaxgmm.families.base import never_degenerate
 from jaxgmm.numerics import cholesky, host, over_rows, pooled, product, triangular_inverse
-from jaxgmm.records import Mixture
+from jaxgmm.records import Block, Mixture
 from jaxgmm.search import ranking
 from jaxgmm.unconstrained import mixture_of, view_of
 
@@ -130,19 +131,20 @@ def test_updates_of_a_fit(case, shared):
     dtype, updates = np.float64, squarem.WARM_UP + 5
     mixture, (x, weight, reference) = mixtures(case, dtype), rows(case, dtype, shared)
     form, prior, method = mixture.family.moments, prior_of(case, dtype), squarem.SQUAREM
-    limits = em.Limits(dtype(1e-5), np.int32(updates - 1), em.NEVER)
+    limits = em.Limits(dtype(1e-5), np.int32(updates - 1))
+    task = em.Task(None, prior, limits, dtype(0), form, method, em.LOSSY)
 
     def begun(mixture, x, weight, reference):
         prepared = form.prepare(mixture.components, reference)
-        statistics = em.expect(form, prepared, mixture.log_weights, None, x, weight)
-        return method.start(stopping.initial_state(*em.maximise(form, mixture, prepared, statistics, prior)))
+        statistics = em.expect(form, prepared, mixture.log_weights, Block(x, weight))
+        return method.start(em.initial_state(*em.maximise(form, mixture, prepared, statistics, prior)))
 
     def step(lane, x, weight, reference):
         candidate = method.state_of(lane).candidate
         prepared = form.prepare(candidate.components, reference)
-        statistics = em.expect(form, prepared, candidate.log_weights, None, x, weight)
-        new = stopping.step(form, method, prior, limits, lane, prepared, statistics, 0 * limits.tol, em.LOSSY)
-        return host.choose(stopping.going(method.state_of(lane), limits), new, lane)
+        statistics = em.expect(form, prepared, candidate.log_weights, Block(x, weight))
+        new = em.step(task, lane, prepared, statistics)
+        return host.choose(em.going(method.state_of(lane), limits), new, lane)
 
     def states(lanes):
         if case.name == "gamma":  # it soon rests, and rounding decides when
@@ -216,7 +218,7 @@ def test_verdicts(case, dtype):
 
     def update(mixture):
         prepared = form.prepare(mixture.components, reference)
-        statistics = em.expect(form, prepared, mixture.log_weights, None, x, weight)
+        statistics = em.expect(form, prepared, mixture.log_weights, Block(x, weight))
         return (*em.maximise(form, mixture, prepared, statistics, prior_of(case, dtype)), statistics.counts)
 
     with host.on_host():
@@ -235,11 +237,13 @@ def test_verdicts(case, dtype):
 def test_the_best_starts_of_many_fits():
     case = BY_NAME["full"]
     mixture, (x, _, _) = mixtures(case, np.float64), rows(case, np.float64, True)
-    state = stopping.initial_state(mixture, np.zeros((LANES, K, case.d)))
+    state = em.initial_state(mixture, np.zeros((LANES, K, case.d)))
     values = np.array([-3.0, -2.0, np.nan, -5.0])
     status = np.array([0, 0, 4, 1], np.int32)
     state = dataclasses.replace(state, log_likelihood=values, status=status, counts=np.ones((LANES, K)) * 9)
-    args = frame.frame_of("feature", x.mean(-1), x.var(-1)), 1.0, state, np.ones((2, K), bool), 1.0, False
+    measured = Measured(None, None, None, 1.0, 1.0, None, None)
+    known = Known(frame.frame_of("feature", x.mean(-1), x.var(-1)), measured, None)
+    args = known, state, np.ones((2, K), bool)
     with host.on_host():
         here = ranking.conclude(*args)
     with precision(np.float64):

@@ -1,29 +1,16 @@
-"""EM itself: its two steps, one update with the stopping rule, and the loop that repeats it.
+"""EM itself: its two steps, updates and the rules by which they stop, and the loop that repeats them.
 
     steps       E-step and M-step on blocks of rows
-    stopping    judge a candidate by its statistics, then make the next
+    state       where a fit stands between two E-steps, and what it runs under
+    stopping    rules: Aitken's estimate, the change of the log-likelihood
+    update      plain EM
     squarem     the same, accelerated
     loop        many lanes at once, over rows of any kind
 
 Source: Dempster, Laird and Rubin (1977).
 """
 
+from .state import LOSSY, NEVER, RUNNING, Limits, Method, State, Task, Update, going, initial_state, resume_accurately
 from .steps import Expected, expect, maximise, normalise, shifted, supported
-from .stopping import (
-    FALL,
-    LOSS_LIMIT,
-    LOSSY,
-    NEVER,
-    PLAIN,
-    RUNNING,
-    Limits,
-    Method,
-    State,
-    Task,
-    advance,
-    going,
-    initial_state,
-    noise_of,
-    resume_accurately,
-    step,
-)
+from .stopping import AITKEN, CHANGE, DIGITS, FALL, LOSS_LIMIT
+from .update import PLAIN, step

@@ -19,8 +19,9 @@ from ..numerics.compiling import compiled
 from ..numerics.host import each, hosted, in_order
 from ..numerics.host import together as side_by_side
 from ..records import record, static
+from .state import Task, expected, going
 from .steps import Expected
-from .stopping import Task, expected, going, step
+from .update import step
 
 WORTH = 2**28  # numbers an E-step passes, from which on fewer lanes are worth programs of their own: two seconds each
 HOST_NUMBERS = 2**22  # of a block and all lanes that NumPy looks at in one go: more leave its caches

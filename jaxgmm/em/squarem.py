@@ -23,7 +23,9 @@ from ..numerics.backend import xp
 from ..numerics.host import as_int32, choose, nowhere, where_needed
 from ..records import Mixture, record
 from ..unconstrained import Unconstrained, mixture_of, view_of
-from . import stopping
+from .state import Method, State, Update, noise_of
+from .stopping import AITKEN
+from .update import PLAIN, judged
 
 WARM_UP = 10  # plain updates before the first cycle
 HEAD, MIDDLE, TRIAL = 0, 1, 2  # which point of the cycle the candidate is
@@ -40,7 +42,7 @@ class Cycle:
     of the best mixture so far.
     """
 
-    state: stopping.State
+    state: State
     best: dict
     phase: Any
     before: Unconstrained
@@ -51,23 +53,23 @@ class Cycle:
     beyond: Any
 
 
-def start(state: stopping.State) -> Cycle:
+def start(state: State) -> Cycle:
     view = view_of(state.candidate)
     zero = xp.zeros_like(state.gain)
     phase = xp.full_like(state.status, HEAD)
     return Cycle(state, _judged(state), phase, view, view, state.candidate, state.candidate_added, zero + GROWTH, zero)
 
 
-def state_of(cycle: Cycle) -> stopping.State:
+def state_of(cycle: Cycle) -> State:
     return cycle.state
 
 
-def finish(cycle: Cycle) -> stopping.State:
+def finish(cycle: Cycle) -> State:
     """The state with the best mixture seen."""
     return dataclasses.replace(cycle.state, **cycle.best)
 
 
-def _judged(state: stopping.State) -> dict:
+def _judged(state: State) -> dict:
     return {name: getattr(state, name) for name in ("mixture", "added", "log_likelihood", "counts")}
 
 
@@ -76,7 +78,7 @@ def advance(task, cycle: Cycle, prepared, statistics, lossy) -> Cycle:
     value, weight = statistics.log_likelihood, statistics.weight
     heads, leaps, trial = cycle.phase == HEAD, cycle.phase == MIDDLE, cycle.phase == TRIAL
     refused = trial & (lossy | ~(value >= cycle.state.previous - FALL * weight))
-    state = stopping.advance(
+    state = judged(
         task,
         cycle.state,
         prepared,
@@ -89,7 +91,7 @@ def advance(task, cycle: Cycle, prepared, statistics, lossy) -> Cycle:
     )
     candidate = choose(refused, cycle.fallback, state.candidate)
     added = choose(refused, cycle.fallback_added, state.candidate_added)
-    noise = stopping.noise_of(statistics)
+    noise = noise_of(statistics)
     begins = heads & (state.n_iter >= WARM_UP) & (task.limits.tol > 0)
     fallen = cycle.best["log_likelihood"] > state.log_likelihood + noise
     if nowhere(~heads | fallen | (state.n_iter >= WARM_UP - 1)):  # no view is looked at yet
@@ -154,17 +156,18 @@ def extrapolate(before: Unconstrained, middle: Unconstrained, last: Unconstraine
     return leap, length
 
 
-SQUAREM = stopping.Method("squarem", start, state_of, advance, finish)
+UPDATE = Update("squarem", start, state_of, advance, finish)
+SQUAREM = Method(UPDATE, AITKEN)
 
 METHODS = ("auto", "none", "squarem")
 
 
-def method_of(accelerate: str, family) -> stopping.Method:
+def method_of(accelerate: str, family) -> Method:
     """The method that a name asks for. "auto": SQUAREM for the Gaussian families, plain EM for the others.
 
     On Gaussian data SQUAREM halves the E-steps in the median; a Bernoulli mixture of digits, whose probabilities go to
     0 and whose logits to -inf, takes ten times as many.
     """
     if accelerate == "auto":
-        return SQUAREM if family.scaling in ("feature", "common") else stopping.PLAIN
-    return SQUAREM if accelerate == "squarem" else stopping.PLAIN
+        return SQUAREM if family.scaling in ("feature", "common") else PLAIN
+    return SQUAREM if accelerate == "squarem" else PLAIN

@@ -141,6 +141,11 @@ class Family:
     options: tuple = ()
     covariance: Callable | None = None
 
+    @property
+    def forms(self) -> tuple:
+        """The forms that EM is done in, one after the other: a fast one, and the one that keeps its digits."""
+        return (self.accurate,) if self.accurate is self.moments else (self.moments, self.accurate)
+
     def left_out(self, form) -> Callable | None:
         """What a form's log_prob leaves out of the log density, ``(x, reference) -> (b,)``, or None: nothing."""
         return self.base if form == self.moments and self.base is not nothing_left_out else None

@@ -40,6 +40,24 @@ class Structure:
     estimate: Callable
     around: Callable
 
+    def maximize_residuals(self, params, prepared, sums, counts, prior):
+        first, lowers = divide(sums.first, counts), prepared.lowers
+        inner = sums.second - self.gathered(outer(counts, first))
+        scatter = product(product(lowers, inner), xp.swapaxes(lowers, -1, -2))
+        means = params.means + product(lowers, first[..., None])[..., 0]
+        return self.finish(params, means, scatter, counts, prior)
+
+    def finish(self, params, means, scatter, counts, prior):
+        """Prior, floors and empty components, of scatter (m, d, d)."""
+        totals = self.gathered(counts[..., None, None])[..., 0, 0]  # (m,)
+        raw = self.estimate(scatter, totals, params)
+        means = keep_empty(counts, means, params.means)
+        variance = gaussian.spread(means, diagonal(raw), counts)  # (d,)
+        lift = xp.broadcast_to(gaussian.lift(variance, prior)[..., None, :], raw.shape[:-1])
+        new, held = positive_definite(raw + with_diagonal(lift), gaussian.floor(variance)[..., None, :])
+        kept = self.stored(params, keep_empty(totals, new, self.matrices(params)))
+        return dataclasses.replace(kept, means=means), keep_empty(totals, lift + held, 0 * lift)
+
 
 def quotient(scatter, counts, params):
     """Every matrix its own scatter, a row."""
@@ -57,29 +75,9 @@ def statistics(structure, prepared, y, resp):
     return gaussian.Residuals(weighted.sum(-1), structure.gathered(product(weighted, xp.swapaxes(y, -1, -2))))
 
 
-def maximize_residuals(structure, params, prepared, sums, counts, prior):
-    first, lowers = divide(sums.first, counts), prepared.lowers
-    inner = sums.second - structure.gathered(outer(counts, first))
-    scatter = product(product(lowers, inner), xp.swapaxes(lowers, -1, -2))
-    means = params.means + product(lowers, first[..., None])[..., 0]
-    return finish(structure, params, means, scatter, counts, prior)
-
-
 def outer(counts, means):
     """n m mᵀ of every component, (k, d, d)."""
     return (counts[..., None] * means)[..., :, None] * means[..., None, :]
-
-
-def finish(structure, params, means, scatter, counts, prior):
-    """Prior, floors and empty components, of scatter (m, d, d)."""
-    totals = structure.gathered(counts[..., None, None])[..., 0, 0]  # (m,)
-    raw = structure.estimate(scatter, totals, params)
-    means = keep_empty(counts, means, params.means)
-    variance = gaussian.spread(means, diagonal(raw), counts)  # (d,)
-    lift = xp.broadcast_to(gaussian.lift(variance, prior)[..., None, :], raw.shape[:-1])
-    new, held = positive_definite(raw + with_diagonal(lift), gaussian.floor(variance)[..., None, :])
-    kept = structure.stored(params, keep_empty(totals, new, structure.matrices(params)))
-    return dataclasses.replace(kept, means=means), keep_empty(totals, lift + held, 0 * lift)
 
 
 def around(structure, centres, d):
@@ -114,7 +112,7 @@ def family(name: str, structure: Structure, moments, sample: Callable) -> Family
         gaussian.log_prob,
         Of(statistics, structure),
         gaussian.Residuals,
-        Of(maximize_residuals, structure),
+        Of(Structure.maximize_residuals, structure),
     )
     return Family(
         name=name,

@@ -75,7 +75,7 @@ def maximize(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
     scatter = sums.xx - product(xp.swapaxes(counts[..., None] * means, -1, -2), means)
     means = means + prepared.reference[..., None, :]
-    return covariances.finish(STRUCTURE, params, means, scatter[..., None, :, :], counts, prior)
+    return STRUCTURE.finish(params, means, scatter[..., None, :, :], counts, prior)
 
 
 @dataclasses.dataclass(frozen=True)

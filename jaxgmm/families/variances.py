@@ -44,6 +44,31 @@ class Structure:
     features: Callable
     gathered: Callable
 
+    def maximize_moments(self, params, prepared, sums, counts, prior):
+        means = divide(sums.x, counts)
+        scatter = sums.xx - counts[..., None] * self.gathered(means**2)
+        return self.finish(params, means + prepared.reference[..., None, :], scatter, counts, prior)
+
+    def maximize_residuals(self, params, prepared, sums, counts, prior):
+        first = divide(sums.first, counts)
+        inner = sums.second - counts[..., None] * self.gathered(first**2)
+        means = params.means + prepared.lowers * first
+        return self.finish(params, means, self.variances(params) * inner, counts, prior)
+
+    def finish(self, params, means, scatter, counts, prior):
+        """Prior, floors and empty components."""
+        variances = divide(scatter, counts)
+        if variances.shape[-1] == means.shape[-1]:
+            variance = gaussian.spread(means, variances, counts)  # (d,)
+            lift = gaussian.lift(variance, prior)
+        else:
+            variance = gaussian.mean_spread(means, variances, counts)[..., None]  # (1,)
+            lift = mean(gaussian.lift(variance, prior))
+        held = xp.maximum(variances + lift[..., None, :], gaussian.floor(variance)[..., None, :])
+        new = self.estimate(held * counts[..., None], counts, params)
+        kept = dataclasses.replace(new, means=keep_empty(counts, means, params.means))
+        return kept, keep_empty(counts, held - variances, 0 * held)
+
 
 @record
 class Moments:
@@ -87,12 +112,6 @@ def natural(structure, params, reference):
     )
 
 
-def maximize_moments(structure, params, prepared, sums, counts, prior):
-    means = divide(sums.x, counts)
-    scatter = sums.xx - counts[..., None] * structure.gathered(means**2)
-    return finish(structure, params, means + prepared.reference[..., None, :], scatter, counts, prior)
-
-
 def prepare(structure, params, reference):
     variances = structure.variances(params)
     repeated = params.means.shape[-1] // variances.shape[-1]
@@ -103,28 +122,6 @@ def prepare(structure, params, reference):
 def statistics(structure, prepared, y, resp):
     weighted = resp[..., None, :] * y  # (k, d, b)
     return gaussian.Residuals(weighted.sum(-1), structure.gathered((weighted * y).sum(-1)))
-
-
-def maximize_residuals(structure, params, prepared, sums, counts, prior):
-    first = divide(sums.first, counts)
-    inner = sums.second - counts[..., None] * structure.gathered(first**2)
-    means = params.means + prepared.lowers * first
-    return finish(structure, params, means, structure.variances(params) * inner, counts, prior)
-
-
-def finish(structure, params, means, scatter, counts, prior):
-    """Prior, floors and empty components."""
-    variances = divide(scatter, counts)
-    if variances.shape[-1] == means.shape[-1]:
-        variance = gaussian.spread(means, variances, counts)  # (d,)
-        lift = gaussian.lift(variance, prior)
-    else:
-        variance = gaussian.mean_spread(means, variances, counts)[..., None]  # (1,)
-        lift = mean(gaussian.lift(variance, prior))
-    held = xp.maximum(variances + lift[..., None, :], gaussian.floor(variance)[..., None, :])
-    new = structure.estimate(held * counts[..., None], counts, params)
-    kept = dataclasses.replace(new, means=keep_empty(counts, means, params.means))
-    return kept, keep_empty(counts, held - variances, 0 * held)
 
 
 def around(structure, centres, d):
@@ -168,9 +165,11 @@ def family(name: str, structure: Structure, scaling: str) -> Family:
         gaussian.log_prob,
         Of(statistics, structure),
         gaussian.Residuals,
-        Of(maximize_residuals, structure),
+        Of(Structure.maximize_residuals, structure),
     )
-    moments = ExponentialForm(structure.features, Of(natural, structure), Moments, Of(maximize_moments, structure))
+    moments = ExponentialForm(
+        structure.features, Of(natural, structure), Moments, Of(Structure.maximize_moments, structure)
+    )
     return Family(
         name=name,
         parameters=structure.parameters,

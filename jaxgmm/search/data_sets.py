@@ -27,7 +27,7 @@ from ..numerics.compiling import compiled
 from ..numerics.host import each, hosted, one_by_one, stacked, together
 from ..records import record, static
 from . import ranking
-from .problem import ACCURATE, MOMENTS, Problem, form_of, resumed
+from .problem import Problem, resumed
 
 
 @record
@@ -46,8 +46,7 @@ class DataSets:
     @property
     def forms(self) -> tuple:
         """Of one feature the accurate form is no more work than both, and one program does."""
-        two = self.family.accurate is not self.family.moments and self.x.shape[2] > 1
-        return (MOMENTS, ACCURATE) if two else (ACCURATE,)
+        return self.family.forms if self.x.shape[2] > 1 else self.family.forms[-1:]
 
     @property
     def dtype(self) -> str:
@@ -59,7 +58,7 @@ class DataSets:
     def slots(self, form: int, k: int, lanes: int, in_trace: bool) -> int:
         _, n, d = self.x.shape
         most = block_bytes()[0] // 2  # where every slot has rows of its own, half is faster: benchmarks/profile.md
-        width = form_of(self.family, form).width(d, k)
+        width = self.forms[form].width(d, k)
         return int(np.clip(most // (n * width * np.dtype(self.dtype).itemsize), 8, 1024))
 
     def one(self, i) -> Problem:
@@ -77,13 +76,14 @@ class DataSets:
 @compiled("form")
 def _iterate(sets: DataSets, search, form: int, rounds):
     lanes, queue = search.lanes if hosted() else unpack(search.lanes), search.queue
-    if form == ACCURATE and len(sets.forms) > 1:
+    chosen = sets.forms[form]
+    if form > 0:
         lanes = resumed(sets.method, lanes)
     r, k = search.starts, search.active.shape[1]
 
     def problem(lane):
         own = sets.one(lane[0] // r if hosted() and not together() else lane // r)
-        return own.rows.cut(form_of(own.family, form), k, 1), own.task(form)
+        return own.rows.cut(chosen, k, 1), own.task(chosen)
 
     if hosted():
         lanes, made = on_host(problem, lanes, search.alive, rounds)

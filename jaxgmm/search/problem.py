@@ -25,7 +25,6 @@ from ..records import Status, record, static
 from . import pruning
 from .ranking import standing
 
-MOMENTS, ACCURATE = 0, 1  # forms, in the order in which lanes run in them
 COLUMNS = 512  # of all lanes in flight: enough to make the most of one look at the features
 
 
@@ -47,35 +46,30 @@ class Problem:
 
     @property
     def forms(self) -> tuple:
-        """The forms that lanes run in, one after the other."""
-        return (ACCURATE,) if self.family.accurate is self.family.moments else (MOMENTS, ACCURATE)
+        """The forms that lanes run in: those that lose their digits in one go on in the next."""
+        return self.family.forms
 
     def until(self, pause) -> "Problem":
         """The same, up to a pause."""
         return dataclasses.replace(self, limits=dataclasses.replace(self.limits, pause=pause))
 
-    def task(self, form: int) -> em.Task:
-        """What lanes are run under in a form."""
-        chosen, known = form_of(self.family, form), self.known
-        on_fall = em.LOSSY if form == MOMENTS and len(self.forms) > 1 else int(Status.DECREASED)
-        offset = known.measured.left_out(self.family, chosen)
-        return em.Task(known.frame.reference, known.prior, self.limits, offset, chosen, self.method, on_fall)
+    def task(self, form) -> em.Task:
+        """What lanes are run under in one of the forms: but for the last, a fall is a loss of digits."""
+        known, on_fall = self.known, int(Status.DECREASED) if form == self.forms[-1] else em.LOSSY
+        offset = known.measured.left_out(self.family, form)
+        return em.Task(known.frame.reference, known.prior, self.limits, offset, form, self.method, on_fall)
 
     def slots(self, form: int, k: int, lanes: int, in_trace: bool) -> int:
-        """How many of the lanes run at a time."""
-        return slots_for(form_of(self.family, form), (self.rows.d, k, lanes), self.rows.itemsize, in_trace)
+        """How many of the lanes run at a time in a form, by its place."""
+        return slots_for(self.forms[form], (self.rows.d, k, lanes), self.rows.itemsize, in_trace)
 
     def run(self, search, form: int, rounds):
         """The lanes of a search after at most so many rounds of E-steps, how they stand, their queue, and how many
         rounds they made."""
         slots = search.queue.held.shape[0]
-        rows = self.rows.cut(form_of(self.family, form), search.active.shape[1], slots)
+        rows = self.rows.cut(self.forms[form], search.active.shape[1], slots)
         rest = dataclasses.replace(self, rows=None)
         return (iterated if rows.in_program else iterate)(rows, rest, search, form, rounds)
-
-
-def form_of(family: Family, form: int):
-    return family.moments if form == MOMENTS else family.accurate
 
 
 def slots_for(form, sizes: tuple[int, int, int], itemsize: int, in_trace: bool) -> int:
@@ -90,8 +84,8 @@ def slots_for(form, sizes: tuple[int, int, int], itemsize: int, in_trace: bool) 
 
 def iterate(rows, problem: Problem, search, form: int, rounds):
     """As `Problem.run`, on rows in blocks that suit the form."""
-    lanes, task, queue = search.lanes, problem.task(form), search.queue
-    if form == ACCURATE and len(problem.forms) > 1:
+    lanes, task, queue = search.lanes, problem.task(problem.forms[form]), search.queue
+    if form > 0:
         lanes = resumed(problem.method, lanes)
     if rows.in_program:
         lanes, queue, made = on_device(lambda lane: (rows, task), lanes, search.alive, queue, rounds)

@@ -28,7 +28,7 @@ class Search:
     """Starts on their way to one result: all that a fit is between two looks at it.
 
     ``lanes`` (l,) of the components in ``active`` (m, k), of which those ``alive`` (l,) go on; how they stand, and
-    their queue. ``stage`` counts pauses, ``form`` says which form is run, ``iteration`` counts E-steps.
+    their queue. ``stage`` counts pauses, ``form`` the forms of the problem, ``iteration`` E-steps.
     """
 
     lanes: Any
@@ -72,7 +72,7 @@ def begin(problem, lanes, active, iteration: int = -1) -> Search:
     infinite, unknown = np.full(count, np.inf, problem.known.frame.scale.dtype), np.full(count, -1, np.int32)
     running, sound = np.full(count, em.RUNNING, np.int32), np.ones(count, bool)
     standing = Standing(np.nan * infinite, infinite, unknown, running, sound)
-    form, pruned = problem.forms[0], problem.search == "pruned" and count // active.shape[0] >= pruning.FEWEST
+    form, pruned = 0, problem.search == "pruned" and count // active.shape[0] >= pruning.FEWEST
     queue = fresh_queue(count, problem.slots(form, active.shape[1], count, traced))
     stage, form, iteration = map(np.int32, (0 if pruned else LAST, form, iteration))
     return Search(lanes, active, alive, standing, queue, stage, form, iteration)
@@ -91,20 +91,20 @@ def advance(problem, search: Search, rounds) -> Search:
 def following(problem, search: Search) -> Search:
     """The search where a run has come to its end: what runs next, if anything."""
     stage, form = int(search.stage), int(search.form)
-    if form != problem.forms[-1] and (np.asarray(search.standing.status) == em.LOSSY).any():
-        return _next(problem, search, stage, search.alive, problem.forms[-1])
+    if form < len(problem.forms) - 1 and (np.asarray(search.standing.status) == em.LOSSY).any():
+        return _next(problem, search, stage, search.alive, form + 1)
     if stage == LAST:
         return dataclasses.replace(search, stage=np.int32(LAST + 1))
     if stage == LAST - 1 or not search.running.any():
         back = np.asarray(pruning.recalled(search.standing, search.alive, search.groups))
         back = back & _weighs(problem, search.groups, len(back))
-        return _next(problem, search, LAST if back.any() else LAST + 1, back, problem.forms[0])
+        return _next(problem, search, LAST if back.any() else LAST + 1, back)
     weight, tol = problem.known.measured.weight, problem.limits.tol
     alive = np.asarray(pruning.survivors(search.standing, search.alive, weight, tol, search.groups))
-    return _next(problem, search, stage + 1, alive, problem.forms[0])
+    return _next(problem, search, stage + 1, alive)
 
 
-def _next(problem, search: Search, stage: int, alive, form: int) -> Search:
+def _next(problem, search: Search, stage: int, alive, form: int = 0) -> Search:
     (count,), k = search.alive.shape, search.active.shape[1]
     queue = fresh_queue(count, problem.slots(form, k, count, False))
     return dataclasses.replace(search, alive=alive, queue=queue, stage=np.int32(stage), form=np.int32(form))
@@ -130,7 +130,7 @@ def _traced_to_its_end(problem, search: Search) -> Search:
     (count,), k, groups = search.alive.shape, search.active.shape[1], search.groups
 
     def run(lanes, alive, pause):
-        for form in problem.forms:
+        for form in range(len(problem.forms)):
             queue = fresh_queue(count, problem.slots(form, k, count, True))
             now = dataclasses.replace(search, lanes=lanes, alive=alive, queue=queue)
             lanes, standing, *_ = problem.until(pause).run(now, form, em.NEVER)

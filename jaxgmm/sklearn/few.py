@@ -19,7 +19,7 @@ from ..numerics import eps
 from ..numerics.dtypes import compute_dtype
 from ..records import Block, Mixture, Status
 from ..search import ranking
-from . import arrays, drawing, rule
+from . import arrays, drawing
 from .narrator import Narrator
 from .solving import Options, Solution, clean
 
@@ -98,7 +98,7 @@ def run(data: drawing.Data, prior, options: Options, start, narrator) -> Ended:
     """Plain EM under scikit-learn's rule (see `rule`) from a mixture, what was added to it, and its bound or -inf."""
     (mixture, added, bound), family = start, options.family
     bounds, counts, status = [], np.zeros(options.k), Status.MAX_ITER
-    most = rule.DIGITS if data.dtype == np.float64 else em.LOSS_LIMIT
+    most = em.DIGITS if data.dtype == np.float64 else em.LOSS_LIMIT
     form = family.moments if data.x.size * data.x.shape[1] <= WIDE else family.accurate
     while len(bounds) < options.max_iter and status is Status.MAX_ITER:
         prepared = form.prepare(mixture.components, data.frame.reference)

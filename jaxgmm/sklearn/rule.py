@@ -1,4 +1,5 @@
-"""scikit-learn's stopping rule, as methods that the core's loops run.
+"""Plain EM as scikit-learn has it: it stops by the change of the bound, remembers all bounds, and returns what it made
+last.
 
 An update takes the bound b_t = Σ w log p(x | θ_{t-1}) / Σ w of the parameters before it, and makes θ_t. It is the last
 when |b_t - b_{t-1}| < tol. What is returned is θ_t, with the bound b_t.
@@ -10,95 +11,53 @@ from typing import Any
 import numpy as np
 
 from .. import em
-from ..em import squarem
-from ..numerics import eps
+from ..em import squarem, update
 from ..numerics.backend import xp
-from ..numerics.host import as_int32, choose
-from ..records import Status, record
+from ..numerics.host import choose
+from ..records import record
 
 CAPACITY = 128  # bounds that a compiled run remembers: the host reads them out between runs
-DIGITS = 1e-9  # relative rounding of a variance at which float64 leaves the moment form: two fits then agree to 1e-8
 
 
 @record
-class Traced(em.State):
-    """A state that remembers its bounds. ``mixture`` and ``candidate`` are both the latest parameters.
+class Recorded:
+    """A state of plain EM, and the bounds of its E-steps: a ring (CAPACITY,), and how many there were in all."""
 
-    ``bound`` is the last one, -inf at first; ``bounds`` (CAPACITY,) a ring of them; ``updates`` counts.
-    """
-
-    bound: Any
+    state: em.State
     bounds: Any
-    updates: Any
+    made: Any
 
 
-def traced(states: em.State, bound: float) -> Traced:
-    """First states (l,) as those of this rule; ``bound`` is that of the parameters they go on from, or -inf."""
-    fields = {field.name: getattr(states, field.name) for field in dataclasses.fields(em.State)}
-    (lanes,), dtype = states.status.shape, states.log_likelihood.dtype
-    return Traced(
-        **fields,
-        bound=np.full(lanes, bound, dtype),
-        bounds=np.full((lanes, CAPACITY), np.nan, dtype),
-        updates=np.zeros(lanes, np.int32),
-    )
+def start(state: em.State) -> Recorded:
+    nothing = xp.full_like(state.gain, np.nan)[..., None]
+    return Recorded(state, xp.repeat(nothing, CAPACITY, axis=-1), xp.zeros_like(state.streak))
 
 
-def advance(task, state: Traced, prepared, statistics, lossy) -> Traced:
-    """One update of plain EM, and whether it is the last."""
-    limits, value = task.limits, statistics.log_likelihood / statistics.weight
-    if task.on_fall == em.LOSSY and value.dtype == np.float64:
-        lossy |= task.form.loss(prepared) * eps(value) > DIGITS
-    new, added = em.maximise(task.form, state.candidate, prepared, statistics, task.prior)
-    updates = state.updates + 1
-    lost = xp.isnan(value) | (value == np.inf)  # -inf is a start that makes a row impossible: it may recover
-    status = xp.where(updates >= limits.max_iter, int(Status.MAX_ITER), em.RUNNING)
-    status = xp.where(xp.abs(value - state.bound) < limits.tol, int(Status.CONVERGED), status)
-    status = xp.where(lost, int(Status.NON_FINITE), status)
-    status = as_int32(xp.where(lossy, em.LOSSY, status))
-    accept = xp.logical_not(lost | lossy)
-    here = np.arange(CAPACITY) == (state.updates % CAPACITY)[..., None]
-
-    def pick(new, old):
-        return choose(accept, new, old)
-
-    mixture, added = pick(new, state.mixture), pick(added, state.added)
-    return dataclasses.replace(
-        state,
-        mixture=mixture,
-        added=added,
-        candidate=mixture,
-        candidate_added=added,
-        log_likelihood=pick(statistics.log_likelihood, state.log_likelihood),
-        counts=pick(statistics.counts, state.counts),
-        bound=pick(value, state.bound),
-        bounds=xp.where(here & accept[..., None], value[..., None], state.bounds),
-        updates=pick(updates, state.updates),
-        status=status,
-    )
+def state_of(lane: Recorded) -> em.State:
+    return lane.state
 
 
-def _as_it_is(state: Traced) -> Traced:
-    return state
+def advance(task, lane: Recorded, prepared, statistics, lossy) -> Recorded:
+    state = update.advance(task, lane.state, prepared, statistics, lossy)
+    counts = state.n_iter > lane.state.n_iter
+    here = (np.arange(CAPACITY) == (lane.made % CAPACITY)[..., None]) & counts[..., None]
+    bound = statistics.log_likelihood / statistics.weight
+    return Recorded(state, xp.where(here, bound[..., None], lane.bounds), lane.made + counts)
 
 
-def _counted(state: Traced) -> Traced:
-    return dataclasses.replace(state, n_iter=state.updates)
+def finish(lane: Recorded) -> em.State:
+    """The state with the latest parameters, and as many updates as there were E-steps."""
+    state = lane.state
+    latest = {"mixture": state.candidate, "added": state.candidate_added, "n_iter": state.n_iter + 1}
+    return dataclasses.replace(state, **latest)
 
 
-PLAIN = em.Method("scikit-learn", _as_it_is, _as_it_is, advance, _counted)
+def resume(lane: Recorded) -> Recorded:
+    """Bounds of two forms are compared, and parameters are never gone back on."""
+    state = lane.state
+    status = choose(state.status == em.LOSSY, xp.full_like(state.status, em.RUNNING), state.status)
+    return dataclasses.replace(lane, state=dataclasses.replace(state, status=status))
 
 
-def advance_faster(task, cycle, prepared, statistics, lossy):
-    """One E-step's worth of SQUAREM; the change of the bound is that from one head of a cycle to the next."""
-    tol = task.limits.tol
-    never = dataclasses.replace(task.limits, tol=xp.full_like(tol, np.finfo(tol.dtype).tiny))  # by the core's own rule
-    new = squarem.advance(dataclasses.replace(task, limits=never), cycle, prepared, statistics, lossy)
-    state = new.state
-    going = (state.status == em.RUNNING) | (state.status == int(Status.MAX_ITER))
-    settled = going & (cycle.phase == squarem.HEAD) & (xp.abs(state.gain) < tol)
-    status = as_int32(xp.where(settled, int(Status.CONVERGED), state.status))
-    return dataclasses.replace(new, state=dataclasses.replace(state, status=status))
-
-
-FASTER = em.Method("scikit-learn, squarem", squarem.start, squarem.state_of, advance_faster, squarem.finish)
+PLAIN = em.Method(em.Update("plain, recorded", start, state_of, advance, finish, resume), em.CHANGE)
+FASTER = em.Method(squarem.UPDATE, em.CHANGE)

@@ -69,9 +69,9 @@ def _solved(x, weight, options: Options, rng) -> Solution:
     if options.weights is not None or options.given:
         given = {name: np.asarray(value, problem.rows.dtype) for name, value in options.given.items()}
         states = starts.replaced(states, problem.known.frame, options.weights, given)
-    own_rule = problem.method is rule.PLAIN
-    if own_rule:
-        states = rule.traced(states, options.bound + volume)
+    if np.isfinite(options.bound):  # of the parameters that a fit goes on from
+        previous = (options.bound + volume) * np.asarray(problem.known.measured.weight)
+        states = dataclasses.replace(states, previous=np.full_like(states.previous, previous))
     if options.max_iter == 0:
         ended, bounds = states, []
     elif options.verbose:
@@ -118,30 +118,33 @@ def framed(x, weight, options: Options):
 
 def _run(problem, options: Options, states, watch):
     """Last states (l,), and the bounds of every one, in the frame. ``watch(bounds)`` after each compiled run."""
+    lanes = _started(states, problem.method)
     if problem.method is not rule.PLAIN:
-        ended = _ended(problem, states)
+        ended = _finished(_ended(problem, lanes), problem.method)
         weight = float(problem.known.measured.weight)
         return ended, [[value / weight] for value in np.asarray(ended.log_likelihood)]
     bounds = [[] for _ in range(states.status.shape[0])]
     together = min(options.interval, rule.CAPACITY) if options.verbose else rule.CAPACITY
     for stop in range(together, options.max_iter + together, together):
-        limits = dataclasses.replace(problem.limits, max_iter=np.asarray(min(stop, options.max_iter), np.int32))
-        states = _ended(dataclasses.replace(problem, limits=limits), states)
-        updates, ring, status = (np.asarray(leaf) for leaf in (states.updates, states.bounds, states.status))
-        for seen, some, count in zip(bounds, ring, updates, strict=True):
+        most = np.asarray(min(stop, options.max_iter) - 1, np.int32)  # the first E-step makes an update, too
+        limits = dataclasses.replace(problem.limits, max_iter=most)
+        lanes = _ended(dataclasses.replace(problem, limits=limits), lanes)
+        made, ring, status = (np.asarray(leaf) for leaf in (lanes.made, lanes.bounds, lanes.state.status))
+        for seen, some, count in zip(bounds, ring, made, strict=True):
             seen.extend(some[np.arange(len(seen), count) % rule.CAPACITY].tolist())
         watch(bounds)
         unfinished = status == Status.MAX_ITER
         if stop >= options.max_iter or not unfinished.any():
             break
-        states = dataclasses.replace(states, status=np.where(unfinished, em.RUNNING, status).astype(np.int32))
-    return states, bounds
+        running = np.where(unfinished, em.RUNNING, status).astype(np.int32)
+        lanes = dataclasses.replace(lanes, state=dataclasses.replace(lanes.state, status=running))
+    return _finished(lanes, problem.method), bounds
 
 
-def _ended(problem, states):
-    """Last states (l,) of first ones."""
-    lanes, everyone = _started(states, problem.method), np.ones((1, states.counts.shape[1]), bool)
-    return _finished(stages.to_its_end(problem, stages.begin(problem, lanes, everyone)).lanes, problem.method)
+def _ended(problem, lanes):
+    """Last lanes (l,) of first ones."""
+    everyone = np.ones((1, problem.method.state_of(lanes).counts.shape[1]), bool)
+    return stages.to_its_end(problem, stages.begin(problem, lanes, everyone)).lanes
 
 
 @compiled("method")
