@@ -109,6 +109,8 @@ CASES = [
 ]  # fmt: skip
 BY_NAME = {one.name: one for one in CASES}
 FAMILIES = pytest.mark.parametrize("case", CASES, ids=str)
+# Where programs are tested rather than mathematics: EII and VEI run those of diag and spherical, but for an estimate.
+ROUTED = pytest.mark.parametrize("case", [one for one in CASES if one.name not in oracles.MCLUST], ids=str)
 GAUSSIANS = pytest.mark.parametrize("case", [one for one in CASES if one.gaussian], ids=str)
 
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import oracles
 import pytest
-from families import BY_NAME, DTYPES, FAMILIES, K
+from families import BY_NAME, DTYPES, ROUTED, K
 
 import jaxgmm
 
@@ -19,7 +19,7 @@ def overlapping(n=600):
     return rng.normal(size=(n, 2)) + np.where(np.arange(n)[:, None] < n // 2, 0.0, [2.0, 0.0])
 
 
-@FAMILIES
+@ROUTED
 @DTYPES
 def test_an_accelerated_fit_ends_at_a_fixed_point_no_lower_than_plain_em(case, dtype):
     x = case.data(dtype)

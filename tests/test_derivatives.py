@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from families import BY_NAME, DTYPES, FAMILIES, K, N, precision
+from families import BY_NAME, DTYPES, ROUTED, K, N, precision
 
 import jaxgmm
 
@@ -28,7 +28,7 @@ def directions(case, x):
     return move, 0.1 * rng.normal(size=len(x)), turned, np.float64(0.3)
 
 
-@FAMILIES
+@ROUTED
 def test_forward_derivatives_are_finite_differences(case):
     x = case.data()
     at = x, np.random.default_rng(2).uniform(0.5, 2, N), case.mixture(), np.float64(0.2)

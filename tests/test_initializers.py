@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import oracles
 import pytest
-from families import BY_NAME, CASES, DTYPES, FAMILIES, WEIGHTS, K, N, assert_mixtures_close, read
+from families import BY_NAME, CASES, DTYPES, ROUTED, WEIGHTS, K, N, assert_mixtures_close, read
 
 import jaxgmm
 from jaxgmm.data.arrays import Rows
@@ -157,7 +157,7 @@ def test_a_callable_works_inside_a_trace():
     np.testing.assert_allclose(traced, direct, rtol=1e-5)
 
 
-@FAMILIES
+@ROUTED
 @DTYPES
 def test_a_mixture_is_where_em_starts(case, dtype):
     mixture = case.mixture(dtype)
@@ -165,7 +165,7 @@ def test_a_mixture_is_where_em_starts(case, dtype):
     assert_mixtures_close(result.mixture, mixture, case.params, dtype)  # in the caller's order
 
 
-@FAMILIES
+@ROUTED
 @DTYPES
 def test_responsibilities_start_with_their_own_m_step(case, dtype):
     x, w = case.data(dtype), np.random.default_rng(1).integers(1, 4, N).astype(dtype)

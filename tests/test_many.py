@@ -5,7 +5,7 @@ import warnings
 import jax
 import numpy as np
 import pytest
-from families import DTYPES, FAMILIES, K
+from families import DTYPES, ROUTED, K
 from test_stopping import compilations
 
 import jaxgmm
@@ -13,7 +13,7 @@ import jaxgmm
 rng = np.random.default_rng(0)
 
 
-@FAMILIES
+@ROUTED
 @DTYPES
 def test_many_fits_are_the_single_fits(case, dtype):
     stack = np.stack([case.data(dtype, seed=seed) for seed in range(11)])  # more than there are slots
@@ -88,7 +88,7 @@ def test_many_fits_of_one_feature_are_done_by_three_programs():
     assert compilations([lambda: jaxgmm.fit_many(0, stack, 3, n_init=2)]) <= 3
 
 
-@FAMILIES
+@ROUTED
 def test_criteria_of_a_batch_are_those_of_its_mixtures(case):
     """Of data sets of their own, with weights, and of rows that all share."""
     stack = np.stack([case.data(np.float64, 20, seed=seed) for seed in range(3)])

@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.stats
-from families import BY_NAME, DTYPES, FAMILIES, GAUSSIANS, WEIGHTS, K
+from families import BY_NAME, DTYPES, GAUSSIANS, ROUTED, WEIGHTS, K
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -247,7 +247,7 @@ def test_ellipses_are_right_whatever_the_units(ax):
 
 
 @DTYPES
-@FAMILIES
+@ROUTED
 def test_crosses_are_at_the_means_and_grow_with_the_weights(case, dtype, ax):
     x, features = case.data(dtype), [0, 1]
     plot.classification(case.mixture(dtype), x, features=features, ax=ax)
@@ -419,7 +419,7 @@ def feature(case, dtype, j=1):
 
 
 @DTYPES
-@FAMILIES
+@ROUTED
 def test_curves_are_the_components_and_their_total(case, dtype, ax):
     mixture, x = feature(case, dtype)
     plot.histogram(mixture, x, ax=ax)

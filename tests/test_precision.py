@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
-from families import BY_NAME, FAMILIES, WEIGHTS, K, precision
+from families import BY_NAME, ROUTED, WEIGHTS, K, precision
 
 import jaxgmm
 from jaxgmm import numerics
@@ -23,7 +23,7 @@ def global_flag_stays_off():
     assert jnp.zeros(1).dtype == np.float32
 
 
-@FAMILIES
+@ROUTED
 def test_float64_numbers_are_float64_to_the_last_digit(case):
     x, mixture = case.data(), case.mixture()
     total, _ = oracles.e_step(case.name, WEIGHTS, case.params, x)
@@ -72,7 +72,7 @@ def test_the_data_decide_the_dtype():
     assert single.mixture.weights.dtype == np.float32
 
 
-@FAMILIES
+@ROUTED
 def test_one_key_is_one_sample_in_any_dtype(case):
     (a, labels), (b, same) = (jaxgmm.sample(5, case.mixture(dtype), 200) for dtype in (np.float32, np.float64))
     np.testing.assert_array_equal(labels, same)
@@ -107,7 +107,7 @@ def test_public_functions_return_float64_jax_arrays():
     assert {leaf.dtype for leaf in jax.tree.leaves(statistics + statistics)} == {np.dtype(np.float64)}
 
 
-@FAMILIES
+@ROUTED
 def test_float64_rows_that_a_float32_jit_closes_over(case):
     """A mixture and rows that are no arguments: the answers of calls outside, in a trace that runs in float32."""
     x, mixture = case.data(), case.mixture()

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import oracles
 import pytest
-from families import BY_NAME, DTYPES, FAMILIES, WEIGHTS, K, assert_mixtures_close, read
+from families import BY_NAME, DTYPES, ROUTED, WEIGHTS, K, assert_mixtures_close, read
 
 import jaxgmm
 from jaxgmm.selection import FEW_ROWS, _together
@@ -14,7 +14,7 @@ COLUMNS = ["family", "n_components", "log_likelihood", "n_parameters", "bic", "a
 SIZES = [2, 4]
 
 
-@FAMILIES
+@ROUTED
 def test_a_padded_fit_is_the_unpadded_one(case):
     x = case.data()
     options = {"prior": case.prior, "n_init": 2, "max_iter": 30, "tol": 0}
@@ -80,7 +80,7 @@ def test_criterion_decides_the_best(criterion):
     assert chosen.best.log_likelihood == lowest["log_likelihood"]
 
 
-@FAMILIES
+@ROUTED
 @DTYPES
 def test_criteria_are_the_formulas(case, dtype):
     x, w = case.data(dtype), np.random.default_rng(1).integers(1, 5, 120).astype(dtype)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import oracles
 import pytest
-from families import BY_NAME, CASES, FAMILIES, K, N, assert_mixtures_close
+from families import BY_NAME, CASES, ROUTED, K, N, assert_mixtures_close
 
 import jaxgmm
 from jaxgmm.sklearn import stepwise
@@ -19,7 +19,7 @@ def many(case, n=24_000, dtype=np.float64):
     return np.asarray(x).astype(dtype)
 
 
-@FAMILIES
+@ROUTED
 def test_one_block_is_one_update_of_em(case):
     x, w = case.data(), np.random.default_rng(1).integers(1, 4, N).astype(float)
     stepped = jaxgmm.fit_stepwise(

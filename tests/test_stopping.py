@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
-from families import BY_NAME, DTYPES, FAMILIES, WEIGHTS, K, N
+from families import BY_NAME, DTYPES, ROUTED, WEIGHTS, K, N
 
 import jaxgmm
 from jaxgmm import Status
@@ -35,7 +35,7 @@ def test_tolerance_is_the_distance_to_the_limit(case, tol):
     assert -1e-9 < (trace[-1] - result.log_likelihood) / len(x) < 2 * tol
 
 
-@FAMILIES
+@ROUTED
 @DTYPES
 def test_zero_tolerance_is_exactly_max_iter_updates(case, dtype):
     x = case.data(dtype)
