@@ -2,7 +2,7 @@
 
 Finding each other is JAX's own work (`jax.distributed`): SLURM, Open MPI, Kubernetes and TPU pods tell it all it needs.
 A fit is spread over processes when its mesh holds devices of all of them; then each hands over its own rows, and every
-one of them gets the same result. What only one process can see, a bad value above all, is told to the others: an error
+one of them gets the same result. What only one process can see, a bad value above all, is sent to the others: an error
 on one is an error on all, and none is left waiting.
 """
 

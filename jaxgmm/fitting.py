@@ -115,8 +115,8 @@ def fit(
 
     Returns:
         FitResult: components by decreasing weight, unless ``init`` is a mixture or responsibilities. The best so far,
-        with ``Status.STOPPED``, where the callback or Ctrl-C left a start on its way (``DEGENERATE`` where every start
-        is). Ctrl-C is heard within about a second, and before the first iteration it is Python's KeyboardInterrupt.
+        with ``Status.STOPPED``, where the callback or Ctrl-C left a start unfinished (``DEGENERATE`` where every start
+        is). Ctrl-C takes effect within about a second, and before the first iteration it is Python's KeyboardInterrupt.
 
     Raises:
         ValueError: bad values or shapes, before anything runs. Under a trace, values become `Status` codes. Or
@@ -181,7 +181,7 @@ def at_home(tree):
 
 def run(problem: Problem, lanes, active, driver: Driver):
     """First lanes (l,) of the numbers of components in active (m, k) at their ends, or where they were stopped; and
-    which of them (l,) a stop left on their way."""
+    which of them (l,) a stop left unfinished."""
     if checks.in_trace(problem, lanes):
         if driver.callbacks:
             raise ValueError("callback and verbose need the host: inside jit or vmap leave them out")
@@ -258,7 +258,7 @@ def first_lanes(problem: Problem, start: Start, x, sample_weight):
     if isinstance(init, str):
         return begins.begin(problem, start)
     if callable(init):
-        with on_host(False):  # the function may do as it likes
+        with on_host(False):  # the function may use JAX
             every = states.keys_of(start.key, start.r)
             given = [init(every[i], x, sample_weight, k) for i in range(start.r)]
             centres = [jnp.asarray(checks.centres(some, (k, x.shape[1]), "init"), dtype) for some in given]

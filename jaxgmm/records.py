@@ -17,7 +17,7 @@ from .numerics.dtypes import in_memory, in_precision_of, on_device
 
 
 class Kept:
-    """A JAX array on its way into a copy or a pickle, where it keeps its dtype.
+    """A JAX array as part of a copy or a pickle, where it keeps its dtype.
 
     Raises:
         ValueError: on pickling, if part of it lies in another process.
@@ -192,7 +192,7 @@ class FitResult:
 
     ``log_likelihood`` is that of ``mixture``, in total; ``n_iter`` counts parameter updates; ``status`` is a `Status`
     (an int32 array inside a trace or under ``vmap``); ``restarts`` (n_init,) holds the final log-likelihood of every
-    start, of those that were left on their way too.
+    start, of those that were stopped early too.
     """
 
     mixture: Mixture

@@ -88,7 +88,7 @@ def select(
     Returns:
         Selection: ``best``, ``table`` (dicts of plain values, families outermost), ``results`` in the same order.
         Degenerate fits rank last, failed ones after them. A sweep that was stopped, by the callback or Ctrl-C, has a
-        row for every fit that began: STOPPED, with the best so far, where it was on its way. Fits not begun are left
+        row for every fit that began: STOPPED, with the best so far, where it had not ended. Fits not begun are left
         out; where none had begun, Ctrl-C is Python's KeyboardInterrupt.
 
     Raises:

@@ -22,7 +22,7 @@ from jaxgmm import Status
 from jaxgmm.cli.main import main
 from jaxgmm.families import base
 from jaxgmm.search import driver
-from jaxgmm.search.checkpoints import UNKNOWN, told_of
+from jaxgmm.search.checkpoints import UNKNOWN, description
 from jaxgmm.search.identity import alike, facts
 
 PROGRAM = Path(killed.__file__)
@@ -254,16 +254,16 @@ class Among:
     ],
 )
 def test_a_start_is_known_by_what_it_does(one, same_again, other):
-    assert told_of(one) == told_of(same_again or one) != told_of(other)
-    assert UNKNOWN not in told_of(one)
+    assert description(one) == description(same_again or one) != description(other)
+    assert UNKNOWN not in description(one)
 
 
 def test_a_start_is_known_by_the_globals_that_it_reads(monkeypatch):
-    before = told_of(scaled_rows)
+    before = description(scaled_rows)
     monkeypatch.setitem(globals(), "SCALE", 3.0)
-    after = told_of(scaled_rows)
+    after = description(scaled_rows)
     monkeypatch.undo()
-    assert before == told_of(scaled_rows) != after
+    assert before == description(scaled_rows) != after
 
 
 SCALE = 2.0
@@ -293,7 +293,7 @@ def test_a_family_of_a_users_is_known_by_what_it_does(tmp_path):
     assert taken_up(path, x, {"family": handmade.COUNTS}, {"family": again}) is None
     assert "its families" in taken_up(path, x, {"family": handmade.COUNTS}, {"family": without})
     same = base.lookup("categorical", n_categories=3)
-    assert told_of(jaxgmm.categorical(3)) == told_of(same) != told_of(jaxgmm.categorical(4))
+    assert description(jaxgmm.categorical(3)) == description(same) != description(jaxgmm.categorical(4))
 
 
 W = np.random.default_rng(0).integers(1, 4, 900).astype(float)

@@ -12,6 +12,7 @@ from jaxgmm.sklearn import (
     BernoulliMixture,
     CategoricalMixture,
     ExponentialMixture,
+    FamilyMixture,
     GammaMixture,
     GaussianMixture,
     MixtureSearch,
@@ -53,6 +54,7 @@ ESTIMATORS = [
     Counts(init_params="random"),
     ExponentialMixture(init_params="random"),
     Positive(init_params="random"),
+    FamilyMixture(family="diag", init_params="random"),
     MixtureSearch((1, 2), covariance_types=("spherical",), n_init=2),
 ]
 

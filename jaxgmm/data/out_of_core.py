@@ -4,7 +4,7 @@ A block is rows in memory, and all blocks are of one size, so that one program s
 compensated and their order is that of the rows. A thread reads the next block while the device works on the last.
 
 On a mesh a block is cut over the devices of this process. Of many processes each reads its own rows, as fast as it can:
-only the sums of a whole pass are told to the others.
+only the sums of a whole pass are exchanged.
 """
 
 import dataclasses

@@ -29,7 +29,7 @@ class Stream:
 
     Iterating gives blocks ``(x (b, d), sample_weight (b,) or None)`` in order; every iteration reads from the start.
 
-    ``n`` is the number of rows, None until a pass has told where the source itself does not; ``d``, ``dtype``,
+    ``n`` is the number of rows, None until a pass has counted them, where the source itself does not; ``d``, ``dtype``,
     ``columns`` and ``block_size`` (rows) are known from the start.
     """
 

@@ -1,4 +1,4 @@
-"""The loop of EM: a lane says what it wants summed over the rows, and goes on from the sums.
+"""The loop of EM: an E-step of every lane is summed over the rows, and the lane is updated from the sums.
 
     on_device   a compiled loop over rows on a device, with a queue from which lanes take each other's places
     on_host     the same as a Python loop over rows of any kind: in NumPy, or out of core
@@ -39,7 +39,7 @@ class Queue:
 
 
 def fresh_queue(lanes: int, slots: int) -> Queue:
-    """A queue that nobody has taken a place from."""
+    """A queue before its run."""
     zero = np.zeros((), np.int32)
     return Queue(np.zeros(lanes, np.int32), np.zeros(slots, np.int32), zero, zero)
 
@@ -183,7 +183,7 @@ class Group:
 
 
 def _summed(groups: list[Group]):
-    """Every group, what it wants summed, and the sums: over rows that all of them share by one pass."""
+    """Every group, its E-step, and the sums of that over the rows: one pass where all groups share them."""
     summaries = [_expected(group.task, group.live) for group in groups]
     if all(group.rows is groups[0].rows for group in groups):
         return list(zip(groups, summaries, groups[0].rows.sum(*summaries), strict=True))

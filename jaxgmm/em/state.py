@@ -14,7 +14,7 @@ from .steps import Expected
 
 RUNNING = -1  # statuses of a loop that no result carries
 LOSSY = -2  # the moment form has lost its digits: go on in the accurate form
-NEVER = np.int32(2**31 - 1)  # the pause of lanes that run to their ends
+NEVER = np.int32(2**31 - 1)  # the pause of a run without one
 
 
 @record
@@ -94,7 +94,7 @@ def resume_accurately(method, lane):
 
 
 def _last_good(state: State) -> State:
-    """A state that was given up as it stood at its last good mixture."""
+    """A state that is LOSSY, back at its last good mixture."""
     lossy = state.status == LOSSY
     again = lossy & (state.n_iter >= 0)
 
@@ -122,7 +122,7 @@ def noise_of(statistics: Statistics):
 
 
 def expected(task: Task, lane) -> Expected:
-    """What a lane wants summed over the rows: the E-step of its candidate."""
+    """The E-step of a lane's candidate, to be summed over the rows."""
     candidate = task.method.state_of(lane).candidate
     prepared = task.form.prepare(candidate.components, task.reference)
     return Expected(prepared, candidate.log_weights, task.reference, task.form)

@@ -3,8 +3,7 @@
     E-step    log r_nk = log π_k + log p_k(x_n) - log p(x_n),      statistics = Σ_n w_n r_nk φ(x_n)
     M-step    π_k = n_k / W,      parameters = maximize(statistics)
 
-This module knows no family, driver or file. A driver gives `advance` the statistics of the state's candidate, computed
-however it likes.
+This module knows no family, no device and no file.
 
 Source: Dempster, Laird and Rubin (1977); stopping by Aitken's estimate, Böhning et al. (1994).
 """

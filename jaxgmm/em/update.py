@@ -34,7 +34,7 @@ def judged(
     is not the last); with NON_FINITE; or with MAX_ITER.
 
     Gains are those between candidates that are ``counted``; one that is ``refused`` was tried in vain and changes
-    nothing (its successor is the caller's business); one that ``leapt`` is no update of EM and may fall. ``at_least``
+    nothing (the caller replaces its successor); one that ``leapt`` is no update of EM and may fall. ``at_least``
     bounds from below what may remain.
     """
     limits, weight, value = task.limits, statistics.weight, statistics.log_likelihood

@@ -105,7 +105,7 @@ def sequence(key, rows: Rows, points, k: int, kind):
     tried = min(tried, rows.block)
     first = points(rows.framed(rows.x[:1]))
 
-    def nobody(count):  # noisy logits and rows
+    def nothing(count):  # noisy logits and rows
         return rows.varying((jnp.full(count, -jnp.inf, jnp.float32), jnp.zeros(count, jnp.int32)))
 
     def draw(i, state):
@@ -125,7 +125,7 @@ def sequence(key, rows: Rows, points, k: int, kind):
             preferred = jnp.where(i == 0, noisy, noisy + preference(spread, new).astype(jnp.float32))
             return distance, _best(wanted, preferred, start), _best(anyone, noisy, start)
 
-        distance, *found = jax.lax.fori_loop(0, rows.n_blocks, look, (distance, nobody(tried), nobody(1)))
+        distance, *found = jax.lax.fori_loop(0, rows.n_blocks, look, (distance, nothing(tried), nothing(1)))
         (wanted, among), (_, anyone) = (_everywhere(rows, points, *each) for each in found)
         best = 0
         if tried > 1:

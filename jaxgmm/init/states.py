@@ -32,7 +32,7 @@ SAMPLE_KEY = 2**32 - 1  # folded into the key for the rows that stand for all: n
 @record
 class Start:
     """What lanes are to begin from: ``r`` starts of the kind ``init``, drawn by a key, for the m numbers of components
-    in ``active`` (m, k). ``init`` that is no name is none of the compiler's business."""
+    in ``active`` (m, k). Only a name as ``init`` is passed to the compiler."""
 
     init: Any = static()
     r: int = static()

@@ -51,7 +51,7 @@ class Compiled:
             return self.polished(*args, **named)
         try:
             return self.quick(*args, **named)
-        except ValueError:  # JAX's, in a trace whose data were closed over, which nothing here shows; or the function's
+        except ValueError:  # JAX's, inside a trace over which the data are closed; or the function's own
             return self.polished(*args, **named)
 
 

@@ -1,4 +1,4 @@
-"""Many starts on their way to one result.
+"""From many starts to one result.
 
 loading            options and rows, checked and framed
 problem            what is to be fitted, and one run of the starts

@@ -1,4 +1,4 @@
-"""What a callback sees of a fit on its way, and callbacks that are ready: a history, a bar, a line on the terminal."""
+"""What a callback receives during a fit, and ready-made callbacks: a history, a bar, a line on the terminal."""
 
 import dataclasses
 import sys

@@ -1,10 +1,10 @@
-"""Where a long fit stands, in one file: written as it goes, and taken up again to the same bits.
+"""A long fit on disk: one file, written as it runs, from which it resumes to the same bits.
 
     format, about        what wrote it, and of which fit it is, as JSON
     concluded.<p>.<i>    arrays of the results of searches that have ended (`select` makes several, `fit` one)
-    search.<i>           the search on its way
+    search.<i>           the search that has not ended
 
-A search is a value, so a fit that is taken up again goes on from what the file holds.
+A search is a value: a fit resumes from the one in the file.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Checkpoint:
         self.about, self.written, self.resume = {}, time.monotonic(), resume
 
     def begin(self, about: dict):
-        """Say of which fit this is; where it is to be taken up and the file is there, read it.
+        """State which fit this is; where it is to resume and the file exists, read it.
 
         Raises:
             ValueError: the file is of another fit, damaged, or no checkpoint; it is left as it is.
@@ -64,7 +64,7 @@ class Checkpoint:
             self._take(there)
 
     def _found(self) -> bytes | None:
-        """What is to be taken up."""
+        """The content to resume from."""
         forget_unfinished(self.path)
         if not self.path.exists():
             return None
@@ -87,8 +87,8 @@ class Checkpoint:
         self.search, self.program = [], self.program + 1
         self.write()
 
-    def taken_up(self, search: Search) -> Search:
-        """The search that begins, or where it was on its way as it stood."""
+    def resumed(self, search: Search) -> Search:
+        """The search that begins, or the one in the file in its place."""
         if not self.search:
             return search
         held, self.search = self.search, []
@@ -99,7 +99,7 @@ class Checkpoint:
         return 2**31 - 1 if self.every is None else (iteration // self.every + 1) * self.every
 
     def look(self, search: Search, at_least: bool = False):
-        """The search on its way stands so: write it where it is time to."""
+        """Write the search where it is time to."""
         self.iteration = int(search.iteration)
         waited = time.monotonic() - self.written > SECONDS if self.every is None else self.iteration % self.every == 0
         if waited or at_least:
@@ -156,7 +156,7 @@ def opened(path, every: int | None, resume: bool, mesh) -> Checkpoint | None:
 
 
 def take_up(driver, problems, priors, data, asked: dict):
-    """Say to the driver's checkpoint, where there is one, of which fit it is; the driver goes on where that stood.
+    """Give the driver's checkpoint, where there is one, the description of its fit; the driver resumes its count.
 
     ``data`` are rows, weights and block_size; ``asked`` the start and other options that the answer depends on, which
     problems do not know.
@@ -172,9 +172,9 @@ def take_up(driver, problems, priors, data, asked: dict):
         asked
         | {
             "dtype": str(rows.dtype),
-            "families": [told_of(problem.family) for problem in problems],
+            "families": [description(problem.family) for problem in problems],
             "prior": [np.ravel(leaf).tolist() for prior in priors for leaf in (prior.reg_covar, prior.reg_relative)],
-            "init": told_of(asked["init"]),
+            "init": description(asked["init"]),
             "key": np.asarray(jax.random.key_data(asked["key"])).tolist(),
             "tol": float(limits.tol),
             "max_iter": int(limits.max_iter),
@@ -187,7 +187,7 @@ def take_up(driver, problems, priors, data, asked: dict):
 
 
 def results_of(driver, template, compute):
-    """``compute()``, a tree like template of arrays; or what the checkpoint says it gave."""
+    """``compute()``, a tree of arrays like template; or the result that the checkpoint holds."""
     found = None if driver.checkpoint is None else driver.checkpoint.conclusion()
     if found is not None:
         return _like(template, map(on_device, found))
@@ -197,7 +197,7 @@ def results_of(driver, template, compute):
     return results
 
 
-def told_of(value) -> str:
+def description(value) -> str:
     """A start or a family in words: its name, and what tells its functions or arrays from others."""
     if isinstance(value, str):
         return value

@@ -1,7 +1,7 @@
-"""The one loop on the host that takes a search to its end, and lets callbacks and the checkpoint look in between.
+"""The one loop on the host that takes a search to its end. Callbacks and the checkpoint observe it between two runs.
 
-A search is a value, so looking at it changes no result. Runs are short (about a second) also where nobody looks,
-because Python can only take Ctrl-C between them. Of many processes all run as many E-steps and stop together.
+A search is a value, so observing it changes no result. Runs are short (about a second) also without an observer,
+because Python handles Ctrl-C only between them. All of many processes run the same number of E-steps and stop together.
 """
 
 import time
@@ -15,7 +15,7 @@ from . import stages
 from .callbacks import Glance, print_line
 from .stages import Search
 
-SECONDS = 1.0  # that a run should last at most: as long as one likes to wait after Ctrl-C
+SECONDS = 1.0  # of one run at most: the wait after Ctrl-C
 RATE = 1e7  # numbers that pass in a second on a slow machine: how long the first run may be
 FIRST = 8  # E-steps of the first run on the host, which Ctrl-C ends where it stands
 LONGEST = 10**6  # E-steps of a run
@@ -44,7 +44,7 @@ class Driver:
     def drive(self, problem, search: Search) -> Search:
         """The search at its end, or as it stood when it was stopped: from then on nothing runs."""
         if self.checkpoint is not None:
-            search = self.checkpoint.taken_up(search)
+            search = self.checkpoint.resumed(search)
         step, ended = self._first_step(problem, search), False
         try:
             while not (search.ended or self.stopped):
@@ -63,7 +63,7 @@ class Driver:
                 if self.checkpoint is not None:
                     self.checkpoint.look(search, self.stopped)
         except KeyboardInterrupt:
-            if self.in_processes:  # the others cannot be told where this one stopped
+            if self.in_processes:  # the others do not know where this one stopped
                 raise
             self.stopped = True
             if not search.judged:  # so that there is something to return
@@ -112,7 +112,7 @@ class Driver:
         )
 
     def _called(self, glance: Glance) -> bool:
-        """Whether any callback returned True; anything else that it may return is none of our business."""
-        with on_host(False):  # a callback may do as it likes
+        """Whether any callback returned True; other values are ignored."""
+        with on_host(False):  # a callback may use JAX
             answers = [each(glance) for each in self.callbacks]
         return any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)

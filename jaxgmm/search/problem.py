@@ -1,4 +1,4 @@
-"""What is to be fitted, and one run of many starts on their way to it.
+"""What is to be fitted, and one run of many starts.
 
 Lanes (l,) are m numbers of components times r starts, the starts innermost. The data are shared by all lanes, so that
 their products are one wider product. Lanes of different K share a program: a component that was not asked for has log

@@ -1,4 +1,4 @@
-"""What lanes came to: how each stands on its way, and the best start of every fit.
+"""How lanes stand during a search, and the best start of every fit at its end.
 
 Degenerate is a component that prior or floors hold up, or that holds less than a row, where there are several.
 """
@@ -28,7 +28,7 @@ def conclude(known: Known, lanes, active, left=None, *, keep_order: bool = False
     """Results (m,) of lanes (m·r,): the best start of every m, components by decreasing weight, in the data's units.
 
     A degenerate start wins only if every start is; one that fell behind only if there is no
-    better; one that failed only if there is nothing else. ``left`` (m·r,) are lanes that a stop caught on their way:
+    better; one that failed only if there is nothing else. ``left`` (m·r,) are lanes that a stop left unfinished:
     they are judged as they stand, and what they are starts of is STOPPED if it is sound.
     """
     m, count = active.shape[0], jax.tree.leaves(lanes)[0].shape[0]

@@ -1,4 +1,4 @@
-"""A search as a value: many starts on their way, which of them go on, in which form and up to which pause.
+"""A search as a value: the state of many starts, which of them go on, in which form and up to which pause.
 
 A search goes through pauses. Up to each, the lanes that go on run in the moment form, then those that lose their digits
 there in the accurate form; at a pause those that fall behind stop (see `pruning`). The last run is for starts that had
@@ -25,7 +25,7 @@ LAST = len(STOPS) - 1
 
 @record
 class Search:
-    """Starts on their way to one result: all that a fit is between two looks at it.
+    """The starts of a fit: all of its state between two runs.
 
     ``lanes`` (l,) of the components in ``active`` (m, k), of which those ``alive`` (l,) go on; how they stand, and
     their queue. ``stage`` counts pauses, ``form`` the forms of the problem, ``iteration`` E-steps.
@@ -61,7 +61,7 @@ class Search:
 
     @property
     def running(self):
-        """Lanes (l,) that are on their way."""
+        """Lanes (l,) that have not ended."""
         return np.asarray(self.alive) & (np.asarray(self.standing.status) < 0)
 
 
@@ -79,7 +79,7 @@ def begin(problem, lanes, active, iteration: int = -1) -> Search:
 
 
 def advance(problem, search: Search, rounds) -> Search:
-    """The search after at most so many rounds of E-steps of the run on its way, and what follows where that ends."""
+    """The search after at most so many rounds of E-steps; where the current run ends with them, at its next run."""
     rounds, pause = np.int32(rounds), np.int32(STOPS[int(search.stage)])
     lanes, standing, queue, made = problem.until(pause).run(search, int(search.form), rounds)
     made = np.int32(made)  # waits
@@ -89,7 +89,7 @@ def advance(problem, search: Search, rounds) -> Search:
 
 
 def following(problem, search: Search) -> Search:
-    """The search where a run has come to its end: what runs next, if anything."""
+    """The search at the end of a run: what runs next, if anything."""
     stage, form = int(search.stage), int(search.form)
     if form < len(problem.forms) - 1 and (np.asarray(search.standing.status) == em.LOSSY).any():
         return _next(problem, search, stage, search.alive, form + 1)
@@ -117,7 +117,7 @@ def _weighs(problem, groups: int, lanes: int):
 
 
 def to_its_end(problem, search: Search) -> Search:
-    """The search after all its runs, without a look in between; what a trace does."""
+    """The search after all its runs, without an observer; under a trace too."""
     if in_trace(problem, search):
         return _traced_to_its_end(problem, search)
     while not search.ended:

@@ -81,7 +81,7 @@ def check(init, x, k: int, family):
 def called(options, x, weight, rng) -> list:
     """The centres (k, d) that a user's function gives, one array a start."""
     shape = options.k, x.shape[1]
-    with on_host(False):  # the function may do as it likes
+    with on_host(False):  # the function may use JAX
         keys = states.keys_of(as_key(seed(rng)), options.n_init)
         every = [options.init(keys[i], x, weight, options.k) for i in range(options.n_init)]
     return [np.asarray(checks.centres(each, shape, "init_params")) for each in every]
