@@ -22,7 +22,7 @@ import numpy as np
 from common import RESULTS, machine, write
 
 import jaxgmm
-from jaxgmm.search import stages
+from jaxgmm.search import problem
 
 DEVICES = 1, 2, 4, 8
 SHORT, LONG = 2, 22  # updates
@@ -54,17 +54,17 @@ def exchanged(text):
 
 def program_of(call):
     """The compiled text of the loop that a fit runs."""
-    seen, kept = {}, stages.iterate
+    seen, kept = {}, problem.iterated
 
     def spy(*args):
         seen["text"] = seen.get("text") or kept.lower(*args).compile().as_text()
         return kept(*args)
 
-    stages.iterate = spy
+    problem.iterated = spy
     try:
         call()
     finally:
-        stages.iterate = kept
+        problem.iterated = kept
     return seen["text"]
 
 
