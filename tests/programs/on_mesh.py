@@ -189,20 +189,20 @@ def a_rare_value_is_found():
 @case("large")
 def no_row_leaves_its_device():
     """Statistics are summed over the devices, and the data are not collected on any."""
-    from jaxgmm.search import stages
+    from jaxgmm.search import problem
 
     seen = {}
-    kept = stages.iterate
+    kept = problem.iterated
 
     def spy(*args):
         seen["text"] = kept.lower(*args).compile().as_text()
         return kept(*args)
 
-    stages.iterate = spy
+    problem.iterated = spy
     try:
         jaxgmm.fit(0, points(), 3, n_init=4, mesh=mesh_of(8), block_size=16, **GIVEN)
     finally:
-        stages.iterate = kept
+        problem.iterated = kept
     assert "all-reduce" in seen["text"]
     for word in ("all-gather", "all-to-all", "collective-permute"):
         assert word not in seen["text"], word
