@@ -161,7 +161,7 @@ def test_features_too_many_to_keep_change_nothing(covariance_type, monkeypatch):
     x = load_breast_cancer().data
     told = {"covariance_type": covariance_type, "random_state": 0, "reg_covar": 1e-3}
     kept = GaussianMixture(2, **told).fit(x)
-    monkeypatch.setattr("jaxgmm.data.host.ROOM", 0)
+    monkeypatch.setattr(few, "WIDE", 0)
     anew = GaussianMixture(2, **told).fit(x)
     assert kept.n_iter_ == anew.n_iter_
     np.testing.assert_allclose(kept.covariances_, anew.covariances_, rtol=1e-6, atol=1e-9)

@@ -4,31 +4,39 @@ K-means and k-means++ look at locations in the data's own units, as there; at wh
 """
 
 import dataclasses
-from typing import Any
 
+import jax
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
 
-from .. import em
+from .. import checks, em
+from ..data.frame import Frame, enter, frame_of
+from ..data.host import HostRows
+from ..data.summary import left_out
+from ..families.base import Family
 from ..init import states
-from ..numerics.host import stacked
-from ..records import Mixture
+from ..numerics.dtypes import compute_dtype
+from ..records import Block, Mixture
 from . import starts
 from .kmeans import k_means
+from .solving import Options
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Rows x (n, d) and weights (n,) as they came and in the fit's dtype, and the problem that holds them framed.
+    """Rows x (n, d) and weights (n,) as they came and in the fit's dtype, their frame, and the block in it.
 
-    ``points`` (p, n) are where distance is measured.
+    ``points`` (p, n) are where distance is measured; ``offset`` is what the moment form leaves out of a log-likelihood.
     """
 
     came: tuple
     x: np.ndarray
     weight: np.ndarray
+    frame: Frame
+    block: Block
     points: np.ndarray
-    problem: Any
+    offset: float
+    family: Family
 
     @property
     def dtype(self):
@@ -36,7 +44,7 @@ class Data:
 
     @property
     def located(self) -> bool:
-        return self.problem.family.scaling in ("feature", "common")
+        return self.family.scaling in ("feature", "common")
 
     @property
     def seen(self):
@@ -49,28 +57,39 @@ class Data:
         return None if (self.weight == self.weight[0]).all() else self.weight
 
 
-def begin(problem, options, x, weight, rng) -> em.State:
-    """First states (r,) of rows x (n, d), which the problem holds framed on the host."""
+def framed(x, weight, family: Family) -> Data:
+    """Rows and weights, and their frame."""
+    came, dtype = (x, weight), compute_dtype(x)
+    x, weight = np.asarray(x, dtype), np.asarray(weight, dtype)
+    pilot, whole = x[0], weight.sum()
+    checks.sound_weights(weight.min(), whole)
+    mean = pilot + weight @ (x - pilot) / whole
+    frame = frame_of(family.scaling, mean, weight @ (x - mean) ** 2 / whole)
+    checks.sound_frame(frame)
+    rows = HostRows(x, weight, frame, len(x), str(dtype))
+    block = rows.take(0)
+    offset = float(left_out(rows, family, family.moments))
+    return Data(came, x, weight, frame, block, family.points(block.x), offset, family)
+
+
+def begin(data: Data, prior, options: Options, rng):
+    """The mixtures to start from, in the frame, each with what prior and floors added to it."""
     if isinstance(options.init, Mixture):
-        return starts.begin(problem, options, x, weight, rng)
-    rows = problem.rows
-    points = problem.family.points(np.ascontiguousarray(rows.framed(rows.x)))
-    data = Data((x, weight), rows.x.astype(rows.dtype), rows.weight, points, problem)
-    begun = [first(data, options, resp) for resp in responsibilities(data, options, rng)]
-    return em.initial_state(*stacked(begun))
+        mixture = jax.tree.map(lambda leaf: np.asarray(leaf, data.dtype), options.init)
+        entered = dataclasses.replace(mixture, components=enter(mixture.components, data.frame))
+        yield replaced(entered, options, data.frame), np.zeros(1, data.dtype)
+        return
+    for resp in responsibilities(data, options, rng):
+        mixture, added = first(data, prior, options, resp)
+        yield replaced(mixture, options, data.frame), added
 
 
-def first(data: Data, options, resp):
+def first(data: Data, prior, options: Options, resp):
     """The mixture of first responsibilities (k, n), and what prior and floors added to it."""
-    problem, k = data.problem, options.k
-    family, reference, prior = problem.family, problem.known.frame.reference, problem.known.prior
+    family, k = options.family, options.k
     form, params = family.accurate, family.around(np.zeros((k, len(data.points)), data.dtype), data.x.shape[1])
-    prepared = form.prepare(params, reference)
-
-    def summarise(block):
-        return states.first_statistics(form, prepared, block, block.columns["resp"].T)
-
-    [statistics] = problem.rows.sum(summarise, resp=np.ascontiguousarray(resp.T))
+    prepared = form.prepare(params, data.frame.reference)
+    statistics = states.first_statistics(form, prepared, data.block, resp)
     even = np.full(k, -np.log(k), data.dtype)
     under = Mixture(even, params, family)
     if not rows_alone(data, options):
@@ -79,13 +98,25 @@ def first(data: Data, options, resp):
     return dataclasses.replace(mixture, log_weights=even), added  # as narrow as they are
 
 
-def rows_alone(data: Data, options) -> bool:
+def rows_alone(data: Data, options: Options) -> bool:
     """Whether components start as rows that were drawn, all of one weight and as wide as reg_covar: scikit-learn's
     start, where there is such a width."""
     return data.located and isinstance(options.init, str) and options.init in DRAWN and options.prior.reg_covar > 0
 
 
-def responsibilities(data: Data, options, rng) -> list:
+def replaced(mixture: Mixture, options: Options, frame: Frame) -> Mixture:
+    """The mixture with the weights and parameters that the estimator was given in place of its own."""
+    params, log_weights = mixture.components, mixture.log_weights
+    if options.weights is not None:
+        log_weights = np.log(options.weights.astype(log_weights.dtype))
+    if options.given:
+        given = {name: np.asarray(value, log_weights.dtype) for name, value in options.given.items()}
+        inside = enter(dataclasses.replace(params, **given), frame)
+        params = dataclasses.replace(params, **{name: getattr(inside, name) for name in given})
+    return Mixture(log_weights, params, mixture.family)
+
+
+def responsibilities(data: Data, options: Options, rng) -> list:
     """Responsibilities (k, n) of every start."""
     init, k, n = options.init, options.k, len(data.x)
     if not (isinstance(init, str) or callable(init)):
@@ -102,7 +133,7 @@ def responsibilities(data: Data, options, rng) -> list:
         centres = [data.points[:, each] for each in rows]
     else:
         called = starts.called(options, *data.came, rng)
-        frame, points = data.problem.known.frame, data.problem.family.points
+        frame, points = data.frame, options.family.points
         centres = [points(((each.astype(data.dtype) - frame.shift) * frame.inverse).T) for each in called]
     return [nearest(data.points, each) for each in centres]
 

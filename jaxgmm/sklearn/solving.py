@@ -5,36 +5,67 @@ bound wins; "limit" is the core's, which also ranks degenerate starts last and o
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
 
 from .. import em, fitting
 from ..data.route import fits_on_host
+from ..families.base import Family
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import in_precision_of
 from ..numerics.host import each, on_host
-from ..records import Status
+from ..records import Mixture, Status
 from ..search import loading, ranking, stages
-from . import drawing, few, rule, starts
+from . import rule, starts
 from .narrator import Narrator
-from .options import Options, Solution
 
 LIMIT = 1e-6  # nats per unit weight, as jaxgmm.fit has it
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The checked parameters of an estimator."""
+
+    family: Family
+    k: int
+    prior: Any
+    tol: float | str
+    max_iter: int
+    n_init: int
+    accelerate: str
+    init: Any  # as `starts.begin` takes it
+    weights: Any  # (k,) that replace those of the start, or None
+    given: dict  # parameters that do, by name
+    bound: float  # of the parameters in ``init``, where a fit goes on; -inf
+    verbose: int
+    interval: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """A fitted mixture in NumPy, and how it was reached."""
+
+    mixture: Mixture
+    converged: bool
+    n_iter: int
+    bounds: list
+    degenerate: bool
+    held_up: bool  # by floors or the prior, in any component
 
 
 @in_precision_of("x")
 def solve(x, weight, options: Options, rng) -> Solution:
     """The fit of rows x (n, d) with weights (n,)."""
-    family, drawn = options.family, few.serves(x, options)
-    with on_host(drawn or fits_on_host([family], x, options.n_init, options.k), at_once=family.in_numpy):
-        problem, volume = framed(x, weight, options)
-        begins = drawing if drawn else starts
-        states = begins.begin(dataclasses.replace(problem, method=em.PLAIN), options, x, weight, rng)
-        return _solved(problem, options, states, volume)
+    family = options.family
+    with on_host(fits_on_host([family], x, options.n_init, options.k), at_once=family.in_numpy):
+        return _solved(x, weight, options, rng)
 
 
-def _solved(problem, options: Options, states, volume: float) -> Solution:
+def _solved(x, weight, options: Options, rng) -> Solution:
+    problem, volume = framed(x, weight, options)
+    states = starts.begin(dataclasses.replace(problem, method=em.PLAIN), options, x, weight, rng)
     if options.weights is not None or options.given:
         given = {name: np.asarray(value, problem.rows.dtype) for name, value in options.given.items()}
         states = starts.replaced(states, problem.known.frame, options.weights, given)
