@@ -136,8 +136,8 @@ def fit(
     with agreed(mesh):
         check_init(init, n_init, x, like=(family, k), in_processes=spans(mesh))
     checks.choice(search, "search", SEARCHES)
-    driver = Driver(callback, every, verbose, 1, spans(mesh))
-    driver.checkpoint = opened(checkpoint, checkpoint_every, resume, mesh)
+    keeper = opened(checkpoint, checkpoint_every, resume, mesh)
+    driver = Driver(callback, every, verbose, 1, in_processes=spans(mesh), checkpoint=keeper)
     prior = checks.prior_for(prior, family, compute_dtype(x))
     options = Options(tol, max_iter, accelerate, search, block_size, mesh)
     given = init, sample_weight, prior, tol, max_iter, key
@@ -152,8 +152,8 @@ def fit(
             start = Start(init, n_init, key, np.ones((1, k), bool))
             lanes = first_lanes(problem, start, x, sample_weight)
             ended, left = run(problem, lanes, start.active, driver)
-            options = {"keep_order": keeps_order(init), "method": problem.method}
-            return ranking.conclude_one(problem.known, ended, left, **options)
+            kept = keeps_order(init)
+            return ranking.conclude_one(problem.known, ended, left, keep_order=kept, method=problem.method)
 
         result = results_of(driver, ranking.template(family), fitted)
     if checks.in_trace(result):

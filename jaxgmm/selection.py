@@ -123,8 +123,8 @@ def select(
         together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
 
         fits = {}
-        driver = Driver(callback, every, verbose, len(families) * len(ks), spans(mesh))
-        driver.checkpoint = opened(checkpoint, checkpoint_every, resume, mesh)
+        keeper, fits_asked = opened(checkpoint, checkpoint_every, resume, mesh), len(families) * len(ks)
+        driver = Driver(callback, every, verbose, fits_asked, in_processes=spans(mesh), checkpoint=keeper)
         asked = {"kind": "select", "n_components": ks, "n_init": n_init, "accelerate": accelerate}
         asked |= {"key": key, "init": init}
         take_up(driver, problems, [prior for _, prior in models], (x, sample_weight, block_size), asked)

@@ -3,9 +3,11 @@
 sources readers headers parts files    rows and weights read block by block, from files and from Python
 frame                                  the units and the origin in which a family sees its rows
 padding                                few sizes for any number of rows: few programs
-arrays                                 rows in memory, summed block by block
+arrays                                 rows on a device, summed block by block
+host                                   the same in NumPy
 mesh                                   the same, each device over its own
 out_of_core                            rows that a host reads block by block
+route                                  whether a call runs in NumPy or compiled
 summary streamed_summary               what is known of rows before a fit, in memory and by passes
 codes                                  the codes that a categorical feature takes
 """

@@ -16,18 +16,21 @@ from .arrays import Rows, added
 ROOM = 2**23  # numbers of framed rows, or of what a form sees of them, that are kept from one sum to the next
 
 
-class KeptBlock(Block):
-    """A block that remembers what a form last saw of it."""
+class KeptBlock:
+    """A `Block` that remembers what a form last saw of it, up to so many numbers."""
+
+    columns = None
+
+    def __init__(self, x, weight, most: int):
+        self.x, self.weight, self.most = x, weight, most
+        self._form = self._view = None
 
     def seen(self, form, prepared):
-        if not getattr(form, "fixed_view", False):
-            return form.view(prepared, self.x)
-        memory = self.__dict__  # frozen, as records are: what is kept here changes no value
-        if memory.get("form") is form:
-            return memory["view"]
+        if self._form is form:
+            return self._view
         view = form.view(prepared, self.x)
-        if form.width(self.x.shape[-2], 1) * self.weight.size <= memory["room"]:
-            memory["form"], memory["view"] = form, view
+        if getattr(form, "fixed_view", False) and form.width(self.x.shape[-2], 1) * self.weight.size <= self.most:
+            self._form, self._view = form, view
         return view
 
 
@@ -62,8 +65,8 @@ class HostRows(Rows):
         some = slice(i * self.block, (i + 1) * self.block)
         held = self._kept.get(i)
         if held is None:
-            held = KeptBlock(np.ascontiguousarray(self.framed(self.x[..., some, :])), self.weight[..., some])
-            held.__dict__["room"] = ROOM // self.n_blocks
+            x = np.ascontiguousarray(self.framed(self.x[..., some, :]))
+            held = KeptBlock(x, self.weight[..., some], ROOM // self.n_blocks)
             if self.x.size <= ROOM:
                 self._kept[i] = held
         return Block(held.x, held.weight, {name: values[some] for name, values in columns.items()}) if columns else held

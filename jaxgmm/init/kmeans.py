@@ -72,7 +72,7 @@ def _moved(rows: Rows, points, old, active):
         top = closeness.max(-2, keepdims=True)
         # a row between two counts for both
         tied = closeness >= top - 16 * eps(p) * (xp.abs(top) + farthest[..., None, None])
-        resp = xp.where(tied, weight, xp.zeros_like(weight)) if hosted() else xp.where(tied, weight[None], 0)
+        resp = xp.where(tied, weight[None], 0)
         return resp.sum(-1), product(resp, p.T)
 
     [(counts, sums)] = rows.sum(assign)
@@ -160,8 +160,11 @@ def sequences_on_host(keys, rows: Rows, points, k: int, kind):
 
 
 def _apart(p, centres):
-    """Squared distances (r, n) of points (p, n) from a centre of every start (r, p)."""
-    return ((p - centres[:, :, None]) ** 2).sum(1)
+    """Squared distances (r, n) of points (p, n) from a centre of every start (r, p); no more than that in memory."""
+    distance = np.zeros((len(centres), p.shape[1]), p.dtype)
+    for along, centre in zip(p, centres.T, strict=True):
+        distance += (along - centre[:, None]) ** 2
+    return distance
 
 
 def _least_left(p, weight, distance, preferred, tried: int):

@@ -96,13 +96,14 @@ def centres_among(some, wide, family: Family, start: Start):
     """Centres (m·r, k, p) of starts, among some rows that stand for all; ``wide`` are all of them."""
     spread, keys = kinds(start.init, start.r) != "random", keys_of(start.key, start.r)
     tried = 1 if start.init == "random" else TRIED
+    together = max(LANE_BYTES // (wide.n * wide.itemsize), 1)
     if hosted():
-        drawn = sequences_on_host(keys, some, family.points, start.k, (spread, tried))
-        again = [] if some is wide else np.flatnonzero([not distinct(one) for one in drawn])
-        if len(again):
-            drawn[again] = sequences_on_host(keys[again], wide, family.points, start.k, (spread[again], 1))
+        groups = [slice(i, i + together) for i in range(0, start.r, together)]
+        drawn = [sequences_on_host(keys[g], some, family.points, start.k, (spread[g], tried)) for g in groups]
+        drawn = np.concatenate(drawn)
+        for i in [] if some is wide else np.flatnonzero([not distinct(one) for one in drawn]):
+            [drawn[i]] = sequences_on_host(keys[[i]], wide, family.points, start.k, (spread[[i]], 1))
     else:
-        together = max(LANE_BYTES // (wide.n * wide.itemsize), 1)
 
         def draw(one):
             return _drawn(some, wide, family, start.k, (*one, tried))

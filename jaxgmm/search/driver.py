@@ -25,7 +25,7 @@ class Driver:
     """Takes the searches of one call of `fit` or `select` to their ends, one after the other, or to where it is
     stopped: by a callback that returns True, or by Ctrl-C."""
 
-    def __init__(self, callback=None, every: int = 10, verbose=0, fits: int = 1, in_processes: bool = False):
+    def __init__(self, callback, every: int, verbose, fits: int, *, in_processes: bool, checkpoint):
         if callback is not None and not callable(callback):
             raise ValueError(f"callback must be a function of one record, got {callback!r}")
         if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
@@ -36,7 +36,7 @@ class Driver:
         self.callbacks = [each for each in (print_line if prints else None, callback) if each is not None]
         self.in_processes = in_processes  # that run the same programs, and look at the same time
         self.every, self.fits, self.fits_done = int(every), fits, 0
-        self.checkpoint = None
+        self.checkpoint = checkpoint
         self.iteration = -1  # E-steps of all searches so far; the first of each judges its starts
         self.rows, self.rate = 0, 0.0  # read so far, and in a second, where they stream
         self.stopped = False
