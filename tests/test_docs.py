@@ -136,6 +136,16 @@ def test_every_block_of_python_is_run_by_the_build(page):
             compile(re.sub(r"^%.*$", "", code, flags=re.M), page.name, "exec")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_code_that_a_page_includes_is_there(page):
+    blocks = re.findall(r"^```\{literalinclude\} (\S+)\n(.*?)^```$", page.read_text(), re.S | re.M)
+    for path, options in blocks:
+        text = (DOCS / path).read_text()
+        for name in re.findall(r"^:pyobject: (\S+)$", options, re.M):
+            for part in name.split("."):
+                assert re.search(rf"^ *(?:def|class) {part}\b", text, re.M), f"{path} has no {name}"
+
+
 def test_every_page_is_in_the_table_of_contents():
     toctrees = re.findall(r"^```\{toctree\}\n(.*?)^```$", (DOCS / "index.md").read_text(), re.S | re.M)
     named = {line for tree in toctrees for line in tree.split() if not line.startswith(":")}

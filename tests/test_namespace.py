@@ -38,7 +38,7 @@ def an_update(mixture, x, weight, form):
         "points": family.points(x),
         "new": new,
         "added": added,
-        "slack": family.slack(prepared, added, statistics.counts),
+        "slack": family.slack(prepared, added, statistics.counts)[0],
         "degenerate": family.degenerate(new.components, weights, added),
         "first": first,
         "around": family.around(family.points(x)[:, :3].T, x.shape[0]),

@@ -98,7 +98,7 @@ def advance(task, cycle: Cycle, prepared, statistics, lossy) -> Cycle:
         held = dataclasses.replace(state, candidate=candidate, candidate_added=added)
         return dataclasses.replace(cycle, best=_judged(held), state=held)
     view = view_of(candidate)
-    slack = state.mixture.family.slack(prepared, cycle.state.candidate_added, cycle.state.counts)
+    slack, _ = state.mixture.family.slack(prepared, cycle.state.candidate_added, cycle.state.counts)
     swayed = slack > noise
 
     def leapt():

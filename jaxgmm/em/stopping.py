@@ -26,7 +26,7 @@ DIGITS = 1e-9  # the same under scikit-learn's rule in float64: two fits then ag
 class Seen:
     """What an E-step shows of a candidate, per unit weight: its log-likelihood; the gain over the last candidate that
     counted and the step from the last good one; how much of them may be rounding, of one gain or where rows err
-    independently, and how far the prior may make it fall."""
+    independently; how far the prior may make it fall, and how far rounding of what the prior or a floor holds."""
 
     value: Any
     gain: Any
@@ -34,6 +34,7 @@ class Seen:
     noise: Any
     blur: Any
     slack: Any
+    rounding: Any
 
 
 @record
@@ -75,7 +76,8 @@ def aitken(limits: Limits, state: State, seen: Seen, at_least) -> Verdict:
     streak = xp.where(remaining < limits.tol, xp.where(steady, state.streak + 1, 1), 0)
 
     twice = (xp.abs(gain) <= seen.blur) & (xp.abs(state.gain) <= seen.blur)
-    still = xp.where(swayed, twice, (gain <= noise) & (gain >= -FALL * noise) & ~first)
+    sinking = (gain <= 0) & (state.gain <= 0) & (xp.minimum(gain, state.gain) >= -seen.rounding)  # rises by chance
+    still = xp.where(swayed, twice | sinking, (gain <= noise) & (gain >= -FALL * noise) & ~first)
     failed = (seen.step < -FALL * noise - 2 * seen.slack) & ~first  # the bound of slack is on exact arithmetic
     may_recover = (seen.value == -np.inf) & (state.n_iter < 0)  # a start under which a row is impossible
     return Verdict((streak >= 3) | still, failed, ~(xp.isfinite(seen.value) | may_recover), remaining, streak)

@@ -40,13 +40,15 @@ def judged(
     limits, weight, value = task.limits, statistics.weight, statistics.log_likelihood
     kept, tried = xp.logical_not(refused), xp.logical_or(refused, leapt)
     noise = noise_of(statistics) / weight
+    slack, rounding = state.mixture.family.slack(prepared, state.candidate_added, state.counts)
     seen = Seen(
         value=value,
         gain=(value - state.previous) / weight,  # +inf at first
         step=(value - state.log_likelihood) / weight,
         noise=noise,
         blur=xp.maximum(noise, task.form.loss(prepared) * eps(value) / xp.sqrt(weight)),
-        slack=state.mixture.family.slack(prepared, state.candidate_added, state.counts) / weight,
+        slack=slack / weight,
+        rounding=rounding / weight,
     )
     verdict = task.method.rule.judge(limits, state, seen, at_least)
     settled, failed, finite = counted & verdict.settled, verdict.failed & ~tried, ~verdict.broken

@@ -87,7 +87,7 @@ def nothing_ruled_out(params):
 
 
 def no_slack(prepared, added, counts):
-    return np.zeros((), counts.dtype)
+    return (np.zeros((), counts.dtype),) * 2
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -109,7 +109,8 @@ class Family:
             leaves nothing out, unless it is the same form.
         points: ``x -> (p, b)``: where initialisers measure distance.
         scaling: how `fit` frames the data: "feature", "common", "ratio" (no shift) or None.
-        slack: ``(prepared, added, counts) -> ()``: how far the prior can make the log-likelihood fall in one step.
+        slack: ``(prepared, added, counts) -> (), ()``: how far the prior can make the log-likelihood fall in one step,
+            and how far rounding may move it beyond that of its own digits.
         n_parameters: ``(params, weights (..., k)) -> (...)``: free parameters of the components of every mixture of a
             batch, or one number for all; default what is declared.
         sizes: pairs of an axis, as `parameter` names it, and the size that the options fix it to.

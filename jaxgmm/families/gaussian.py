@@ -42,6 +42,13 @@ class Whitened:
     half_log_dets: Any  # (k,)
     precisions: Any  # (k, d): diagonal of Σ⁻¹
 
+    @property
+    def inflation(self):
+        """How many times larger a variance is than given the other features, at most: 1 for independent ones. (k,)."""
+        independent = self.lowers.ndim == self.means.ndim
+        variances = self.lowers**2 if independent else (self.lowers**2).sum(-1)
+        return (self.precisions * variances).max(-1)
+
 
 def centre(params, weights):
     """Mean of the mixture (d,)."""
@@ -89,13 +96,17 @@ def floor(variance):
 
 
 def slack(prepared, added, counts):
-    """How far the prior can make the log-likelihood fall in one update, ().
+    """How far the prior can make the log-likelihood fall in one update, and how far rounding may move it, (), ().
 
     The update misses the maximum of Q by Σ_k n_k/2 Σ_i (-log(1 - u_i) - u_i), u the eigenvalues of Σ⁻¹ diag(added); the
-    sum is at most its value for one eigenvalue τ = tr(Σ⁻¹ diag(added)).
+    sum is at most its value for one eigenvalue τ = tr(Σ⁻¹ diag(added)). Rounding of Σ counts
+    squared at a maximum, but along what was added as it is, in Σ_k n_k/2 log|Σ_k|.
     """
     tau = xp.clip((prepared.precisions * added).sum(-1), 0, 1)  # (k,)
-    return (counts / 2 * xp.where(counts > 0, -xp.log1p(-tau) - tau, 0)).sum(-1)
+    fall = (counts / 2 * xp.where(counts > 0, -xp.log1p(-tau) - tau, 0)).sum(-1)
+    if not isinstance(prepared, Whitened):
+        return fall, xp.zeros_like(fall)  # the moment form gives way long before
+    return fall, (counts / 2 * tau * eps(counts) * prepared.inflation).sum(-1)
 
 
 def degenerate_matrices(means, covariances, weights, added):
