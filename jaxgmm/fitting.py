@@ -16,7 +16,7 @@ from . import checks
 from .data.frame import enter
 from .data.mesh import already_there, checked, rewrapped
 from .data.padding import filled
-from .data.route import fits_on_host
+from .data.route import goes_to_host
 from .data.sources import Stream, opens
 from .distributed import agreed, spans
 from .families.base import Family
@@ -141,7 +141,7 @@ def fit(
     prior = checks.prior_for(prior, family, compute_dtype(x))
     options = Options(tol, max_iter, accelerate, search, block_size, mesh)
     given = init, sample_weight, prior, tol, max_iter, key
-    here = fits_on_host([family], x, n_init, k, *given, compiled=compiled, mesh=mesh)
+    here = goes_to_host([family], x, n_init, k, *given, compiled=compiled, mesh=mesh)
     with on_host(here, at_once=family.in_numpy):
         [problem] = load(x, sample_weight, k, [(family, prior)], options)
         asked = {"kind": "fit", "n_components": [k], "n_init": n_init, "accelerate": accelerate}

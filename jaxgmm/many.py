@@ -9,7 +9,7 @@ import numpy as np
 
 from . import checks
 from .data.padding import few_sizes, on_host, padded, padded_sets
-from .data.route import fits_on_host
+from .data.route import goes_to_host
 from .em.squarem import method_of
 from .families.base import Family
 from .init.kmeans import INITIALIZERS
@@ -74,7 +74,7 @@ def fit_many(
     weight, start = _weights(sample_weight, (b, n), dtype, k), Start(init, r, as_key(key), np.ones((1, k), bool))
     rule = options.limits(dtype), family, method_of(accelerate, family), search
     given = weight, tol, max_iter, prior, start.key
-    with host.on_host(fits_on_host([family], x, r, k, *given, compiled=compiled), at_once=family.in_numpy):
+    with host.on_host(goes_to_host([family], x, r, k, *given, compiled=compiled), at_once=family.in_numpy):
         if host.hosted():
             x, weight = np.asarray(x), np.asarray(weight)
         else:

@@ -17,7 +17,7 @@ from . import checks
 from .criteria import Certainties
 from .data.frame import unit_frame
 from .data.mesh import per_shard
-from .data.route import fits_on_host
+from .data.route import goes_to_host
 from .data.sources import opens
 from .distributed import alike, spans
 from .families.base import Family
@@ -115,7 +115,7 @@ def select(
     if spans(mesh):
         alike([len(ks), min(ks), max(ks)])
     lanes, middle = len(ks) * n_init, sum(ks) // len(ks)
-    here = fits_on_host(families, x, lanes, middle, compiled=compiled, mesh=mesh)
+    here = goes_to_host(families, x, lanes, middle, compiled=compiled, mesh=mesh)
     options = Options(tol, max_iter, accelerate, search, block_size, mesh)
     with on_host(here, at_once=all(family.in_numpy for family in families)):
         problems = load(x, sample_weight, min(ks), models, options)

@@ -18,9 +18,9 @@ from ..records import Block, record, static
 from .frame import Frame
 
 # Bytes that one block of features and responsibilities may take, and one feature in it. On CPU: near the second- and
-# first-level caches (65,536 rows of 2 features at a time take four times as long as 4,096). Elsewhere: to fill
-# the device.
-ON_CPU, ELSEWHERE = (6 * 2**20, 2**14), (2**28, 2**22)
+# first-level caches (65,536 rows of 2 features at a time take four times as long as 4,096). On the host, where every
+# call of NumPy counts, a feature is longer. Elsewhere: to fill the device.
+ON_CPU, ON_HOST, ELSEWHERE = (6 * 2**20, 2**14), (6 * 2**20, 2**16), (2**28, 2**22)
 LANE_BYTES = 2**28  # statistics and parameters of the lanes that are in flight together
 
 
@@ -146,7 +146,7 @@ class Rows:
 
 def block_bytes() -> tuple[int, int]:
     """Bytes that a block may take, and one feature in it, on the device that computes."""
-    return ON_CPU if hosted() or jax.default_backend() == "cpu" else ELSEWHERE
+    return ON_HOST if hosted() else ON_CPU if jax.default_backend() == "cpu" else ELSEWHERE
 
 
 def block_rows(n: int, width: int, itemsize: int) -> int:

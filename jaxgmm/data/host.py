@@ -1,7 +1,7 @@
 """Rows on the host: sums over blocks in NumPy, which need no compiler.
 
 A block is framed once, and what a form sees of it is kept where that does not hang on parameters and there is room.
-Blocks come one after the other: the BLAS has its threads for the products, which is where the time goes.
+Threads take runs of blocks. How rows are cut hangs on sizes alone: sums do not hang on the number of threads.
 """
 
 import dataclasses
@@ -10,9 +10,11 @@ import functools
 import jax
 import numpy as np
 
+from ..numerics.threads import mapped
 from ..records import Block, record
-from .arrays import Rows, added
+from .arrays import Rows
 
+RUNS, LONGEST = 16, 16  # runs at least, where there are so many blocks, and blocks of a run at most
 ROOM = 2**23  # numbers of framed rows, or of what a form sees of them, that are kept from one sum to the next
 
 
@@ -72,15 +74,37 @@ class HostRows(Rows):
         return Block(held.x, held.weight, {name: values[some] for name, values in columns.items()}) if columns else held
 
     def sum(self, *summaries, **columns) -> list:
-        total = None
-        for i in range(self.n_blocks):
-            block = self.take(i, **columns)
-            terms = [summary(block) for summary in summaries]
-            if self.n_blocks == 1:
-                return terms
-            total = (terms, jax.tree.map(np.zeros_like, terms)) if total is None else added(total, terms)
-        return jax.tree.map(np.add, *total)
+        """As of `Rows`; the sums over many blocks are taken in float64."""
+
+        def of(block):
+            return jax.tree.flatten([summary(block) for summary in summaries])
+
+        def over(run):
+            leaves, structure = of(self.take(run[0], **columns))
+            totals = [np.array(leaf, _wide(leaf.dtype)) for leaf in leaves]
+            for i in run[1:]:
+                for total, leaf in zip(totals, of(self.take(i, **columns))[0], strict=True):
+                    total += leaf
+            return totals, [leaf.dtype for leaf in leaves], structure
+
+        if self.n_blocks == 1:
+            leaves, structure = of(self.take(0, **columns))
+            return jax.tree.unflatten(structure, leaves)
+        sums, (dtypes, *_), (structure, *_) = zip(*mapped(over, self._runs), strict=True)
+        sums = [sum(rest, first) for first, *rest in zip(*sums, strict=True)]
+        return jax.tree.unflatten(
+            structure, [np.asarray(total, dtype)[()] for total, dtype in zip(sums, dtypes, strict=True)]
+        )
 
     def each(self, function):
-        parts = [function(self.take(i)) for i in range(self.n_blocks)]
+        parts = mapped(lambda i: function(self.take(i)), list(range(self.n_blocks)))
         return parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    @property
+    def _runs(self) -> list[range]:
+        longest = min(max(self.n_blocks // RUNS, 1), LONGEST)
+        return [range(i, min(i + longest, self.n_blocks)) for i in range(0, self.n_blocks, longest)]
+
+
+def _wide(dtype):
+    return np.float64 if dtype == np.float32 else dtype

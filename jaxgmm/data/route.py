@@ -3,22 +3,13 @@
 import math
 
 import jax
-import numpy as np
 
 from .. import checks
-from ..numerics.dtypes import compute_dtype, in_memory
+from ..numerics.dtypes import in_memory
 from .sources import Stream
 
-MOST = 2**24  # numbers that an E-step of all lanes looks at: up to here the host is through before a compiler
-MOST_ROWS = 2**16  # beyond, compiled code goes through them block by block, and over threads
+MOST = 2**28  # numbers that an E-step of all lanes looks at, about a second: beyond, a fit outlasts its compiler
 LEAST = 2**12  # that a lane counts for, however few they are: some of the time is that of calls
-
-
-def fits_on_host(families, x, lanes: int, k: int, *traced, compiled: bool | None = None, mesh=None) -> bool:
-    """As `goes_to_host`, of fits. Those of float32 compile: in blocks, with compensated sums, they lose less on their
-    way."""
-    doubles = compiled is False or compute_dtype(x) == np.float64
-    return goes_to_host(families, x, lanes, k, *traced, compiled=compiled, mesh=mesh) and doubles
 
 
 def goes_to_host(families, x, lanes: int, k: int, *traced, compiled: bool | None = None, mesh=None) -> bool:
@@ -41,7 +32,7 @@ def goes_to_host(families, x, lanes: int, k: int, *traced, compiled: bool | None
     if compiled is not None:
         return not compiled
     *sets, n, d = x.shape
-    if jax.default_backend() != "cpu" or isinstance(in_memory(x), jax.Array) or n > MOST_ROWS:
+    if jax.default_backend() != "cpu" or isinstance(in_memory(x), jax.Array):
         return False
     widths = [family.moments.width(d, k) for family in families]
     factors = k * d**3  # of covariances, which NumPy takes a tile at a time

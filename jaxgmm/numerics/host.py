@@ -12,6 +12,7 @@ import numpy as np
 
 from .backend import ON_HOST, is_jax, xp
 from .products import with_axes
+from .threads import one_for_each_product
 
 
 def hosted() -> bool:
@@ -27,7 +28,10 @@ def on_host(here: bool = True, at_once: bool = True):
     """
     token = ON_HOST.set(("together" if at_once else "alone") if here else "")
     try:
-        with np.errstate(all="ignore") if here else contextlib.nullcontext():
+        with contextlib.ExitStack() as contexts:
+            if here:
+                contexts.enter_context(np.errstate(all="ignore"))
+                contexts.enter_context(one_for_each_product())
             yield
     finally:
         ON_HOST.reset(token)

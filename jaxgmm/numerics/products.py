@@ -3,6 +3,8 @@
 Pure functions of arrays, written for float32 as much as for float64.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,11 +114,17 @@ def monomials(x, i, j):
     One multiplication of two gathers, which on CPU costs half of what joining slices does. Of many data sets under
     ``vmap`` it is slices: XLA makes a batched gather twice, element by element.
     """
+    runs = _runs(i.tobytes(), j.tobytes(), i.dtype.str)
     if not is_jax(x):
-        x = np.concatenate([np.ones_like(x[..., :1, :]), x], axis=-2)
-        return x[..., i, :] * x[..., j, :]
-    breaks = 1 + np.flatnonzero((np.diff(j) != 1) | (np.diff(np.diff(i), prepend=np.diff(i)[:1]) != 0))
-    runs = list(zip(np.split(i, breaks), np.split(j, breaks), strict=True))
+        products, filled = np.empty((*x.shape[:-2], len(i), x.shape[-1]), x.dtype), 0
+        for i, j in runs:
+            run, filled = products[..., filled : filled + len(i), :], filled + len(i)
+            right = x[..., j[0] - 1 : j[-1], :]
+            if i[-1] == 0:
+                run[...] = right
+            else:
+                np.multiply(x[..., i[0] - 1 : i[-1], :], right, out=run)
+        return products
     i, j = i.astype(np.int32), j.astype(np.int32)  # under x64 a gather by int64 takes longer
 
     def extended(x, first=1.0):
@@ -142,6 +150,21 @@ def monomials(x, i, j):
         return products(*primals), value[i] * tangent[j] + tangent[i] * value[j]
 
     return products(x)
+
+
+@functools.lru_cache(256)
+def _runs(i: bytes, j: bytes, dtype: str) -> list:
+    """The products of `monomials` in runs in which j counts up, and i does too or stays."""
+    i, j = np.frombuffer(i, dtype), np.frombuffer(j, dtype)
+    begins, step = [0], None
+    for at in range(1, len(i)):
+        by = i[at] - i[at - 1]
+        if j[at] - j[at - 1] != 1 or by not in (0, 1) or step not in (None, by):
+            begins.append(at)
+            step = None
+        else:
+            step = by
+    return list(zip(np.split(i, begins[1:]), np.split(j, begins[1:]), strict=True))
 
 
 def _run(x, i, j):

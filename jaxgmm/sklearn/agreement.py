@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from ..checks import prior_for
-from ..data.route import fits_on_host
+from ..data.route import goes_to_host
 from ..data.sources import Stream
 from ..families.base import lookup
 from ..inference import labels_of
@@ -50,7 +50,7 @@ def agreement(seed: int, x, weight, family: str, *, ks: list[int], n_init: int) 
     ks = [min(k, n) for k in ks]
     active = np.arange(max(ks)) < np.array(ks)[:, None]
     model = family, prior_for(None, family, compute_dtype(x))
-    with on_host(fits_on_host([family], x, len(ks) * n_init, max(ks)), at_once=family.in_numpy):
+    with on_host(goes_to_host([family], x, len(ks) * n_init, max(ks)), at_once=family.in_numpy):
         [problem] = load(x, weight, max(ks), [model], Options(1e-6, 1000, search="exhaustive"))
         rows = problem.rows.cut(family.moments, active.size, n_init)
         lanes = states.begin(dataclasses.replace(problem, rows=rows), Start("auto", n_init, as_key(seed), active))

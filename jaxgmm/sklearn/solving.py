@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from .. import em, fitting
-from ..data.route import fits_on_host
+from ..data.route import goes_to_host
 from ..families.base import Family
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import in_precision_of
@@ -59,7 +59,7 @@ class Solution:
 def solve(x, weight, options: Options, rng) -> Solution:
     """The fit of rows x (n, d) with weights (n,)."""
     family = options.family
-    with on_host(fits_on_host([family], x, options.n_init, options.k), at_once=family.in_numpy):
+    with on_host(goes_to_host([family], x, options.n_init, options.k), at_once=family.in_numpy):
         return _solved(x, weight, options, rng)
 
 

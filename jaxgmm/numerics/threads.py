@@ -1,0 +1,84 @@
+"""Threads of the host: some of ours, which take blocks of rows, and one for every product of a BLAS.
+
+The threads of a BLAS divide a product, wait for each other at its end, and spin while they wait: on the products of a
+block that takes twice as long as one thread, on a busy machine many times. Ours divide the blocks. The BLAS are NumPy's
+and SciPy's, which compiled code calls for its factors; one that cannot be told keeps its threads.
+"""
+
+import contextlib
+import contextvars
+import ctypes
+import functools
+import importlib
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+OF_BLAS = "numpy._core._multiarray_umath", "scipy.linalg._fblas"  # extensions that are linked with one
+NAMES = "openblas_{}_num_threads", "scipy_openblas_{}_num_threads"  # of OpenBLAS, and as NumPy and SciPy bring it
+SUFFIXES = "", "64_"  # of integers of 64 bits
+
+
+@functools.cache
+def _found() -> list:
+    """The functions ``get`` and ``set`` of every BLAS that was found."""
+    found = []
+    for module in OF_BLAS:
+        try:
+            library = ctypes.CDLL(importlib.import_module(module).__file__)
+        except (ImportError, OSError, AttributeError):
+            continue
+        for name in [name + suffix for name in NAMES for suffix in SUFFIXES]:
+            pair = [getattr(library, name.format(verb), None) for verb in ("get", "set")]
+            if None not in pair:
+                found.append(pair)
+                break
+    return found
+
+
+_lock, _depth, _before = threading.Lock(), 0, []
+
+
+@contextlib.contextmanager
+def one_for_each_product():
+    """Let every BLAS make a product in one thread. Contexts may overlap, in several threads: the last one to end gives
+    the others back."""
+    global _depth, _before
+    with _lock:
+        if _depth == 0:
+            _before = [get() for get, _ in _found()]
+            for _, put in _found():
+                put(1)
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                for (_, put), count in zip(_found(), _before, strict=True):
+                    put(count)
+
+
+def available() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def mapped(function, tasks: list) -> list:
+    """``function`` of each task, in threads where there are several and a BLAS leaves the processors to us."""
+    if len(tasks) == 1 or not (_found() and available() > 1):
+        return [function(task) for task in tasks]
+    pool = _pool(os.getpid())
+    running = [pool.submit(contextvars.copy_context().run, function, task) for task in tasks]
+    try:
+        return [each.result() for each in running]
+    finally:
+        for each in running:  # after an error or Ctrl-C
+            each.cancel()
+
+
+@functools.lru_cache(1)
+def _pool(process: int) -> ThreadPoolExecutor:
+    """The threads of this process: they do not survive a fork."""
+    return ThreadPoolExecutor(available(), thread_name_prefix="jaxgmm")
