@@ -37,6 +37,7 @@ from .search.driver import Driver
 from .search.loading import Options, family_of, load
 from .search.problem import Problem
 from .search.pruning import SEARCHES
+from .search.rungs import with_sample
 
 ADVICE = {
     Status.MAX_ITER: "it ended at max_iter before the log-likelihood settled: raise max_iter or tol",
@@ -97,10 +98,11 @@ def fit(
         max_iter: most parameter updates; 0 returns the start.
         accelerate: "squarem" extrapolates EM (see `em.squarem`), "none" is plain EM, "auto" is squarem for the Gaussian
             families, none for the others. Updates are counted in E-steps; ``tol=0`` is always plain.
-        search: "pruned" stops starts that fall far behind the best (see `search.pruning`; from 4 starts on),
-            "exhaustive" runs every start to its end.
-        compiled: None lets the sizes decide: few rows of float64 in this machine's memory are fitted in NumPy, before a
-            program would be compiled, and to the same answer. True compiles, False does not (an error under a trace).
+        search: "pruned" stops starts that fall far behind the best (see `search.pruning`; from 4 starts on), and of
+            many rows, from about 65,000 on, runs all starts on a sample first and the best of them on all rows (see
+            `search.finalists`; ``n_iter`` counts updates on all rows). "exhaustive" runs every start to its end.
+        compiled: None lets the sizes decide: rows in this machine's memory are fitted in NumPy, to the same answer,
+            unless there is so much to do that compiling pays. True compiles, False does not (an error under a trace).
         block_size: rows in flight; default by size.
         callback: called on the host with a `Glance` at the start, after every ``every`` iterations and at the end (see
             `History`, `Progress`); when it returns True the fit stops there. It changes no result.
@@ -150,8 +152,9 @@ def fit(
 
         def fitted():
             start = Start(init, n_init, key, np.ones((1, k), bool))
-            lanes = first_lanes(problem, start, x, sample_weight)
-            ended, left = run(problem, lanes, start.active, driver)
+            searched = with_sample(problem, start)
+            lanes = first_lanes(searched, start, x, sample_weight)
+            ended, left = run(searched, lanes, start.active, driver)
             kept = keeps_order(init)
             return ranking.conclude_one(problem.known, ended, left, keep_order=kept, method=problem.method)
 
@@ -253,10 +256,10 @@ def check_init(init, n_init: int, x, *, like: tuple, in_processes: bool = False)
 def first_lanes(problem: Problem, start: Start, x, sample_weight):
     """First lanes of the starts; x and its weights are as the caller gave them."""
     init, k, family, dtype = start.init, start.k, problem.family, problem.rows.dtype
+    if isinstance(init, str):
+        return begun(problem, start)
     begins = streamed_states if problem.streams else states
     problem = dataclasses.replace(problem, rows=problem.rows.cut(family.moments, k, start.r))
-    if isinstance(init, str):
-        return begins.begin(problem, start)
     if callable(init):
         with on_host(False):  # the function may use JAX
             every = states.keys_of(start.key, start.r)
@@ -268,6 +271,13 @@ def first_lanes(problem: Problem, start: Start, x, sample_weight):
     if isinstance(init, Mixture):
         return states.begin_from(problem, _framed(cast(init, dtype), problem))
     return states.begin_with(problem, _placed(plain(init, "init").astype(dtype), problem.rows))
+
+
+def begun(problem: Problem, start: Start):
+    """First lanes of starts that are drawn, on the first rung of rows."""
+    rows = problem.rungs[0].cut(problem.family.moments, start.k * start.active.shape[0], start.r)
+    problem = dataclasses.replace(problem, rows=rows, sample=None)
+    return (streamed_states if problem.streams else states).begin(problem, start)
 
 
 def _framed(mixture: Mixture, problem: Problem) -> Mixture:

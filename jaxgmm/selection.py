@@ -21,14 +21,13 @@ from .data.route import goes_to_host
 from .data.sources import opens
 from .distributed import alike, spans
 from .families.base import Family
-from .fitting import concrete, on_mesh, run, warn
+from .fitting import begun, concrete, on_mesh, run, warn
 from .inference import n_parameters
-from .init import states, streamed_states
 from .init.kmeans import INITIALIZERS
 from .init.states import Start
 from .numerics.compiling import compiled as compiled_function
 from .numerics.dtypes import compute_dtype, in_precision_of
-from .numerics.host import on_host
+from .numerics.host import hosted, on_host
 from .numerics.keys import as_key
 from .records import FitResult, FitWarning, GaussianPrior, Selection, Status
 from .search import ranking
@@ -38,6 +37,7 @@ from .search.driver import Driver
 from .search.loading import Options, family_of, load
 from .search.problem import Problem
 from .search.pruning import SEARCHES
+from .search.rungs import with_sample
 
 CRITERIA = ("bic", "aic", "icl")
 FEW_ROWS = 10_000  # below, one program for all K of a family
@@ -185,11 +185,13 @@ def _located(family: Family) -> bool:
 def _together(ks: list[int], n: int) -> list[list[int]]:
     """The numbers of components that share a program, the smaller padded to the largest of them.
 
-    Few rows: compiling costs more than padding, so all are together. Many rows: in the fewest groups in which padding
-    is less than a third of the work.
+    Few rows: a program, or a call of NumPy, costs more than padding, so all are together. Many rows: compiled, in the
+    fewest groups in which padding is less than a third of the work; on the host each alone.
     """
     if n < FEW_ROWS:
         return [ks]
+    if hosted():
+        return [[k] for k in ks]
     ks = sorted(set(ks), reverse=True)
 
     @functools.cache
@@ -209,14 +211,12 @@ def _together(ks: list[int], n: int) -> list[list[int]]:
 
 def _cells(problem: Problem, start: Start, ks: list[int], driver: Driver) -> dict:
     """Result and certainty of its labels of every K, by one search."""
-    rows = problem.rows.cut(problem.family.moments, start.active.size, start.r)
-    begins = streamed_states if problem.streams else states
 
     def fitted():
-        lanes = begins.begin(dataclasses.replace(problem, rows=rows), start)
-        ended, left = run(problem, lanes, start.active, driver)
+        searched = with_sample(problem, start)
+        ended, left = run(searched, begun(searched, start), start.active, driver)
         results = ranking.conclude(problem.known, ended, start.active, left, method=problem.method)
-        return results, _certainties(rows, results.mixture)
+        return results, _certainties(problem.rows, results.mixture)
 
     concluded = jax.tree.map(np.asarray, results_of(driver, (ranking.template(problem.family), 0.0), fitted))
     cells = {}

@@ -205,7 +205,7 @@ def test_a_value_too_rare_for_the_sample_still_starts_a_component():
     x = np.repeat(np.float32([[0.0], [1.0]]), 60_000, axis=0)
     x[50_001] = 9
     rows = Rows(jax.numpy.asarray(x), jax.numpy.ones(len(x)), None, 4096, "float32")
-    starts = subsample.sample(jax.random.key(0), rows, 3)
+    starts = subsample.sample(jax.random.key(0), rows, subsample.enough_to_draw(3))
     assert len(starts.x) == subsample.SAMPLED and float(starts.weight.sum()) == len(x)
     for seed in range(3):
         means = np.ravel(start(seed, x, 3, family="spherical").mixture.components.means)

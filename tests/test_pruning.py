@@ -22,7 +22,8 @@ def standing(value, gain=0.0, n_iter=10, status=-1, sound=True):
 
 def kept(stand, alive=None, tol=1e-6, groups=1):
     alive = np.ones(stand.log_likelihood.shape, bool) if alive is None else np.asarray(alive)
-    return np.asarray(survivors(stand, alive, np.float32(1), np.float32(tol), groups)).tolist()
+    limits = np.float32(tol), np.int32(pruning.kept(len(alive) // groups))
+    return np.asarray(survivors(stand, alive, np.float32(1), limits, groups)).tolist()
 
 
 def test_a_start_that_cannot_catch_up_stops():

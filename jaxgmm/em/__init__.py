@@ -10,7 +10,20 @@
 Source: Dempster, Laird and Rubin (1977).
 """
 
-from .state import LOSSY, NEVER, RUNNING, Limits, Method, State, Task, Update, going, initial_state, resume_accurately
+from .state import (
+    LOSSY,
+    NEVER,
+    RUNNING,
+    Limits,
+    Method,
+    State,
+    Task,
+    Update,
+    going,
+    initial_state,
+    resume_accurately,
+    started_again,
+)
 from .steps import Expected, expect, maximise, normalise, shifted, supported
 from .stopping import AITKEN, CHANGE, DIGITS, FALL, LOSS_LIMIT
 from .update import PLAIN, step

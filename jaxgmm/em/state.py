@@ -93,6 +93,14 @@ def resume_accurately(method, lane):
     return choose(state.status == LOSSY, fresh, lane)
 
 
+def started_again(method, lane, begins):
+    """A lane on other rows: from its mixture where it ``begins``; else as one that waits, with what it has reached."""
+    state = method.finish(lane)
+    fresh = initial_state(state.mixture, state.added)
+    waiting = dataclasses.replace(fresh, log_likelihood=state.log_likelihood, counts=state.counts)
+    return method.start(choose(begins, fresh, waiting))
+
+
 def _last_good(state: State) -> State:
     """A state that is LOSSY, back at its last good mixture."""
     lossy = state.status == LOSSY

@@ -23,7 +23,7 @@ from ..numerics.host import each, hosted, replaced_at
 from ..numerics.keys import fold_in, here
 from ..records import Block, GaussianPrior, Mixture, Statistics, record, static
 from .kmeans import TRIED, distinct, kinds, lloyd, nearest, sequence, sequences_on_host
-from .subsample import sample
+from .subsample import enough_to_draw, sample
 
 DRAW_WIDTH = 8  # numbers in memory per row and start while centres are drawn
 SAMPLE_KEY = 2**32 - 1  # folded into the key for the rows that stand for all: no start has this number
@@ -71,8 +71,7 @@ class Nearest:
 
 def begin(problem, start: Start):
     """First lanes (m·r,) of starts that are drawn."""
-    rest = dataclasses.replace(problem, rows=None)
-    return (_begun if problem.rows.in_program else _begin)(problem.rows, rest, start)
+    return (_begun if problem.rows.in_program else _begin)(problem.rows, problem.bare, start)
 
 
 def _begin(rows, problem, start: Start):
@@ -88,7 +87,7 @@ def centres(rows, family: Family, start: Start):
     start = dataclasses.replace(start, key=here(start.key))
     together = max(LANE_BYTES // (n * itemsize), 1)
     wide = dataclasses.replace(rows, block=max(rows.block, draw_rows(n, rows.d, min(start.r, together), itemsize)))
-    some = sample(fold_in(start.key, SAMPLE_KEY), wide, start.k)
+    some = sample(fold_in(start.key, SAMPLE_KEY), wide, enough_to_draw(start.k))
     return centres_among(some, wide, family, start)
 
 
@@ -159,8 +158,7 @@ def draw_rows(n: int, d: int, r: int, itemsize: int) -> int:
 
 def begin_at(problem, centres, active):
     """First lanes (r,) from centres (r, k, d) in the data's own units, of which those in active (k,) count."""
-    rest = dataclasses.replace(problem, rows=None)
-    return (_begun_at if problem.rows.in_program else _begin_at)(problem.rows, rest, centres, active)
+    return (_begun_at if problem.rows.in_program else _begin_at)(problem.rows, problem.bare, centres, active)
 
 
 def _begin_at(rows, problem, centres, active):
@@ -173,7 +171,7 @@ _begun_at = compiled()(per_shard(_begin_at))
 
 def from_centres(rows, problem, centres, active):
     """First lanes (l,), of one pass in which a row belongs to its nearest centre (l, k, p)."""
-    (count, k, _), form, problem = centres.shape, problem.family.moments, dataclasses.replace(problem, rows=None)
+    (count, k, _), form, problem = centres.shape, problem.family.moments, problem.bare
     together = lanes_together(form, rows.d, k, count, rows.itemsize)
     if hosted():
         together = max(HOST_NUMBERS // (rows.block * k * rows.d), 1)
@@ -208,7 +206,7 @@ def _lanes(problem, params, prepared, statistics):
 
 def begin_with(problem, resp):
     """First lane (1,) from responsibilities (n, k)."""
-    return _begun_with(problem.rows, dataclasses.replace(problem, rows=None), resp)
+    return _begun_with(problem.rows, problem.bare, resp)
 
 
 @compiled()
@@ -230,7 +228,7 @@ def _with_columns(rows, problem, resp) -> em.State:
 
 def begin_from(problem, mixture: Mixture):
     """First lane (1,) that judges exactly this mixture of framed data: nothing was added to it."""
-    return _begun_from(dataclasses.replace(problem, rows=None), mixture)
+    return _begun_from(problem.bare, mixture)
 
 
 @compiled()

@@ -15,13 +15,13 @@ from ..numerics.keys import row_noise
 from . import states
 from .kmeans import kinds, preference
 from .states import Start
-from .subsample import stretches
+from .subsample import enough_to_draw, stretches
 
 
 def begin(problem, start: Start):
     """As `states.begin`, of rows that stream."""
     flow, family = problem.rows, problem.family
-    some = sample(jax.random.fold_in(start.key, states.SAMPLE_KEY), flow, start.k)
+    some = sample(jax.random.fold_in(start.key, states.SAMPLE_KEY), flow, enough_to_draw(start.k))
     centres = _centres(some, family, start)
     if some.x.shape[0] < flow.n_everywhere and not bool(_all_distinct(centres)):
         centres = _redrawn(problem, some, start, centres)
@@ -46,10 +46,10 @@ def _all_distinct(centres):
     return jax.vmap(states.distinct)(centres).all()
 
 
-def sample(key, flow: Flow, k: int) -> Rows:
+def sample(key, flow: Flow, size: int) -> Rows:
     """The rows that `subsample.sample` takes of the same rows in memory, by one pass; kept for the next model."""
-    size, length = stretches(flow.n_everywhere, k)
-    name = "sample", k.bit_length(), bytes(np.asarray(jax.random.key_data(key)))
+    size, length = stretches(flow.n_everywhere, size)
+    name = "sample", size, bytes(np.asarray(jax.random.key_data(key)))
     if name not in flow.kept:
         flow.kept[name] = _everything(flow, size) if length == 1 else _stretched(key, flow, size, length)
     x, weight = flow.kept[name]

@@ -12,15 +12,16 @@ from ..numerics.host import hosted
 from ..numerics.keys import here, row_noise
 
 SAMPLED = 2**15  # rows that stand for all: a thousand for each of 32 components
+A_PARAMETER = 8  # rows for each parameter, where whole fits run on them
 
 
-def sample(key, rows: Rows, k: int) -> Rows:
+def sample(key, rows: Rows, size: int) -> Rows:
     """Some of many rows, each for a stretch of consecutive ones: drawn by weight, with the weight of its stretch.
 
     Few rows as they are. Cost: O(n).
     """
     n, layout = rows.n, rows.layout
-    size, length = stretches(rows.n_everywhere, k)
+    size, length = stretches(rows.n_everywhere, size)
     if length == 1:
         return rows
     if hosted():
@@ -69,7 +70,23 @@ def _joined(layout, stretches: tuple[int, int], best, x, weight):
     return x, layout.whole(among_all(weight, 0))
 
 
-def stretches(n: int, k: int) -> tuple[int, int]:
+def stretches(n: int, size: int) -> tuple[int, int]:
     """How many stretches n rows are cut into, and the rows of one; few rows are each their own."""
-    n, size = padded_rows(n), max(SAMPLED, 32 << (k - 1).bit_length())  # as many in memory, in a stream, on a mesh
+    n = padded_rows(n)  # as many in memory, in a stream, on a mesh
     return (n, 1) if n <= 2 * size else (size, -(-n // size))
+
+
+def enough_to_draw(k: int) -> int:
+    """Rows among which k centres are drawn."""
+    return max(SAMPLED, 32 << (k - 1).bit_length())
+
+
+def enough_to_fit(form, d: int, k: int) -> int:
+    """Rows on which starts of k components run first."""
+    return max(enough_to_draw(k), 1 << (A_PARAMETER * k * form.width(d, 1) - 1).bit_length())
+
+
+def hold_as_many(rows: Rows, k: int) -> bool:
+    """Whether k of some rows differ."""
+    x = np.asarray(rows.x)[np.asarray(rows.weight) > 0]
+    return any(len(np.unique(x[:some], axis=0)) >= k for some in (4 * k, len(x)))

@@ -10,6 +10,7 @@ import functools
 from typing import Any
 
 import jax
+import numpy as np
 
 from .. import em
 from ..data.arrays import lanes_together
@@ -25,6 +26,7 @@ from ..records import Status, record, static
 from . import pruning
 from .ranking import standing
 
+SAMPLE_TOL = 1e-4  # nats a row
 COLUMNS = 512  # of all lanes in flight: enough to make the most of one look at the features
 
 
@@ -39,6 +41,17 @@ class Problem:
     family: Family = static()
     method: em.Method = static()
     search: str = static()
+    sample: Any = None  # rows that stand for all: where starts run first
+
+    @property
+    def rungs(self) -> tuple:
+        """The rows that a search runs on, one after the other."""
+        return (self.rows,) if self.sample is None else (self.sample, self.rows)
+
+    @property
+    def bare(self) -> "Problem":
+        """The same without rows."""
+        return dataclasses.replace(self, rows=None, sample=None)
 
     @property
     def streams(self) -> bool:
@@ -49,9 +62,11 @@ class Problem:
         """The forms that lanes run in: those that lose their digits in one go on in the next."""
         return self.family.forms
 
-    def until(self, pause) -> "Problem":
-        """The same, up to a pause."""
-        return dataclasses.replace(self, limits=dataclasses.replace(self.limits, pause=pause))
+    def until(self, pause, rung: int = 0) -> "Problem":
+        """The same, up to a pause. A fit of a sample need not be closer to its limit than that is to all rows'."""
+        last = rung == len(self.rungs) - 1
+        tol = self.limits.tol if last else np.maximum(self.limits.tol, self.limits.tol.dtype.type(SAMPLE_TOL))
+        return dataclasses.replace(self, limits=dataclasses.replace(self.limits, pause=pause, tol=tol))
 
     def task(self, form) -> em.Task:
         """What lanes are run under in one of the forms: but for the last, a fall is a loss of digits."""
@@ -67,9 +82,8 @@ class Problem:
         """The lanes of a search after at most so many rounds of E-steps, how they stand, their queue, and how many
         rounds they made."""
         slots = search.queue.held.shape[0]
-        rows = self.rows.cut(self.forms[form], search.active.shape[1], slots)
-        rest = dataclasses.replace(self, rows=None)
-        return (iterated if rows.in_program else iterate)(rows, rest, search, form, rounds)
+        rows = self.rungs[int(search.rung)].cut(self.forms[form], search.active.shape[1], slots)
+        return (iterated if rows.in_program else iterate)(rows, self.bare, search, form, rounds)
 
 
 def slots_for(form, sizes: tuple[int, int, int], itemsize: int, in_trace: bool) -> int:

@@ -21,7 +21,7 @@ from ..numerics.compiling import compiled
 from ..records import Status, record
 
 SEARCHES = ("pruned", "exhaustive")
-PAUSES = 10, 20, 40, 80  # updates
+PAUSES = tuple(10 << i for i in range(10))  # updates
 PACE = 3  # with 4 the best start is lost half as often and a tenth less is saved; without it, one time in seven
 KEPT = 5  # one start in this many goes on whatever its value
 FEWEST = 4  # starts from which some are stopped
@@ -39,9 +39,16 @@ class Standing:
     sound: Any
 
 
+def kept(starts: int) -> int:
+    """How many of so many starts go on whatever their values."""
+    return -(-starts // KEPT)
+
+
 @compiled("groups")
-def survivors(standing: Standing, alive, weight, tol, groups: int):
-    """Which lanes (l,) go on: all of them where tol is 0. ``weight`` () or (groups,) is Σ w."""
+def survivors(standing: Standing, alive, weight, limits, groups: int):
+    """Which lanes (l,) go on: all of them where tol is 0. ``weight`` () or (groups,) is Σ w; ``limits`` are tol and how
+    many go on whatever their values."""
+    tol, most = limits
     total = xp.broadcast_to(weight, (groups,))[:, None]
     value, gain, n_iter, sound, alive_ = (
         leaf.reshape(groups, -1)
@@ -53,8 +60,7 @@ def survivors(standing: Standing, alive, weight, tol, groups: int):
     place = (above & alive_[:, None]).sum(-1)  # how many stand above a lane
     best = xp.where(contends, value, -np.inf).max(1, keepdims=True)
     behind = ~sound | (value + PACE * xp.maximum(n_iter, 1) * gain * total < best)
-    kept = -(-value.shape[1] // KEPT)
-    return (alive_ & ((place < kept) | ~behind | (tol == 0))).reshape(-1)
+    return (alive_ & ((place < most) | ~behind | (tol == 0))).reshape(-1)
 
 
 @compiled("groups")

@@ -3,6 +3,9 @@
 A search goes through pauses. Up to each, the lanes that go on run in the moment form, then those that lose their digits
 there in the accurate form; at a pause those that fall behind stop (see `pruning`). The last run is for starts that had
 stopped and are called back.
+
+Many rows are searched in two rungs: all starts to their ends on a sample; then the best of them on all rows, and one
+more from where it began, because a sample may not show a rare group (see `finalists`).
 """
 
 import dataclasses
@@ -15,8 +18,11 @@ import numpy as np
 from .. import em
 from ..checks import in_trace
 from ..em.loop import Queue, fresh_queue
+from ..numerics.compiling import compiled
+from ..numerics.host import choose, each
 from ..records import record
-from . import pruning
+from . import finalists, pruning
+from .problem import stands
 from .pruning import Standing
 
 STOPS = (*pruning.PAUSES, em.NEVER, em.NEVER)  # updates after which lanes pause; the last is of those called back
@@ -28,7 +34,7 @@ class Search:
     """The starts of a fit: all of its state between two runs.
 
     ``lanes`` (l,) of the components in ``active`` (m, k), of which those ``alive`` (l,) go on; how they stand, and
-    their queue. ``stage`` counts pauses, ``form`` the forms of the problem, ``iteration`` E-steps.
+    their queue. ``stage`` counts pauses, ``form`` the forms of the problem, ``iteration`` E-steps, ``rung`` the rows.
     """
 
     lanes: Any
@@ -39,6 +45,8 @@ class Search:
     stage: Any
     form: Any
     iteration: Any
+    rung: Any
+    firsts: Any  # lanes as they began, where some may begin again
 
     @property
     def groups(self) -> int:
@@ -74,14 +82,15 @@ def begin(problem, lanes, active, iteration: int = -1) -> Search:
     standing = Standing(np.nan * infinite, infinite, unknown, running, sound)
     form, pruned = 0, problem.search == "pruned" and count // active.shape[0] >= pruning.FEWEST
     queue = fresh_queue(count, problem.slots(form, active.shape[1], count, traced))
-    stage, form, iteration = map(np.int32, (0 if pruned else LAST, form, iteration))
-    return Search(lanes, active, alive, standing, queue, stage, form, iteration)
+    stage, form, iteration, rung = map(np.int32, (0 if pruned else LAST, form, iteration, 0))
+    firsts = lanes if len(problem.rungs) > 1 else None
+    return Search(lanes, active, alive, standing, queue, stage, form, iteration, rung, firsts)
 
 
 def advance(problem, search: Search, rounds) -> Search:
     """The search after at most so many rounds of E-steps; where the current run ends with them, at its next run."""
     rounds, pause = np.int32(rounds), np.int32(STOPS[int(search.stage)])
-    lanes, standing, queue, made = problem.until(pause).run(search, int(search.form), rounds)
+    lanes, standing, queue, made = problem.until(pause, int(search.rung)).run(search, int(search.form), rounds)
     made = np.int32(made)  # waits
     iteration = np.int32(search.iteration + made)
     search = dataclasses.replace(search, lanes=lanes, standing=standing, queue=queue, iteration=iteration)
@@ -94,14 +103,39 @@ def following(problem, search: Search) -> Search:
     if form < len(problem.forms) - 1 and (np.asarray(search.standing.status) == em.LOSSY).any():
         return _next(problem, search, stage, search.alive, form + 1)
     if stage == LAST:
-        return dataclasses.replace(search, stage=np.int32(LAST + 1))
+        return _end(problem, search)
     if stage == LAST - 1 or not search.running.any():
         back = np.asarray(pruning.recalled(search.standing, search.alive, search.groups))
         back = back & _weighs(problem, search.groups, len(back))
-        return _next(problem, search, LAST if back.any() else LAST + 1, back)
-    weight, tol = problem.known.measured.weight, problem.limits.tol
-    alive = np.asarray(pruning.survivors(search.standing, search.alive, weight, tol, search.groups))
+        return _next(problem, search, LAST, back) if back.any() else _end(problem, search)
+    weight, most = problem.known.measured.weight, pruning.kept(search.starts) if int(search.rung) == 0 else 1
+    limits = problem.limits.tol, np.int32(most)
+    alive = np.asarray(pruning.survivors(search.standing, search.alive, weight, limits, search.groups))
     return _next(problem, search, stage + 1, alive)
+
+
+def _end(problem, search: Search) -> Search:
+    if int(search.rung) < len(problem.rungs) - 1:
+        return climbed(problem, search)
+    return dataclasses.replace(search, stage=np.int32(LAST + 1))
+
+
+def climbed(problem, search: Search) -> Search:
+    """The search at the next rung. Finalists go on from their mixtures, and some starts anew; the others wait, in case
+    none of those ends well."""
+    goes_on, anew = finalists.of(problem, search)
+    lanes = _on_other_rows(problem.method, search.lanes, search.firsts, goes_on, anew)
+    standing, rung = stands(problem.bare, lanes, search.active), np.int32(search.rung + 1)
+    search = dataclasses.replace(search, lanes=lanes, standing=standing, rung=rung)
+    return _next(problem, search, 0 if anew.any() else LAST - 1, goes_on | anew)
+
+
+@compiled("method")
+def _on_other_rows(method, lanes, firsts, goes_on, anew):
+    def lane(lane, first, goes_on, anew):
+        return choose(anew, first, em.started_again(method, lane, goes_on))
+
+    return each(lane)(lanes, firsts, goes_on, anew)
 
 
 def _next(problem, search: Search, stage: int, alive, form: int = 0) -> Search:
@@ -139,7 +173,8 @@ def _traced_to_its_end(problem, search: Search) -> Search:
     def stage(carry, pause):
         lanes, alive = carry
         lanes, standing = run(lanes, alive, pause)
-        on = pruning.survivors(standing, alive, problem.known.measured.weight, problem.limits.tol, groups)
+        limits = problem.limits.tol, np.int32(pruning.kept(search.starts))
+        on = pruning.survivors(standing, alive, problem.known.measured.weight, limits, groups)
         return (lanes, jnp.where(pause == em.NEVER, pruning.recalled(standing, alive, groups), on)), None
 
     if int(search.stage) == LAST:

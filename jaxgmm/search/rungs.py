@@ -1,0 +1,33 @@
+"""Many rows are searched in two rungs: starts run to their ends on a sample of the rows, the best of them on all."""
+
+import dataclasses
+
+import jax
+
+from ..checks import in_trace
+from ..init import streamed_states, subsample
+from ..init.states import SAMPLE_KEY, Start
+from ..numerics.compiling import compiled
+from ..numerics.host import hosted
+from ..numerics.keys import fold_in, here
+from .problem import Problem
+
+
+def with_sample(problem: Problem, start: Start) -> Problem:
+    """The problem with rows that stand for all, where these are many enough for a pass over them to cost more than
+    another program; on an accelerator they never are."""
+    rows, limits = problem.rows, problem.limits
+    named = isinstance(start.init, str) and problem.search == "pruned"
+    if not named or in_trace(rows, limits) or float(limits.tol) == 0 or int(limits.max_iter) == 0:
+        return problem
+    if rows.mesh is not None if problem.streams else rows.layout is not None or jax.default_backend() != "cpu":
+        return problem
+    size = subsample.enough_to_fit(problem.family.moments, rows.d, start.k)
+    if subsample.stretches(rows.n_everywhere, size)[1] == 1:
+        return problem
+    draw = streamed_states.sample if problem.streams else subsample.sample if hosted() else _sample
+    some = draw(fold_in(here(start.key), SAMPLE_KEY), rows, size)
+    return dataclasses.replace(problem, sample=some) if subsample.hold_as_many(some, start.k) else problem
+
+
+_sample = compiled("size")(subsample.sample)

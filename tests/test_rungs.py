@@ -1,0 +1,186 @@
+"""Many rows: starts run on a sample first, the best of them on all rows, to where all starts on all rows would end."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import jaxgmm
+from jaxgmm import Status
+from jaxgmm.families.full import FULL
+from jaxgmm.init import subsample
+from jaxgmm.search import finalists, stages
+
+N, K = 6000, 3
+BOTH = pytest.mark.parametrize("compiled", [False, True], ids=["host", "compiled"])
+ENDED = {"n_init": 5, "tol": 1e-9, "max_iter": 3000}
+
+
+@pytest.fixture(autouse=True)
+def small_samples(monkeypatch):
+    """Samples of 512 rows, so that 6,000 are many."""
+    monkeypatch.setattr(subsample, "SAMPLED", 512)
+    monkeypatch.setattr(subsample, "A_PARAMETER", 1)
+    yield
+    jax.clear_caches()  # programs that know of a smaller sample
+
+
+def clusters(n=N, d=2, seed=0, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    means = np.array([[0.0, 0.0], [4.0, 1.0], [-1.0, 5.0]])
+    labels = rng.choice(3, n, p=[0.5, 0.3, 0.2])
+    return (means[labels] + rng.normal(size=(n, 2)) * np.array([1.0, 0.7])).astype(dtype)
+
+
+@pytest.fixture
+def races(monkeypatch):
+    """The rows and the lanes that went on of every search that climbed."""
+    seen, climb = [], stages.climbed
+
+    def watched(problem, search):
+        after = climb(problem, search)
+        seen.append((problem.sample, search, after))
+        return after
+
+    monkeypatch.setattr(stages, "climbed", watched)
+    return seen
+
+
+@BOTH
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+def test_it_ends_where_all_starts_on_all_rows_end(family, compiled, races):
+    x = clusters()
+    weight = np.random.default_rng(1).integers(0, 3, N).astype(float)
+    options = ENDED | {"family": family, "sample_weight": weight, "compiled": compiled}
+    raced = jaxgmm.fit(1, x, K, **options)
+    whole = jaxgmm.fit(1, x, K, **options, search="exhaustive")
+    assert raced.converged and len(races) == 1
+    [(sample, _, after)] = races
+    assert sample.n == 512 and np.asarray(sample.weight).sum() == weight.sum()
+    assert after.alive.sum() < 5
+    assert abs(raced.log_likelihood - whole.log_likelihood) / N < 1e-8
+    total = float(np.asarray(jaxgmm.log_prob(raced.mixture, x)) @ weight)
+    np.testing.assert_allclose(raced.log_likelihood, total, rtol=1e-10)
+    assert np.isfinite(raced.restarts).all() and raced.restarts.shape == (5,)
+    assert np.abs(raced.restarts - raced.log_likelihood).min() < 1e-6 * N
+
+
+def test_on_the_host_and_compiled_it_is_the_same_race():
+    x = clusters(dtype=np.float32)
+    for family, rows in (("full", x), ("poisson", np.random.default_rng(2).poisson([[2, 9], [7, 1]] * (N // 2)))):
+        here, there = (jaxgmm.fit(3, rows, 2, family=family, n_init=4, compiled=way) for way in (False, True))
+        np.testing.assert_allclose(here.log_likelihood, there.log_likelihood, rtol=1e-6)
+        np.testing.assert_allclose(here.restarts, there.restarts, rtol=1e-4)
+
+
+def test_rows_that_stream_take_the_same_sample(races):
+    x = clusters()
+    memory, stream = jaxgmm.fit(2, x, K, **ENDED), jaxgmm.fit(2, jaxgmm.rows(x, block_size=700), K, **ENDED)
+    (one, _, _), (other, _, _) = races
+    np.testing.assert_array_equal(one.x, other.x)
+    np.testing.assert_array_equal(one.weight, other.weight)
+    np.testing.assert_allclose(stream.log_likelihood, memory.log_likelihood, rtol=1e-9)
+
+
+def test_passes_over_a_stream_are_few():
+    x, passes = clusters(n=20_000), []
+
+    class Blocks:
+        def __iter__(self):
+            passes.append(1)
+            yield from np.array_split(x, 10)
+
+    jaxgmm.fit(0, jaxgmm.rows(Blocks()), K, n_init=6)
+    raced = len(passes)
+    passes.clear()
+    jaxgmm.fit(0, jaxgmm.rows(Blocks()), K, n_init=6, search="exhaustive")
+    assert raced < len(passes)
+
+
+def test_a_fit_of_a_sweep_is_that_of_fit():
+    x = clusters()
+    selection = jaxgmm.select(4, x, [2, 3], families=["diag", "full"], n_init=3)
+    for row, result in zip(selection.table, selection.results, strict=True):
+        alone = jaxgmm.fit(4, x, row["n_components"], family=row["family"], n_init=3)
+        np.testing.assert_allclose(alone.log_likelihood, result.log_likelihood, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_group_too_small_for_the_sample_is_found(seed):
+    """Twelve rows in a thousand are six in the sample: too few there for a matrix of their own."""
+    rng = np.random.default_rng(seed)
+    d, rare = 6, 40
+    x = np.concatenate([rng.normal(size=(N, d)), rng.normal(size=(rare, d)) * 0.05 + 4])
+    x = x[rng.permutation(len(x))]
+    result = jaxgmm.fit(seed, x, 2, n_init=6, search="pruned")
+    exhaustive = jaxgmm.fit(seed, x, 2, n_init=6, search="exhaustive")
+    assert result.converged
+    assert (exhaustive.log_likelihood - result.log_likelihood) / len(x) < 1e-6
+    np.testing.assert_allclose(np.asarray(result.mixture.weights)[1] * len(x), rare, rtol=0.05)
+
+
+def test_one_start_whose_end_on_the_sample_is_no_mixture_begins_again_on_all_rows():
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.normal(size=(N, 6)), rng.normal(size=(60, 6)) * 0.05 + 4])
+    result = jaxgmm.fit(0, x[rng.permutation(len(x))], 2)
+    assert result.converged and result.n_iter > 1
+
+
+def test_what_stops_on_the_sample_is_judged_by_all_rows():
+    x = clusters()
+    result = jaxgmm.fit(0, x, K, n_init=4, callback=lambda glance: True, every=1)
+    assert result.status is Status.STOPPED
+    total = np.asarray(jaxgmm.log_prob(result.mixture, x)).sum()
+    np.testing.assert_allclose(result.log_likelihood, total, rtol=1e-10)
+
+
+@pytest.mark.parametrize("after", [3, 12, 20])
+def test_a_checkpoint_on_either_rung_resumes_to_the_same_bits(after, tmp_path, races):
+    x, options = clusters(), {"n_init": 4, "tol": 1e-8, "accelerate": "none"}
+    whole = jaxgmm.fit(5, x, K, **options)
+    file = tmp_path / "fit.npz"
+    jaxgmm.fit(5, x, K, **options, checkpoint=file, callback=lambda glance: glance.iteration >= after, every=1)
+    resumed = jaxgmm.fit(5, x, K, **options, checkpoint=file, resume=True)
+    assert json.dumps(np.asarray(resumed.restarts).tolist()) == json.dumps(np.asarray(whole.restarts).tolist())
+    assert resumed.n_iter == whole.n_iter
+
+
+@pytest.mark.parametrize("options", [{"search": "exhaustive"}, {"tol": 0, "max_iter": 5}, {"max_iter": 0}], ids=str)
+@pytest.mark.filterwarnings("ignore::jaxgmm.FitWarning")
+def test_what_is_said_to_run_on_all_rows_does(options, races):
+    jaxgmm.fit(0, clusters(), K, **options)
+    assert races == []
+
+
+def test_given_starts_run_on_all_rows(races):
+    x = clusters()
+    jaxgmm.fit(0, x, K, init=lambda key, x, weight, k: x[:k])
+    jaxgmm.fit(0, x, K, init=jaxgmm.fit(0, x[:300], K).mixture)
+    jax.jit(lambda key, x: jaxgmm.fit(key, x, K).log_likelihood)(jax.random.key(0), np.float32(x))
+    assert races == []
+
+
+def test_finalists_are_those_that_chance_may_have_put_behind():
+    """The best, and what the sample cannot tell from it; not the same optimum twice, nor what is far behind."""
+    x = clusters(n=60_000)
+    found = []
+    of = finalists.of
+    try:
+        finalists.of = lambda problem, search: found.append((search, of(problem, search))) or found[-1][1]
+        result = jaxgmm.fit(0, x, 6, n_init=12, family="spherical")
+    finally:
+        finalists.of = of
+    [(search, (goes_on, anew))] = found
+    values = np.asarray(search.standing.log_likelihood)
+    best = np.where(search.standing.sound & (search.standing.status >= 0), values, -np.inf).max()
+    assert values[goes_on].max() >= best - 1e-4 * len(x)
+    assert 1 <= goes_on.sum() <= finalists.MOST and anew.sum() == 1 and not (goes_on & anew).any()
+    assert result.converged
+
+
+def test_many_is_a_matter_of_sizes(monkeypatch):
+    monkeypatch.undo()
+    assert subsample.stretches(60_000, 2**15)[1] == 1
+    assert subsample.stretches(200_000, 2**15)[0] == 2**15
+    assert subsample.enough_to_fit(FULL.moments, 64, 200) > 2**20
