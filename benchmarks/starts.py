@@ -6,7 +6,7 @@ Data sets that scikit-learn ships, with two to ten components, times four covari
 reached the best where its mean log-likelihood is within 1e-4 nats a row of the best sound one known (`optima.py` says
 what is sound; a fit that is not never counts). Known are the ends of all fits here: with ten seeds, 400 starts of
 jaxgmm in fits of ten, 120 in fits of one, and 280 of scikit-learn at either tolerance. One start of "auto" is
-k-means++. Fractions are over cells and seeds, every cell alike; cells for which nothing sound is known are named and
+k-means. Fractions are over cells and seeds, every cell alike; cells for which nothing sound is known are named and
 left out. Where an end that is not sound lies above the best (small data, many parameters), more starts find it rather
 than the best: such cells are marked, and fractions are given without them too ("fair").
 

@@ -87,8 +87,8 @@ def fit(
         family: "full", "tied", "diag", "spherical", "EII", "VEI", "bernoulli", "categorical", "poisson", "exponential",
             "gamma", or a `Family`.
         n_init: number of starts; the best that is not degenerate wins.
-        init: "k-means++", "kmeans" or "random"; "auto", which takes k-means++, random rows and k-means in turn, because
-            starts of one kind fail alike (one start is k-means++); a callable ``(key, x, sample_weight, k) -> centres
+        init: "k-means++", "kmeans" or "random"; "auto", which takes k-means, random rows and k-means++ in turn, because
+            starts of one kind fail alike (one start is k-means); a callable ``(key, x, sample_weight, k) -> centres
             (k, d)``; a `Mixture` to start from, or responsibilities (n, k).
         sample_weight: (n,) weights >= 0, as frequencies: weight 2 is the row twice.
         prior: what is added to variances; None is ``GaussianPrior(reg_relative=1e-14)`` for float64 data and 1e-9 for

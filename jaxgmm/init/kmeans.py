@@ -3,7 +3,7 @@
     k-means++    rows drawn by weight times squared distance from those before it, each the best of some
     kmeans       k-means++, then Lloyd's iterations until the centres rest
     random       rows drawn by weight, distinct in value while there are k such
-    auto         the three in turn
+    auto         k-means, random rows and k-means++ in turn
 
 ``points`` maps framed rows (d, b) to the points (p, b) in which distance is measured. A draw belongs to its row:
 blocks, padding and dtype do not change it. Of many rows a weighted `sample` stands for all.
@@ -26,7 +26,7 @@ from ..numerics.keys import fold_in, row_noise
 
 LLOYD_ITERATIONS = 50
 TRIED = 4  # rows drawn for one centre of k-means++
-KINDS = "k-means++", "random", "kmeans"  # in the order in which "auto" takes them
+KINDS = "kmeans", "random", "k-means++"  # in the order in which "auto" takes them: of one start, k-means ends best
 INITIALIZERS = "auto", *KINDS
 REST = 1e-6  # a shift of the centres, in the frame, that no longer matters to EM
 
