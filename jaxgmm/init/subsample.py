@@ -12,6 +12,7 @@ from ..numerics.host import hosted
 from ..numerics.keys import here, row_noise
 
 SAMPLED = 2**15  # rows that stand for all: a thousand for each of 32 components
+AT_ONCE = 2**18  # rows that are looked at together on the host
 A_PARAMETER = 8  # rows for each parameter, where whole fits run on them
 
 
@@ -49,11 +50,15 @@ def sample(key, rows: Rows, size: int) -> Rows:
 
 def _sample_on_host(key, rows: Rows, size: int, length: int) -> Rows:
     """As `sample`, in NumPy."""
-    n = rows.n
-    noisy = np.full(size * length, -np.inf, np.float32)
-    noisy[:n] = np.log(rows.weight).astype(np.float32) + row_noise(here(key), np.arange(n))
-    chosen = np.minimum(noisy.reshape(size, length).argmax(1) + length * np.arange(size), n - 1)
-    weight = np.pad(rows.weight, (0, size * length - n)).reshape(size, length).sum(1)
+    n, together = rows.n, max(AT_ONCE // length, 1)
+    chosen, weight = np.empty(size, int), np.empty(size, rows.weight.dtype)
+    for first in range(0, size, together):
+        last = min(first + together, size)
+        index = np.arange(first * length, last * length).reshape(-1, length)
+        held = np.where(index < n, rows.weight[np.minimum(index, n - 1)], 0)
+        noisy = np.log(held).astype(np.float32) + row_noise(here(key), index.ravel()).reshape(index.shape)
+        chosen[first:last] = np.minimum(noisy.argmax(1) + index[:, 0], n - 1)
+        weight[first:last] = held.sum(1)
     return dataclasses.replace(rows, x=rows.x[chosen], weight=weight, block=size)
 
 
