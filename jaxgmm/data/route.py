@@ -1,4 +1,4 @@
-"""Which way a call goes: in NumPy on the host, where it needs no compiler, or compiled. Sizes decide, and the dtype."""
+"""Which way a call goes: in NumPy on the host, where it needs no compiler, or compiled. Sizes decide."""
 
 import math
 

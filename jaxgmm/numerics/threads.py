@@ -9,31 +9,34 @@ import contextlib
 import contextvars
 import ctypes
 import functools
-import importlib
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-OF_BLAS = "numpy._core._multiarray_umath", "scipy.linalg._fblas"  # extensions that are linked with one
+OF_BLAS = "numpy._core._multiarray_umath", "scipy.linalg.cython_blas", "scipy.linalg._fblas"  # linked with one each
 NAMES = "openblas_{}_num_threads", "scipy_openblas_{}_num_threads"  # of OpenBLAS, and as NumPy and SciPy bring it
 SUFFIXES = "", "64_"  # of integers of 64 bits
 
 
+def _loaded() -> list:
+    """The functions ``get`` and ``set`` of every BLAS that this process has loaded so far."""
+    found = [_of(sys.modules[name].__file__) for name in OF_BLAS if name in sys.modules]
+    return [pair for pair in found if pair is not None]
+
+
 @functools.cache
-def _found() -> list:
-    """The functions ``get`` and ``set`` of every BLAS that was found."""
-    found = []
-    for module in OF_BLAS:
-        try:
-            library = ctypes.CDLL(importlib.import_module(module).__file__)
-        except (ImportError, OSError, AttributeError):
-            continue
-        for name in [name + suffix for name in NAMES for suffix in SUFFIXES]:
-            pair = [getattr(library, name.format(verb), None) for verb in ("get", "set")]
-            if None not in pair:
-                found.append(pair)
-                break
-    return found
+def _of(extension: str):
+    """The functions of the BLAS that an extension is linked with, or None."""
+    try:
+        library = ctypes.CDLL(extension)
+    except OSError:
+        return None
+    for name in [name + suffix for name in NAMES for suffix in SUFFIXES]:
+        pair = [getattr(library, name.format(verb), None) for verb in ("get", "set")]
+        if None not in pair:
+            return pair
+    return None
 
 
 _lock, _depth, _before = threading.Lock(), 0, []
@@ -46,8 +49,8 @@ def one_for_each_product():
     global _depth, _before
     with _lock:
         if _depth == 0:
-            _before = [get() for get, _ in _found()]
-            for _, put in _found():
+            _before = [(put, get()) for get, put in _loaded()]
+            for put, _ in _before:
                 put(1)
         _depth += 1
     try:
@@ -56,7 +59,7 @@ def one_for_each_product():
         with _lock:
             _depth -= 1
             if _depth == 0:
-                for (_, put), count in zip(_found(), _before, strict=True):
+                for put, count in reversed(_before):
                     put(count)
 
 
@@ -67,7 +70,7 @@ def available() -> int:
 
 def mapped(function, tasks: list) -> list:
     """``function`` of each task, in threads where there are several and a BLAS leaves the processors to us."""
-    if len(tasks) == 1 or not (_found() and available() > 1):
+    if len(tasks) == 1 or not (_loaded() and available() > 1):
         return [function(task) for task in tasks]
     pool = _pool(os.getpid())
     running = [pool.submit(contextvars.copy_context().run, function, task) for task in tasks]
