@@ -37,7 +37,7 @@ from .search.driver import Driver
 from .search.loading import Options, family_of, load
 from .search.problem import Problem
 from .search.pruning import SEARCHES
-from .search.rungs import with_sample
+from .search.rungs import begun, with_sample
 
 ADVICE = {
     Status.MAX_ITER: "it ended at max_iter before the log-likelihood settled: raise max_iter or tol",
@@ -271,13 +271,6 @@ def first_lanes(problem: Problem, start: Start, x, sample_weight):
     if isinstance(init, Mixture):
         return states.begin_from(problem, _framed(cast(init, dtype), problem))
     return states.begin_with(problem, _placed(plain(init, "init").astype(dtype), problem.rows))
-
-
-def begun(problem: Problem, start: Start):
-    """First lanes of starts that are drawn, on the first rung of rows."""
-    rows = problem.rungs[0].cut(problem.family.moments, start.k * start.active.shape[0], start.r)
-    problem = dataclasses.replace(problem, rows=rows, sample=None)
-    return (streamed_states if problem.streams else states).begin(problem, start)
 
 
 def _framed(mixture: Mixture, problem: Problem) -> Mixture:

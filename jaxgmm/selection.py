@@ -21,7 +21,7 @@ from .data.route import goes_to_host
 from .data.sources import opens
 from .distributed import alike, spans
 from .families.base import Family
-from .fitting import begun, concrete, on_mesh, run, warn
+from .fitting import concrete, on_mesh, run, warn
 from .inference import n_parameters
 from .init.kmeans import INITIALIZERS
 from .init.states import Start
@@ -37,7 +37,7 @@ from .search.driver import Driver
 from .search.loading import Options, family_of, load
 from .search.problem import Problem
 from .search.pruning import SEARCHES
-from .search.rungs import with_sample
+from .search.rungs import begun, with_sample
 
 CRITERIA = ("bic", "aic", "icl")
 FEW_ROWS = 10_000  # below, one program for all K of a family

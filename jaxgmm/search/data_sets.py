@@ -52,7 +52,9 @@ class DataSets:
     def dtype(self) -> str:
         return str(self.weight.dtype)
 
-    def until(self, pause) -> "DataSets":
+    rungs = (None,)  # all rows at once
+
+    def until(self, pause, rung: int = 0) -> "DataSets":
         return dataclasses.replace(self, limits=dataclasses.replace(self.limits, pause=pause))
 
     def slots(self, form: int, k: int, lanes: int, in_trace: bool) -> int:

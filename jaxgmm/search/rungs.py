@@ -5,7 +5,7 @@ import dataclasses
 import jax
 
 from ..checks import in_trace
-from ..init import streamed_states, subsample
+from ..init import states, streamed_states, subsample
 from ..init.states import SAMPLE_KEY, Start
 from ..numerics.compiling import compiled
 from ..numerics.host import hosted
@@ -28,6 +28,13 @@ def with_sample(problem: Problem, start: Start) -> Problem:
     draw = streamed_states.sample if problem.streams else subsample.sample if hosted() else _sample
     some = draw(fold_in(here(start.key), SAMPLE_KEY), rows, size)
     return dataclasses.replace(problem, sample=some) if subsample.hold_as_many(some, start.k) else problem
+
+
+def begun(problem: Problem, start: Start):
+    """First lanes of starts that are drawn, on the first rung of rows."""
+    rows = problem.rungs[0].cut(problem.family.moments, start.k * start.active.shape[0], start.r)
+    problem = dataclasses.replace(problem, rows=rows, sample=None)
+    return (streamed_states if problem.streams else states).begin(problem, start)
 
 
 _sample = compiled("size")(subsample.sample)
