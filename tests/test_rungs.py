@@ -179,6 +179,24 @@ def test_finalists_are_those_that_chance_may_have_put_behind():
     assert result.converged
 
 
+@BOTH
+def test_starts_that_are_called_back_begin_with_all_rows(compiled, monkeypatch):
+    """As where no finalist ends well: here all the others are called back."""
+    x, options = clusters(), ENDED | {"compiled": compiled}
+    called = []
+
+    def recalled(standing, alive, groups):
+        called.append(np.asarray(standing.n_iter))
+        return ~np.asarray(alive) if len(called) == 2 else np.zeros(len(alive), bool)
+
+    monkeypatch.setattr(stages.pruning, "recalled", recalled)
+    raced = jaxgmm.fit(1, x, K, **options)
+    assert len(called) == 2 and (called[1] < 0).any()
+    whole = jaxgmm.fit(1, x, K, **options, search="exhaustive")
+    unseen = called[1] < 0
+    np.testing.assert_allclose(raced.restarts[unseen], whole.restarts[unseen], rtol=1e-9)
+
+
 def test_many_is_a_matter_of_sizes(monkeypatch):
     monkeypatch.undo()
     assert subsample.stretches(60_000, 2**15)[1] == 1

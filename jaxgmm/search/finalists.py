@@ -57,10 +57,8 @@ def of(problem, search):
         for leaf in (np.asarray(standing.status) >= 0, standing.sound, standing.log_likelihood)
     )
     value, sound = np.where(np.isnan(value), -np.inf, value), sound & ended
-    top = np.where(sound, value, -np.inf).max(1, keepdims=True)
-    level = value >= top - SAMPLE_TOL * float(
-        problem.known.measured.weight
-    )  # the first of them, whatever rounding says
+    top, weight = np.where(sound, value, -np.inf).max(1, keepdims=True), float(problem.known.measured.weight)
+    level = value >= top - SAMPLE_TOL * weight  # of these the first, whatever rounding says
     order = np.lexsort((-np.where(level, top, value), ~sound))
     among = order[:, :TRIED]
     goes_on, anew = np.zeros((groups, starts), bool), np.zeros((groups, starts), bool)

@@ -107,11 +107,22 @@ def following(problem, search: Search) -> Search:
     if stage == LAST - 1 or not search.running.any():
         back = np.asarray(pruning.recalled(search.standing, search.alive, search.groups))
         back = back & _weighs(problem, search.groups, len(back))
-        return _next(problem, search, LAST, back) if back.any() else _end(problem, search)
+        return _called_back(problem, search, back) if back.any() else _end(problem, search)
     weight, most = problem.known.measured.weight, pruning.kept(search.starts) if int(search.rung) == 0 else 1
     limits = problem.limits.tol, np.int32(most)
     alive = np.asarray(pruning.survivors(search.standing, search.alive, weight, limits, search.groups))
     return _next(problem, search, stage + 1, alive)
+
+
+def _called_back(problem, search: Search, back) -> Search:
+    """The last run, of lanes that had stopped; those that never saw these rows begin with them."""
+    if search.firsts is not None:
+        unseen = back & (np.asarray(search.standing.n_iter) < 0)
+        search = dataclasses.replace(search, lanes=_chosen(unseen, search.firsts, search.lanes))
+    return _next(problem, search, LAST, back)
+
+
+_chosen = compiled()(lambda condition, new, old: each(choose)(condition, new, old))
 
 
 def _end(problem, search: Search) -> Search:
