@@ -57,7 +57,7 @@ def start_rate(n, starts, rounds=3):
     x, k, short, long = rows(n, 8, 10), 10, 5, 25
 
     def ours(updates):
-        return jaxgmm.fit(0, x, k, n_init=starts, tol=0, max_iter=updates)
+        return jaxgmm.fit(0, x, k, n_init=starts, tol=0, max_iter=updates, compiled=True)
 
     def theirs(updates):
         return quiet(GaussianMixture(k, tol=0, max_iter=updates, random_state=0, init_params="k-means++").fit, x)

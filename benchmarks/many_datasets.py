@@ -56,7 +56,8 @@ def run_case(name, data):
     x, weight, k = data
 
     def fit():
-        return jax.block_until_ready(jaxgmm.fit_many(0, x, k, sample_weight=weight, tol=1e-4, init="kmeans"))
+        options = {"sample_weight": weight, "tol": 1e-4, "init": "kmeans", "compiled": True}
+        return jax.block_until_ready(jaxgmm.fit_many(0, x, k, **options))
 
     first = timed(fit)[0]
     seconds, result = timed(fit)

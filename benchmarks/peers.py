@@ -21,7 +21,7 @@ def ours(problem):
 
     def fit(n_iter):
         options = {"family": problem.family, "init": start, "prior": prior, "tol": 0, "max_iter": n_iter}
-        result = jaxgmm.fit(0, problem.x, problem.k, **options)
+        result = jaxgmm.fit(0, problem.x, problem.k, compiled=True, **options)
         return lambda: float(result.log_likelihood) / len(problem.x)
 
     return fit

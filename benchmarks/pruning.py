@@ -27,7 +27,7 @@ LOST = 1e-4  # nats a row
 def fit(x, k, family, n_init, search, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", jaxgmm.FitWarning)
-        result = jaxgmm.fit(seed, x, k, family=family, n_init=n_init, search=search)
+        result = jaxgmm.fit(seed, x, k, family=family, n_init=n_init, search=search, compiled=True)
     return jax.block_until_ready(result)
 
 

@@ -38,7 +38,7 @@ def main():
         }
 
         def fit(name):
-            return jaxgmm.fit(0, x, K, tol=0, max_iter=UPDATES, **options[name])
+            return jaxgmm.fit(0, x, K, tol=0, max_iter=UPDATES, compiled=True, **options[name])
 
         times = {name: [] for name in options}
         for repeat in range(args.repeats + 1):

@@ -75,7 +75,8 @@ def test_tol_limit_is_the_fit_of_the_core():
         3, tol="limit", init_params="k-means++", n_init=3, random_state=5, max_iter=1000, covariance_type="diag"
     ).fit(IRIS)
     key = int(np.random.RandomState(5).randint(np.iinfo(np.int32).max))
-    result = jaxgmm.fit(key, IRIS, 3, n_init=3, family="diag", prior=jaxgmm.GaussianPrior(reg_covar=1e-6))
+    options = {"init": "k-means++", "n_init": 3, "family": "diag", "prior": jaxgmm.GaussianPrior(reg_covar=1e-6)}
+    result = jaxgmm.fit(key, IRIS, 3, **options)
     np.testing.assert_allclose(model.means_, result.mixture.components.means, rtol=1e-7)
     assert (model.n_iter_, model.converged_) == (result.n_iter, True)
     np.testing.assert_allclose(model.lower_bound_, model.score(IRIS), rtol=1e-9)
@@ -98,7 +99,7 @@ def test_a_family_is_fitted_as_by_the_core(case):
     kind, told = KINDS[case.name], {"n_categories": case.n_categories} if case.n_categories else {}
     model = kind(3, tol="limit", init_params="k-means++", max_iter=1000, random_state=1, **told).fit(x)
     key = int(np.random.RandomState(1).randint(np.iinfo(np.int32).max))
-    result = jaxgmm.fit(key, x, 3, family=case.family)
+    result = jaxgmm.fit(key, x, 3, family=case.family, init="k-means++")
     np.testing.assert_allclose(model.weights_, result.mixture.weights, rtol=1e-7)
     for name in case.params:
         np.testing.assert_allclose(getattr(model, f"{name}_"), getattr(result.mixture.components, name), rtol=1e-6)

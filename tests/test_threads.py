@@ -34,6 +34,14 @@ def test_every_blas_makes_a_product_in_one_thread_and_gets_the_others_back():
     assert blas_threads() == before
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_fit_makes_its_products_in_one_thread(compiled):
+    seen = []
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    jaxgmm.fit(0, x, 2, compiled=compiled, callback=lambda glance: seen.append(set(blas_threads())), every=5)
+    assert seen and all(each == {1} for each in seen)
+
+
 def test_contexts_of_several_threads_overlap():
     before, inside, leave = blas_threads(), threading.Event(), threading.Event()
 

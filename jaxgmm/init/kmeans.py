@@ -141,7 +141,7 @@ def sequence(key, rows: Rows, points, k: int, kind):
 def sequences_on_host(keys, rows: Rows, points, k: int, kind):
     """As `sequence`, of several starts (r,) at once in NumPy: keys (r, 2), centres (r, k, p)."""
     spread, tried = kind
-    p, weight = points(rows.framed(rows.x)), rows.weight
+    p, weight = np.ascontiguousarray(points(rows.framed(rows.x))), rows.weight
     log_weight, every, index = np.log(weight).astype(np.float32), np.arange(len(keys)), np.arange(p.shape[1])
     centres = np.zeros((len(keys), k, len(p)), p.dtype)
     distance = np.full((len(keys), p.shape[1]), np.inf, p.dtype)

@@ -9,12 +9,18 @@ import contextlib
 import contextvars
 import ctypes
 import functools
+import importlib
 import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-OF_BLAS = "numpy._core._multiarray_umath", "scipy.linalg.cython_blas", "scipy.linalg._fblas"  # linked with one each
+OF_PROGRAMS = "scipy.linalg.cython_blas"
+OF_BLAS = (
+    "numpy._core._multiarray_umath",
+    OF_PROGRAMS,
+    "scipy.linalg._fblas",
+)  # extensions that are linked with one each
 NAMES = "openblas_{}_num_threads", "scipy_openblas_{}_num_threads"  # of OpenBLAS, and as NumPy and SciPy bring it
 SUFFIXES = "", "64_"  # of integers of 64 bits
 
@@ -43,10 +49,14 @@ _lock, _depth, _before = threading.Lock(), 0, []
 
 
 @contextlib.contextmanager
-def one_for_each_product():
-    """Let every BLAS make a product in one thread. Contexts may overlap, in several threads: the last one to end gives
-    the others back."""
+def one_for_each_product(in_programs: bool = False):
+    """Let every BLAS make a product in one thread; also the one that programs load when they first factor a matrix.
+
+    Contexts may overlap, in several threads: the last one to end gives the others back.
+    """
     global _depth, _before
+    if in_programs:
+        importlib.import_module(OF_PROGRAMS)
     with _lock:
         if _depth == 0:
             _before = [(put, get()) for get, put in _loaded()]
