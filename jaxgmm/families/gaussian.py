@@ -44,10 +44,10 @@ class Whitened:
 
     @property
     def inflation(self):
-        """How many times larger a variance is than given the other features, at most: 1 for independent ones. (k,)."""
+        """How many times larger variances are than given the other features, summed: d for independent ones. (k,)."""
         independent = self.lowers.ndim == self.means.ndim
         variances = self.lowers**2 if independent else (self.lowers**2).sum(-1)
-        return (self.precisions * variances).max(-1)
+        return (self.precisions * variances).sum(-1)
 
 
 def centre(params, weights):
