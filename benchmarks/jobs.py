@@ -108,8 +108,6 @@ def here(who: str, name: str, seeds: int):
     x = rows(job)
     began = time.perf_counter()
     call = contender(who, job, x)
-    if who == "function":
-        import jaxgmm  # noqa: F401
     imported, seconds, values = time.perf_counter() - began, [], []
     for seed in range(seeds):
         began = time.perf_counter()

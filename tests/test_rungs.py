@@ -108,23 +108,17 @@ def test_a_fit_of_a_sweep_is_that_of_fit():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_group_too_small_for_the_sample_is_found(seed):
-    """Twelve rows in a thousand are six in the sample: too few there for a matrix of their own."""
-    rng = np.random.default_rng(seed)
-    d, rare = 6, 40
-    x = np.concatenate([rng.normal(size=(N, d)), rng.normal(size=(rare, d)) * 0.05 + 4])
+    """Two of its 24 rows are in the sample, where a matrix of their own collapses; other starts end well without it.
+    The start that begins again on all rows finds it: without that, seeds 1 and 2 end 600 and 20 nats below."""
+    rng, d, rare = np.random.default_rng(seed), 8, 24
+    two = rng.normal(size=(N // 2, d)), rng.normal(size=(N // 2, d)) + 5 * (np.arange(d) % 2)
+    x = np.concatenate([*two, rng.normal(size=(rare, d)) + 5])
     x = x[rng.permutation(len(x))]
-    result = jaxgmm.fit(seed, x, 2, n_init=6, search="pruned")
-    exhaustive = jaxgmm.fit(seed, x, 2, n_init=6, search="exhaustive")
+    result = jaxgmm.fit(seed, x, 3, n_init=6)
+    exhaustive = jaxgmm.fit(seed, x, 3, n_init=6, search="exhaustive")
     assert result.converged
-    assert (exhaustive.log_likelihood - result.log_likelihood) / len(x) < 1e-6
-    np.testing.assert_allclose(np.asarray(result.mixture.weights)[1] * len(x), rare, rtol=0.05)
-
-
-def test_one_start_whose_end_on_the_sample_is_no_mixture_begins_again_on_all_rows():
-    rng = np.random.default_rng(3)
-    x = np.concatenate([rng.normal(size=(N, 6)), rng.normal(size=(60, 6)) * 0.05 + 4])
-    result = jaxgmm.fit(0, x[rng.permutation(len(x))], 2)
-    assert result.converged and result.n_iter > 1
+    assert (exhaustive.log_likelihood - result.log_likelihood) / len(x) < 1e-5
+    np.testing.assert_allclose(np.asarray(result.mixture.weights)[2] * len(x), rare, rtol=0.05)
 
 
 def test_what_stops_on_the_sample_is_judged_by_all_rows():
@@ -162,7 +156,7 @@ def test_given_starts_run_on_all_rows(races):
 
 
 def test_finalists_are_those_that_chance_may_have_put_behind():
-    """The best, and what the sample cannot tell from it; not the same optimum twice, nor what is far behind."""
+    """The best, at most two more, and one that begins again."""
     x = clusters(n=60_000)
     found = []
     of = finalists.of

@@ -16,11 +16,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 OF_PROGRAMS = "scipy.linalg.cython_blas"
-OF_BLAS = (
-    "numpy._core._multiarray_umath",
-    OF_PROGRAMS,
-    "scipy.linalg._fblas",
-)  # extensions that are linked with one each
+# Extensions that are linked with a BLAS: NumPy's, and SciPy's twice, as one of them may be loaded without the other.
+OF_BLAS = "numpy._core._multiarray_umath", OF_PROGRAMS, "scipy.linalg._fblas"
 NAMES = "openblas_{}_num_threads", "scipy_openblas_{}_num_threads"  # of OpenBLAS, and as NumPy and SciPy bring it
 SUFFIXES = "", "64_"  # of integers of 64 bits
 

@@ -82,7 +82,7 @@ def _close(problem, search, places):
     sums = (compared if rows.in_program else _compared)(rows, problem.bare, search.lanes, places.reshape(-1), best)
     weight = float(problem.known.measured.weight)
     mean, square = (np.asarray(total, np.float64).reshape(m, t) / weight for total in sums)
-    chance = MARGIN * np.sqrt(square / rows.n) + float(SAMPLE_TOL)
+    chance = MARGIN * np.sqrt(square / rows.n) + SAMPLE_TOL
     return (mean > -chance) & (square > SAME)
 
 

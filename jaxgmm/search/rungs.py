@@ -15,12 +15,13 @@ from .problem import Problem
 
 def with_sample(problem: Problem, start: Start) -> Problem:
     """The problem with rows that stand for all, where these are many enough for a pass over them to cost more than
-    another program; on an accelerator they never are."""
+    another program. Rows that lie on an accelerator or a mesh never are."""
     rows, limits = problem.rows, problem.limits
     named = isinstance(start.init, str) and problem.search == "pruned"
     if not named or in_trace(rows, limits) or float(limits.tol) == 0 or int(limits.max_iter) == 0:
         return problem
-    if rows.mesh is not None if problem.streams else rows.layout is not None or jax.default_backend() != "cpu":
+    spread = rows.mesh if problem.streams else rows.layout
+    if spread is not None or not (problem.streams or jax.default_backend() == "cpu"):
         return problem
     size = subsample.enough_to_fit(problem.family.moments, rows.d, start.k)
     if subsample.stretches(rows.n_everywhere, size)[1] == 1:
@@ -32,7 +33,7 @@ def with_sample(problem: Problem, start: Start) -> Problem:
 
 def begun(problem: Problem, start: Start):
     """First lanes of starts that are drawn, on the first rung of rows."""
-    rows = problem.rungs[0].cut(problem.family.moments, start.k * start.active.shape[0], start.r)
+    rows = problem.rungs[0].cut(problem.family.moments, start.active.size, start.r)
     problem = dataclasses.replace(problem, rows=rows, sample=None)
     return (streamed_states if problem.streams else states).begin(problem, start)
 
