@@ -21,8 +21,8 @@ from .data.sources import Stream, opens
 from .distributed import agreed, spans
 from .families.base import Family
 from .init import states, streamed_states
+from .init.draws import Start, keys_of
 from .init.kmeans import INITIALIZERS
-from .init.states import Start
 from .mixtures import cast
 from .numerics import forward_only
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
@@ -88,8 +88,9 @@ def fit(
             "gamma", or a `Family`.
         n_init: number of starts; the best that is not degenerate wins.
         init: "k-means++", "kmeans" or "random"; "auto", which takes k-means, random rows and k-means++ in turn, because
-            starts of one kind fail alike (one start is k-means); a callable ``(key, x, sample_weight, k) -> centres
-            (k, d)``; a `Mixture` to start from, or responsibilities (n, k).
+            starts of one kind fail alike (the first, and so a single start, is the likeliest of four k-means); a
+            callable ``(key, x, sample_weight, k) -> centres (k, d)``; a `Mixture` to start from, or responsibilities
+            (n, k).
         sample_weight: (n,) weights >= 0, as frequencies: weight 2 is the row twice.
         prior: what is added to variances; None is ``GaussianPrior(reg_relative=1e-14)`` for float64 data and 1e-9 for
             float32, ``GaussianPrior()`` nothing.
@@ -262,7 +263,7 @@ def first_lanes(problem: Problem, start: Start, x, sample_weight):
     problem = dataclasses.replace(problem, rows=problem.rows.cut(family.moments, k, start.r))
     if callable(init):
         with on_host(False):  # the function may use JAX
-            every = states.keys_of(start.key, start.r)
+            every = keys_of(start.key, start.r)
             given = [init(every[i], x, sample_weight, k) for i in range(start.r)]
             centres = [jnp.asarray(checks.centres(some, (k, x.shape[1]), "init"), dtype) for some in given]
         layout = None if problem.streams else problem.rows.layout

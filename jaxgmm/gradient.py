@@ -18,7 +18,7 @@ from .families.base import Family
 from .fitting import check_init, concrete, first_lanes, keeps_order, traced_status, warn
 from .inference import joint
 from .init import states
-from .init.states import Start
+from .init.draws import Start
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of
 from .numerics.keys import as_key

@@ -12,8 +12,8 @@ from .data.padding import few_sizes, on_host, padded, padded_sets
 from .data.route import goes_to_host
 from .em.squarem import method_of
 from .families.base import Family
+from .init.draws import Start
 from .init.kmeans import INITIALIZERS
-from .init.states import Start
 from .numerics import forward_only, host
 from .numerics.dtypes import compute_dtype, in_precision_of, numbers, on_device
 from .numerics.keys import as_key

@@ -23,8 +23,8 @@ from .distributed import alike, spans
 from .families.base import Family
 from .fitting import concrete, on_mesh, run, warn
 from .inference import n_parameters
+from .init.draws import Start
 from .init.kmeans import INITIALIZERS
-from .init.states import Start
 from .numerics.compiling import compiled as compiled_function
 from .numerics.dtypes import compute_dtype, in_precision_of
 from .numerics.host import hosted, on_host

@@ -210,3 +210,37 @@ def test_a_value_too_rare_for_the_sample_still_starts_a_component():
     for seed in range(3):
         means = np.ravel(start(seed, x, 3, family="spherical").mixture.components.means)
         np.testing.assert_allclose(np.sort(means), [0, 1, 9], atol=1e-4)
+
+
+DRAWS = 4
+
+
+@pytest.mark.parametrize("route", ["host", "compiled", "jit", "many", "stream"])
+def test_the_first_start_of_auto_is_the_likeliest_of_four_draws_of_k_means(route):
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.normal(size=(150, 2)) * (0.2 + i % 3) + rng.normal(size=2) * 4 for i in range(7)])
+    options = {"max_iter": 0, "tol": 0.0, "search": "exhaustive"}
+    changed = 0
+    for seed in range(3):
+        drawn = [jaxgmm.fit(seed, x, 7, init="kmeans", n_init=DRAWS, **options).restarts]
+        likeliest = np.max(drawn)
+        changed += likeliest > np.ravel(drawn)[0] + 1e-3 * len(x)
+        if route == "jit":
+            with jax.enable_x64(True):
+                found = jax.jit(lambda key, x: jaxgmm.fit(key, x, 7, **options).log_likelihood)(seed, x)
+        elif route == "many":
+            found = jaxgmm.fit_many(seed, np.stack([x, x[::-1].copy()]), 7, **options).log_likelihood[0]
+        else:
+            rows = jaxgmm.rows([x[:500], x[500:]]) if route == "stream" else x
+            compiled = True if route == "compiled" else None
+            found = jaxgmm.fit(seed, rows, 7, compiled=compiled, **options).log_likelihood
+            several = jaxgmm.fit(seed, rows, 7, n_init=2, compiled=compiled, **options).restarts
+            np.testing.assert_allclose(several[0], likeliest, rtol=1e-9)
+        np.testing.assert_allclose(found, likeliest, rtol=1e-9)
+    assert changed  # or the law would say nothing here
+
+
+def test_more_starts_of_auto_begin_with_those_of_fewer():
+    x = BY_NAME["full"].data(np.float64)
+    few, more = (jaxgmm.fit(5, x, K, n_init=n, search="exhaustive", max_iter=0, tol=0).restarts for n in (3, 6))
+    np.testing.assert_allclose(more[:3], few, rtol=1e-12)

@@ -10,7 +10,7 @@ import pytest
 import jaxgmm
 from jaxgmm import em
 from jaxgmm.cli.main import main
-from jaxgmm.init import states
+from jaxgmm.init import draws, states
 from jaxgmm.search import stages
 from jaxgmm.search.loading import Options, family_of, load
 from jaxgmm.search.problem import iterated
@@ -27,7 +27,7 @@ def test_a_plan_is_near_what_the_compiler_sets_aside(family):
     active = np.ones((1, k), bool)
     problem = dataclasses.replace(problem, rows=problem.rows.cut(found.moments, k, plan.together))
     assert problem.rows.block == plan.block_size
-    start = states.Start("random", r, jax.random.key(0, impl="threefry2x32"), active)
+    start = draws.Start("random", r, jax.random.key(0, impl="threefry2x32"), active)
     search = stages.begin(problem, states.begin(problem, start), active)
     assert len(search.queue.held) == plan.together
     rest = dataclasses.replace(problem, rows=None)

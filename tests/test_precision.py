@@ -6,9 +6,11 @@ import numpy as np
 import oracles
 import pytest
 from families import BY_NAME, ROUTED, WEIGHTS, K, precision
+from scipy import stats
 
 import jaxgmm
 from jaxgmm import numerics
+from jaxgmm.search.problem import Problem
 
 CASE = BY_NAME["full"]
 X = CASE.data()
@@ -143,3 +145,52 @@ def test_the_first_of_the_largest_is_argmax(axis, odd):
         with precision(np.float64):
             found = jax.jit(lambda v: numerics.first_of_largest(v, axis))(values)
         np.testing.assert_array_equal(found, np.argmax(values, axis))
+
+
+def correlated(condition: float):
+    """Two clusters (600, 4) whose covariances have this condition number, and their labels."""
+    rng = np.random.default_rng(2)
+    label = rng.integers(2, size=600)
+    axes = np.linalg.qr(rng.normal(size=(4, 4)))[0] * np.geomspace(1, condition**-0.5, 4)
+    return (rng.normal(size=(600, 4)) + 3 * label[:, None]) @ axes.T, label
+
+
+def em_of(x, label, updates: int):
+    """Plain EM of two full components in float64 from labels, and the log-likelihood of the last mixture."""
+    resp = np.eye(2)[label]
+    for _ in range(updates + 1):
+        weights, means = resp.mean(0), (resp.T @ x) / resp.sum(0)[:, None]
+        covariances = [(r[:, None] * (x - m)).T @ (x - m) / r.sum() for r, m in zip(resp.T, means, strict=True)]
+        normals = [stats.multivariate_normal(*pair) for pair in zip(means, covariances, strict=True)]
+        joint = np.log(weights) + np.stack([normal.logpdf(x) for normal in normals], axis=1)
+        density = np.logaddexp(joint[:, 0], joint[:, 1])
+        resp = np.exp(joint - density[:, None])
+    return density.sum()
+
+
+@pytest.mark.parametrize("condition", [1e4, 1e6])
+@pytest.mark.parametrize("verb", ["fit", "select", "fit_many"])
+def test_float32_rows_without_digits_in_the_fast_form_go_on_in_float64(condition, verb, monkeypatch):
+    rows, label = correlated(condition)
+    x = rows.astype(np.float32)
+    exact = em_of(x.astype(float), label, 60)
+
+    ran, task = [], Problem.task
+
+    def seen(self, form):
+        ran.append((form is self.family.moments, self.known.frame.scale.dtype.name))
+        return task(self, form)
+
+    monkeypatch.setattr(Problem, "task", seen)
+    options = {"prior": jaxgmm.GaussianPrior(), "tol": 1e-6}
+    if verb == "fit":
+        result = jaxgmm.fit(0, x, 2, n_init=5, **options)
+    elif verb == "select":
+        result = jaxgmm.select(0, x, [2], families="full", **options).best
+    else:
+        result = jax.tree.map(lambda leaf: leaf[1], jaxgmm.fit_many(0, np.stack([x[::-1], x]), 2, **options))
+    assert (True, "float64") in ran
+    assert (False, "float32") not in ran  # the accurate form, which is slower than float64
+    assert abs(result.log_likelihood - exact) < 2e-7 * abs(exact) + 1e-2
+    assert np.asarray(result.mixture.components.covariances).dtype == np.float32
+    assert np.asarray(result.log_likelihood).dtype == np.float32

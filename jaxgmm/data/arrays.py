@@ -21,6 +21,7 @@ from .frame import Frame
 # first-level caches (65,536 rows of 2 features at a time take four times as long as 4,096). On the host, where every
 # call of NumPy counts, a feature is longer. Elsewhere: to fill the device.
 ON_CPU, ON_HOST, ELSEWHERE = (6 * 2**20, 2**14), (6 * 2**20, 2**16), (2**28, 2**22)
+HOST_NUMBERS = 2**22  # of a block and all lanes that NumPy looks at in one go: more leave its caches
 LANE_BYTES = 2**28  # statistics and parameters of the lanes that are in flight together
 
 
@@ -159,6 +160,14 @@ def block_rows(n: int, width: int, itemsize: int) -> int:
 def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
     """How many lanes fit in memory at a time."""
     return min(max(LANE_BYTES // (8 * k * form.width(d, k) * itemsize), 1), lanes)
+
+
+def lane_groups(rows, form, k: int, count: int) -> list[slice]:
+    """So many lanes of k components, as many at a time as there is room for where starts begin."""
+    together = lanes_together(form, rows.d, k, count, rows.itemsize)
+    if hosted():
+        together = max(HOST_NUMBERS // (rows.block * k * rows.d), 1)
+    return [slice(i, i + together) for i in range(0, count, together)]
 
 
 def in_groups(function, lanes, together: int):

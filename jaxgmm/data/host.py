@@ -10,6 +10,7 @@ import functools
 import jax
 import numpy as np
 
+from ..numerics.dtypes import floats_in
 from ..numerics.threads import mapped
 from ..records import Block, record
 from .arrays import Rows
@@ -57,6 +58,12 @@ class HostRows(Rows):
     @functools.cached_property
     def _kept(self) -> dict:
         return {}
+
+    @property
+    def in_float64(self) -> "HostRows":
+        """The same rows, cast to float64 block by block."""
+        weight, frame = floats_in(np.float64, (self.weight, self.frame))
+        return dataclasses.replace(self, weight=weight, frame=frame, dtype="float64")
 
     def cut(self, form, k: int, lanes: int):
         block = super().cut(form, k, lanes).block

@@ -11,6 +11,7 @@ Source: Dempster, Laird and Rubin (1977).
 """
 
 from .state import (
+    LOSS_LIMIT,
     LOSSY,
     NEVER,
     RUNNING,
@@ -22,8 +23,9 @@ from .state import (
     going,
     initial_state,
     resume_accurately,
+    resume_in_float64,
     started_again,
 )
 from .steps import Expected, expect, maximise, normalise, shifted, supported
-from .stopping import AITKEN, CHANGE, DIGITS, FALL, LOSS_LIMIT
+from .stopping import AITKEN, CHANGE, DIGITS, FALL
 from .update import PLAIN, step

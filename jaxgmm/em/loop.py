@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..data.arrays import lanes_together
+from ..data.arrays import HOST_NUMBERS, lanes_together
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
 from ..numerics.host import each, hosted, in_order
@@ -24,7 +24,6 @@ from .steps import Expected
 from .update import step
 
 WORTH = 2**28  # numbers an E-step passes, from which on fewer lanes are worth programs of their own: two seconds each
-HOST_NUMBERS = 2**22  # of a block and all lanes that NumPy looks at in one go: more leave its caches
 
 
 @record

@@ -14,6 +14,7 @@ from .steps import Expected
 
 RUNNING = -1  # statuses of a loop that no result carries
 LOSSY = -2  # the moment form has lost its digits: go on in the accurate form
+LOSS_LIMIT = 1e-4  # relative rounding of a variance, or nats a row, at which the moment form gives way
 NEVER = np.int32(2**31 - 1)  # the pause of a run without one
 
 
@@ -91,6 +92,20 @@ def resume_accurately(method, lane):
     state = method.finish(lane)
     fresh = method.start(_last_good(state))
     return choose(state.status == LOSSY, fresh, lane)
+
+
+def resume_in_float64(method, lane):
+    """A lane of float32, now in float64, as it should go on there: from its last good mixture if it is not at its end.
+
+    What its log-likelihood was is no measure for those to come: it may be too high by what the moment form loses.
+    """
+    if method.update.resume is not None:
+        return method.update.resume(lane)
+    state = method.finish(lane)
+    running = (state.status == RUNNING) | (state.status == LOSSY)
+    lowered = state.log_likelihood - LOSS_LIMIT * state.counts.sum(-1)
+    doubted = dataclasses.replace(state, status=xp.full_like(state.status, LOSSY), log_likelihood=lowered)
+    return choose(running, method.start(_last_good(doubted)), lane)
 
 
 def started_again(method, lane, begins):

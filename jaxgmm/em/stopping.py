@@ -14,11 +14,10 @@ import numpy as np
 
 from ..numerics.backend import xp
 from ..records import record
-from .state import Limits, State
+from .state import LOSS_LIMIT, Limits, State
 
 FALL = 4  # units of rounding: the log-likelihoods of two mixtures differ by that of both, and of both M-steps
 TURN = 0.1  # a sequence about to turn has less of itself before it, by up to one gain, at every update
-LOSS_LIMIT = 1e-4  # relative rounding of a variance, or nats a row, at which the moment form gives way
 DIGITS = 1e-9  # the same under scikit-learn's rule in float64: two fits then agree to 1e-8
 
 

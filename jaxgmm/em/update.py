@@ -6,9 +6,9 @@ from ..numerics import eps
 from ..numerics.backend import xp
 from ..numerics.host import as_int32, choose
 from ..records import Statistics, Status
-from .state import LOSSY, RUNNING, Method, State, Task, Update, noise_of
+from .state import LOSS_LIMIT, LOSSY, RUNNING, Method, State, Task, Update, noise_of
 from .steps import maximise, shifted
-from .stopping import AITKEN, LOSS_LIMIT, Seen
+from .stopping import AITKEN, Seen
 
 
 def advance(task: Task, state: State, prepared, statistics: Statistics, lossy) -> State:

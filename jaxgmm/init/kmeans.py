@@ -3,7 +3,7 @@
     k-means++    rows drawn by weight times squared distance from those before it, each the best of some
     kmeans       k-means++, then Lloyd's iterations until the centres rest
     random       rows drawn by weight, distinct in value while there are k such
-    auto         k-means, random rows and k-means++ in turn
+    auto         k-means, random rows and k-means++ in turn; the first is the likeliest of four k-means
 
 ``points`` maps framed rows (d, b) to the points (p, b) in which distance is measured. A draw belongs to its row:
 blocks, padding and dtype do not change it. Of many rows a weighted `sample` stands for all.
@@ -27,13 +27,14 @@ from ..numerics.keys import fold_in, row_noise
 LLOYD_ITERATIONS = 50
 TRIED = 4  # rows drawn for one centre of k-means++
 KINDS = "kmeans", "random", "k-means++"  # in the order in which "auto" takes them: of one start, k-means ends best
+TRIES = 4  # draws of the first start of "auto": of them the one under which the rows are likeliest
 INITIALIZERS = "auto", *KINDS
 REST = 1e-6  # a shift of the centres, in the frame, that no longer matters to EM
 
 
-def kinds(init: str, r: int) -> np.ndarray:
-    """The kind of each of r starts (r,); the first do not depend on how many there are."""
-    return np.array([KINDS[i % len(KINDS)] if init == "auto" else init for i in range(r)])
+def kinds(init: str, draws: int) -> np.ndarray:
+    """The kind of each of the draws of starts (draws,); the first do not depend on how many there are."""
+    return np.array([KINDS[max(i - TRIES + 1, 0) % len(KINDS)] if init == "auto" else init for i in range(draws)])
 
 
 def lloyd(rows: Rows, points, centres, active):

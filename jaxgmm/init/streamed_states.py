@@ -12,20 +12,21 @@ from ..distributed import agreed, everyones
 from ..families.base import Family
 from ..numerics.compiling import compiled
 from ..numerics.keys import row_noise
-from . import states
-from .kmeans import kinds, preference
-from .states import Start
+from . import states, tries
+from .draws import SAMPLE_KEY, Start, centres_among, keys_of, moved
+from .kmeans import distinct, kinds, preference
 from .subsample import enough_to_draw, stretches
 
 
 def begin(problem, start: Start):
     """As `states.begin`, of rows that stream."""
     flow, family = problem.rows, problem.family
-    some = sample(jax.random.fold_in(start.key, states.SAMPLE_KEY), flow, enough_to_draw(start.k))
+    some = sample(jax.random.fold_in(start.key, SAMPLE_KEY), flow, enough_to_draw(start.k))
     centres = _centres(some, family, start)
     if some.x.shape[0] < flow.n_everywhere and not bool(_all_distinct(centres)):
         centres = _redrawn(problem, some, start, centres)
-    return states.from_centres(flow, problem, centres, jnp.repeat(start.active, start.r, axis=0))
+    drawn = states.from_centres(flow, problem, centres, start.of_draws)
+    return tries.chosen(start, drawn, functools.partial(tries.likelihoods, flow, problem))
 
 
 def begin_at(problem, centres, active):
@@ -38,12 +39,12 @@ def begin_at(problem, centres, active):
 
 @compiled("family")
 def _centres(some: Rows, family: Family, start: Start):
-    return states.centres_among(some, some, family, start)
+    return centres_among(some, some, family, start)
 
 
 @compiled()
 def _all_distinct(centres):
-    return jax.vmap(states.distinct)(centres).all()
+    return jax.vmap(distinct)(centres).all()
 
 
 def sample(key, flow: Flow, size: int) -> Rows:
@@ -117,8 +118,8 @@ def _redrawn(problem, some: Rows, start: Start, centres):
 
     A rare value may be missing in the sample.
     """
-    keys = states.keys_of(start.key, start.r)
-    again = jnp.zeros((start.r, start.k, centres.shape[2]), centres.dtype)
+    keys = keys_of(start.key, start.draws)
+    again = jnp.zeros((start.draws, start.k, centres.shape[2]), centres.dtype)
     for i in range(start.k):
         with agreed(problem.rows.mesh):
             found = _found(problem, start, again, keys, i)
@@ -170,5 +171,5 @@ def _sought(found, starts, rows, i, family: Family):
 
 @compiled("family")
 def _merged(some: Rows, family: Family, start: Start, centres, again):
-    again = states.moved(some, family, start, jnp.tile(again, (start.active.shape[0], 1, 1)))
-    return jnp.where(jax.vmap(states.distinct)(centres)[:, None, None], centres, again)
+    again = moved(some, family, start, jnp.tile(again, (start.active.shape[0], 1, 1)))
+    return jnp.where(jax.vmap(distinct)(centres)[:, None, None], centres, again)

@@ -59,6 +59,11 @@ def numbers(values, dtype):
     return jax.tree.map(cast, values)
 
 
+def floats_in(dtype, tree):
+    """The tree with its NumPy arrays of real numbers in this dtype; integers and booleans as they are."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if np.asarray(leaf).dtype.kind == "f" else leaf, tree)
+
+
 def in_precision_of(*names: str):
     """Decorator: run the function in the precision of these arguments (arrays, or records of arrays): in float64 where
     any of them has it."""

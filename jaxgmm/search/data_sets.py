@@ -12,18 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import in_trace
-from ..data.arrays import Rows, block_bytes, in_groups
+from ..data.arrays import HOST_NUMBERS, Rows, block_bytes, in_groups
 from ..data.frame import unit_frame
 from ..data.host import HostRows
 from ..data.padding import TOGETHER
 from ..data.summary import Known, measure
 from ..em import Limits, Method
-from ..em.loop import HOST_NUMBERS, on_device, on_host, pack, unpack
+from ..em.loop import on_device, on_host, pack, unpack
 from ..families.base import Family
-from ..init import states
-from ..init.states import Start
+from ..init import states, tries
+from ..init.draws import Start, centres
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
+from ..numerics.dtypes import floats_in
 from ..numerics.host import each, hosted, one_by_one, stacked, together
 from ..records import record, static
 from . import ranking
@@ -53,6 +54,16 @@ class DataSets:
         return str(self.weight.dtype)
 
     rungs = (None,)  # all rows at once
+
+    def suiting(self, search) -> "DataSets":
+        """As of `Problem`."""
+        return self if search.dtype == self.dtype else self.in_float64
+
+    @functools.cached_property
+    def in_float64(self) -> "DataSets":
+        """As of `Problem`."""
+        weight, known, limits = floats_in(np.float64, (self.weight, self.known, self.limits))
+        return dataclasses.replace(self, weight=weight, known=known, limits=limits)
 
     def until(self, pause, rung: int = 0) -> "DataSets":
         return dataclasses.replace(self, limits=dataclasses.replace(self.limits, pause=pause))
@@ -135,15 +146,28 @@ def _begin_on_host(sets: DataSets, start: Start, prior):
         return sets, jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
     raw = HostRows(sets.x, sets.weight, unit, n, sets.dtype)
     sets = dataclasses.replace(sets, known=measure(raw, prior, sets.family))
-    centres = np.concatenate([states.centres(sets.one(i).rows, sets.family, start) for i in range(b)])
-    size, count = max(HOST_NUMBERS // (n * start.k * d), 1), b * start.r
-    lanes = []
-    for first in range(0, count, size):
-        some = np.arange(first, min(first + size, count))
-        problem = sets.one(some // start.r)
-        active = np.ones((len(some), start.k), bool)
-        lanes.append(states.from_centres(problem.rows, problem, centres[some], active))
-    return sets, jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
+    drawn = np.concatenate([centres(sets.one(i).rows, sets.family, start) for i in range(b)])
+    start = dataclasses.replace(start, active=np.ones((b, start.k), bool))
+    most = max(HOST_NUMBERS // (n * start.k * d), 1)
+
+    def begun(some):
+        problem = sets.one(some // start.draws)
+        return states.from_centres(problem.rows, problem, drawn[some], start.of_draws[some])
+
+    def likelihoods(lanes):
+        def of_some(some):
+            problem = sets.one(some // start.tries.shape[1])
+            return tries.likelihoods(problem.rows, problem, tries.lanes_at(lanes, some))
+
+        return in_pieces(of_some, start.tries.size, most)
+
+    return sets, tries.chosen(start, in_pieces(begun, len(drawn), most), likelihoods)
+
+
+def in_pieces(function, count: int, most: int):
+    """``function`` of the numbers up to ``count``, of so many at a time; what it returns, put together."""
+    parts = [function(np.arange(first, min(first + most, count))) for first in range(0, count, most)]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def conclude(sets: DataSets, lanes, traced: bool):

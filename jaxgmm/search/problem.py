@@ -21,6 +21,7 @@ from ..em.loop import on_device, on_host
 from ..families.base import Family
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
+from ..numerics.dtypes import floats_in
 from ..numerics.host import each
 from ..records import Status, record, static
 from . import pruning
@@ -61,6 +62,17 @@ class Problem:
     def forms(self) -> tuple:
         """The forms that lanes run in: those that lose their digits in one go on in the next."""
         return self.family.forms
+
+    def suiting(self, search) -> "Problem":
+        """The same in the precision that a search has come to."""
+        return self if search.dtype == self.known.frame.scale.dtype else self.in_float64
+
+    @functools.cached_property
+    def in_float64(self) -> "Problem":
+        """The same in float64: float32 rows stay, and are cast block by block."""
+        known, limits = floats_in(np.float64, (self.known, self.limits))
+        rows, sample = (each if each is None else each.in_float64 for each in (self.rows, self.sample))
+        return dataclasses.replace(self, rows=rows, known=known, limits=limits, sample=sample)
 
     def until(self, pause, rung: int = 0) -> "Problem":
         """The same, up to a pause. A fit of a sample need not be closer to its limit than that is to all rows'."""

@@ -15,6 +15,7 @@ from ..families.base import parameters
 from ..numerics import eps, first_of_largest
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
+from ..numerics.dtypes import floats_in
 from ..numerics.host import each, entries_of
 from ..records import FitResult, Mixture, Status
 from .pruning import Standing
@@ -31,6 +32,11 @@ def conclude(known: Known, lanes, active, left=None, *, keep_order: bool = False
     better; one that failed only if there is nothing else. ``left`` (m·r,) are lanes that a stop left unfinished:
     they are judged as they stand, and what they are starts of is STOPPED if it is sound.
     """
+    dtype = known.frame.scale.dtype
+    if method.state_of(lanes).gain.dtype != dtype:  # lanes that went on in float64
+        known = floats_in(np.float64, known)
+        result = conclude(known, lanes, active, left, keep_order=keep_order, method=method)
+        return floats_in(dtype, result)
     m, count = active.shape[0], jax.tree.leaves(lanes)[0].shape[0]
     frame, measured = known.frame, known.measured
     left = np.zeros(count, bool) if left is None else left

@@ -6,7 +6,7 @@ import jax
 
 from ..checks import in_trace
 from ..init import states, streamed_states, subsample
-from ..init.states import SAMPLE_KEY, Start
+from ..init.draws import SAMPLE_KEY, Start
 from ..numerics.compiling import compiled
 from ..numerics.host import hosted
 from ..numerics.keys import fold_in, here

@@ -9,6 +9,7 @@ more from where it began, because a sample may not show a rare group (see `final
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -19,7 +20,8 @@ from .. import em
 from ..checks import in_trace
 from ..em.loop import Queue, fresh_queue
 from ..numerics.compiling import compiled
-from ..numerics.host import choose, each
+from ..numerics.dtypes import floats_in
+from ..numerics.host import choose, each, hosted
 from ..records import record
 from . import finalists, pruning
 from .problem import stands
@@ -59,6 +61,11 @@ class Search:
         return self.alive.shape[0] // self.groups
 
     @property
+    def dtype(self) -> np.dtype:
+        """What lanes are computed in."""
+        return self.standing.gain.dtype
+
+    @property
     def judged(self) -> bool:
         """Whether anything is known of the starts."""
         return bool((np.asarray(self.standing.n_iter) >= 0).any())
@@ -89,6 +96,7 @@ def begin(problem, lanes, active, iteration: int = -1) -> Search:
 
 def advance(problem, search: Search, rounds) -> Search:
     """The search after at most so many rounds of E-steps; where the current run ends with them, at its next run."""
+    problem = problem.suiting(search)
     rounds, pause = np.int32(rounds), np.int32(STOPS[int(search.stage)])
     lanes, standing, queue, made = problem.until(pause, int(search.rung)).run(search, int(search.form), rounds)
     made = np.int32(made)  # waits
@@ -101,6 +109,8 @@ def following(problem, search: Search) -> Search:
     """The search at the end of a run: what runs next, if anything."""
     stage, form = int(search.stage), int(search.form)
     if form < len(problem.forms) - 1 and (np.asarray(search.standing.status) == em.LOSSY).any():
+        if hosted() and search.dtype == np.float32:
+            return _next(problem.in_float64, in_float64(problem.method, search), stage, search.alive)
         return _next(problem, search, stage, search.alive, form + 1)
     if stage == LAST:
         return _end(problem, search)
@@ -112,6 +122,14 @@ def following(problem, search: Search) -> Search:
     limits = problem.limits.tol, np.int32(most)
     alive = np.asarray(pruning.survivors(search.standing, search.alive, weight, limits, search.groups))
     return _next(problem, search, stage + 1, alive)
+
+
+def in_float64(method, search: Search) -> Search:
+    """The search in float64, where a lane has lost its digits in float32: the fast form is faster there than the
+    accurate one in float32."""
+    lanes, firsts, standing = floats_in(np.float64, (search.lanes, search.firsts, search.standing))
+    lanes = each(functools.partial(em.resume_in_float64, method))(lanes)
+    return dataclasses.replace(search, lanes=lanes, firsts=firsts, standing=standing)
 
 
 def _called_back(problem, search: Search, back) -> Search:
@@ -134,6 +152,7 @@ def _end(problem, search: Search) -> Search:
 def climbed(problem, search: Search) -> Search:
     """The search at the next rung. Finalists go on from their mixtures, and some starts anew; the others wait, in case
     none of those ends well."""
+    problem = problem.suiting(search)
     goes_on, anew = finalists.of(problem, search)
     lanes = _on_other_rows(problem.method, search.lanes, search.firsts, goes_on, anew)
     standing, rung = stands(problem.bare, lanes, search.active), np.int32(search.rung + 1)

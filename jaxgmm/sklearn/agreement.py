@@ -15,7 +15,7 @@ from ..data.sources import Stream
 from ..families.base import lookup
 from ..inference import labels_of
 from ..init import states
-from ..init.states import Start
+from ..init.draws import Start
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import compute_dtype, in_precision_of
 from ..numerics.host import on_host, one_by_one

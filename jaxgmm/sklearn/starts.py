@@ -10,7 +10,7 @@ from ..data.frame import enter
 from ..data.padding import filled
 from ..data.sources import Stream
 from ..init import states, streamed_states
-from ..init.states import Start
+from ..init.draws import Start, keys_of
 from ..mixtures import cast
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
@@ -82,7 +82,7 @@ def called(options, x, weight, rng) -> list:
     """The centres (k, d) that a user's function gives, one array a start."""
     shape = options.k, x.shape[1]
     with on_host(False):  # the function may use JAX
-        keys = states.keys_of(as_key(seed(rng)), options.n_init)
+        keys = keys_of(as_key(seed(rng)), options.n_init)
         every = [options.init(keys[i], x, weight, options.k) for i in range(options.n_init)]
     return [np.asarray(checks.centres(each, shape, "init_params")) for each in every]
 

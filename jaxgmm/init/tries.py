@@ -1,0 +1,75 @@
+"""The likeliest of several draws of one start: the log-likelihood that a draw begins with tells much of where it ends.
+
+Of four draws by k-means, over seven sets of data, this takes half of what the best of four whole fits would gain.
+
+Source: Biernacki, Celeux and Govaert (2003), short runs of EM before a long one; these are the shortest.
+"""
+
+import jax
+import numpy as np
+
+from ..data.arrays import lane_groups
+from ..em import LOSS_LIMIT, Expected
+from ..numerics import eps, first_of_largest
+from ..numerics.backend import xp
+from ..numerics.compiling import compiled
+from ..numerics.host import each
+from .draws import Start
+
+LEVEL = 1e-4  # nats per unit weight: two draws of the same
+
+
+def chosen(start: Start, drawn, likelihoods):
+    """First lanes (m·r,) of those that were drawn (m·draws,). ``likelihoods`` of lanes are as the function below."""
+    if start.draws == start.r:
+        return drawn
+    return lanes_at(drawn, kept(start, likelihoods(lanes_at(drawn, start.tries.reshape(-1)))))
+
+
+def kept(start: Start, values):
+    """The draws (m·r,) that are begun from, by values of the tries (m·t,); of those that are level the first."""
+    values = values.reshape(start.tries.shape)
+    values = xp.where(xp.isnan(values), -np.inf, values)
+    level = values >= values.max(-1, keepdims=True) - LEVEL
+    best = start.tries[:, :1] + first_of_largest(level.astype(values.dtype), -1)[:, None]
+    others = start.tries[:, -1:] + np.arange(1, start.r)
+    return xp.concatenate([best, others.astype(best.dtype)], axis=1).reshape(-1)
+
+
+@compiled()
+def lanes_at(lanes, index):
+    return jax.tree.map(lambda leaf: leaf[index], lanes)
+
+
+def likelihoods(rows, problem, lanes):
+    """The mean log-likelihood (l,) per unit weight that each of the lanes begins with; -inf where the moment form has
+    no digits to tell."""
+    count, k = problem.method.state_of(lanes).counts.shape
+    groups = lane_groups(rows, problem.family.moments, k, count)
+    looks, losses = zip(
+        *(_looking(problem.bare, lanes_at(lanes, np.arange(count)[some])) for some in groups), strict=True
+    )
+    return _likely(rows.sum(*looks), losses)
+
+
+@compiled()
+def _looking(problem, lanes):
+    """The E-step of what lanes (l,) begin with, and how much its form may err."""
+    form, reference = problem.family.moments, problem.known.frame.reference
+
+    def of_one(lane):
+        mixture = problem.method.state_of(lane).candidate
+        prepared = form.prepare(mixture.components, reference)
+        return prepared, mixture.log_weights, form.loss(prepared)
+
+    prepared, log_weights, loss = each(of_one)(lanes)
+    return Expected(prepared, log_weights, reference, form), loss
+
+
+@compiled()
+def _likely(sums, losses):
+    def likely(sums, loss):
+        mean = sums.log_likelihood / sums.weight
+        return xp.where(loss * eps(mean) > LOSS_LIMIT, -np.inf, mean)
+
+    return xp.concatenate([likely(*pair) for pair in zip(sums, losses, strict=True)])
