@@ -60,8 +60,8 @@ def numbers(values, dtype):
 
 
 def floats_in(dtype, tree):
-    """The tree with its NumPy arrays of real numbers in this dtype; integers and booleans as they are."""
-    return jax.tree.map(lambda leaf: leaf.astype(dtype) if np.asarray(leaf).dtype.kind == "f" else leaf, tree)
+    """The tree with its real numbers as NumPy's of this dtype; integers and booleans as they are."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype)[()] if np.asarray(leaf).dtype.kind == "f" else leaf, tree)
 
 
 def in_precision_of(*names: str):

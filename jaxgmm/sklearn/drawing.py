@@ -43,6 +43,14 @@ class Data:
         return self.x.dtype
 
     @property
+    def in_float64(self) -> "Data":
+        """The same rows in float64."""
+        rows = HostRows(self.x, self.weight, self.frame, len(self.x), str(self.dtype)).in_float64
+        return dataclasses.replace(
+            self, x=rows.x.astype(float), weight=rows.weight, frame=rows.frame, block=rows.take(0)
+        )
+
+    @property
     def located(self) -> bool:
         return self.family.scaling in ("feature", "common")
 

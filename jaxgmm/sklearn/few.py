@@ -1,7 +1,7 @@
 """Few rows: an estimator's fit, and its answers, in NumPy. They are there before a program would be compiled.
 
 The family's own functions run as they stand (see `numerics.backend`), in the moment form while it keeps its digits,
-then in the accurate one. Starts are in `drawing`.
+then in float64, and where that does not help in the accurate one. Starts are in `drawing`.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from ..data.frame import enter_prior, leave
 from ..data.sources import Stream
 from ..families.base import Family
 from ..numerics import eps
-from ..numerics.dtypes import compute_dtype
+from ..numerics.dtypes import compute_dtype, floats_in
 from ..records import Block, Mixture, Status
 from ..search import ranking
 from . import arrays, drawing
@@ -97,11 +97,14 @@ def solve(x, weight, options: Options, rng) -> Solution:
 def run(data: drawing.Data, prior, options: Options, start, narrator) -> Ended:
     """Plain EM under scikit-learn's rule (see `rule`) from a mixture, what was added to it, and its bound or -inf."""
     (mixture, added, bound), family = start, options.family
-    bounds, counts, status = [], np.zeros(options.k), Status.MAX_ITER
-    most = em.DIGITS if data.dtype == np.float64 else em.LOSS_LIMIT
+    bounds, counts, status, dtype = [], np.zeros(options.k), Status.MAX_ITER, data.dtype
+    most = em.DIGITS if dtype == np.float64 else em.LOSS_LIMIT
     form = family.moments if data.x.size * data.x.shape[1] <= WIDE else family.accurate
     while len(bounds) < options.max_iter and status is Status.MAX_ITER:
         prepared = form.prepare(mixture.components, data.frame.reference)
+        if form.loss(prepared) * eps(data.x) > most and data.dtype == np.float32:
+            data, (mixture, prior) = data.in_float64, floats_in(np.float64, (mixture, prior))
+            prepared = form.prepare(mixture.components, data.frame.reference)
         if form.loss(prepared) * eps(data.x) > most:
             form = family.accurate
             prepared = form.prepare(mixture.components, data.frame.reference)
@@ -117,7 +120,7 @@ def run(data: drawing.Data, prior, options: Options, start, narrator) -> Ended:
         bounds.append(value)
         if narrator:
             narrator.saw(bounds)
-    return Ended(mixture, added, counts, bounds, status)
+    return Ended(*floats_in(dtype, (mixture, added, counts)), bounds, status)
 
 
 def _concluded(data: drawing.Data, options: Options, ended: list, volume: float) -> Solution:
