@@ -106,10 +106,10 @@ def test_a_fit_of_a_sweep_is_that_of_fit():
         np.testing.assert_allclose(alone.log_likelihood, result.log_likelihood, rtol=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [3, 4, 8])
 def test_a_group_too_small_for_the_sample_is_found(seed):
     """Two of its 24 rows are in the sample, where a matrix of their own collapses; other starts end well without it.
-    The start that begins again on all rows finds it: without that, seeds 1 and 2 end 600 and 20 nats below."""
+    The start that begins again on all rows finds it: without that, seed 8 ends 700 nats below."""
     rng, d, rare = np.random.default_rng(seed), 8, 24
     two = rng.normal(size=(N // 2, d)), rng.normal(size=(N // 2, d)) + 5 * (np.arange(d) % 2)
     x = np.concatenate([*two, rng.normal(size=(rare, d)) + 5])
