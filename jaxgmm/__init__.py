@@ -3,6 +3,24 @@
 from typing import TYPE_CHECKING
 
 from . import distributed as distributed
+from .algebra import (
+    cdf,
+    concatenate,
+    conditional,
+    convolve,
+    density_level,
+    divergence,
+    entropy,
+    marginal,
+    modes,
+    moments,
+    multiply,
+    probability,
+    quantile,
+    reduce,
+    regress,
+    transform,
+)
 from .criteria import aic, bic, icl
 from .data.sources import Stream, rows
 from .families.base import Constraint, Family, Support, exponential_family, parameter
@@ -54,8 +72,15 @@ __all__ = [
     "aic",
     "bic",
     "categorical",
+    "cdf",
+    "concatenate",
+    "conditional",
     "constrain",
+    "convolve",
+    "density_level",
+    "divergence",
     "e_step",
+    "entropy",
     "exponential_family",
     "fit",
     "fit_gradient",
@@ -66,16 +91,25 @@ __all__ = [
     "load",
     "log_prob",
     "m_step",
+    "marginal",
     "mixture",
+    "modes",
+    "moments",
+    "multiply",
     "n_parameters",
     "parameter",
     "plan",
     "predict",
+    "probability",
+    "quantile",
+    "reduce",
+    "regress",
     "responsibilities",
     "rows",
     "sample",
     "save",
     "select",
+    "transform",
     "unconstrain",
 ]
 
