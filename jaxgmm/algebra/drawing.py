@@ -28,7 +28,8 @@ def averaged(terms, log_p):
     """The mean of terms (n,) over draws of log density log_p (n,), and its standard error. Both ()."""
     if not checks.in_trace(terms, log_p):
         terms = np.asarray(terms)
-        return terms.mean(), terms.std(ddof=1) / np.sqrt(terms.dtype.type(len(terms)))
+        with np.errstate(invalid="ignore"):  # infinite where q cannot be: so is the mean, and NaN its error
+            return terms.mean(), terms.std(ddof=1) / np.sqrt(terms.dtype.type(len(terms)))
     centred = constant(terms - terms.mean())
     ratio = jnp.exp(log_p - constant(log_p)) - 1
     error = constant(terms).std(ddof=1) / jnp.sqrt(jnp.asarray(terms.shape[0], terms.dtype))
