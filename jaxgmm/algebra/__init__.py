@@ -8,10 +8,12 @@ tails          moments, probabilities, quantiles
 peaks          modes, regions of highest density
 uncertainty    entropy
 divergences    how far two mixtures lie apart; transport: the Wasserstein distance
+interchange    NumPyro, SciPy, OTT, gmr
 """
 
 from .cuts import conditional, marginal
 from .divergences import divergence
+from .interchange import from_gmr, from_ott, to_gmr, to_numpyro, to_ott, to_scipy
 from .joining import concatenate, reduce
 from .maps import convolve, multiply, transform
 from .peaks import density_level, modes
