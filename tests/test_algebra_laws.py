@@ -1,13 +1,19 @@
 """What holds of all mathematics on mixtures: transformations of JAX, precision, and what is refused."""
 
+import dataclasses
+
+import handmade
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from families import BY_NAME, DTYPES, WEIGHTS, K, precision
 
 import jaxgmm
+from jaxgmm.algebra import running
+from jaxgmm.family import Margins
 
 V = np.array([[0.3], [1.2]])
 ROW = np.array([0.5, -1.0, 0.7])
@@ -156,6 +162,19 @@ def test_a_stack_under_vmap_is_one_by_one(name):
             np.testing.assert_allclose(many[i], one, rtol=1e-7, atol=1e-8)
 
 
+COMPILED = ("conditional", "regress to modes", "concatenate", "reduce", "quantile", "kl-bounds", "wasserstein")
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_what_is_compiled_says_what_numpy_says(name, monkeypatch):
+    """As on an accelerator, where concrete numbers are compiled for."""
+    family, function, array = EVERY[name]
+    wanted = leaves(function(BY_NAME[family].mixture(), array))
+    monkeypatch.setattr(running, "in_numpy", lambda *_: False)
+    for mine, other in zip(leaves(function(BY_NAME[family].mixture(), array)), wanted, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-9, atol=1e-9)
+
+
 @DTYPES
 @pytest.mark.parametrize("name", EVERY)
 def test_an_answer_has_the_dtype_of_the_mixture(name, dtype):
@@ -292,11 +311,39 @@ def test_bad_input_is_refused_by_name(what):
 
 
 def test_a_family_that_says_nothing_of_its_features_is_refused():
-    import handmade
-
     mixture = jaxgmm.mixture(handmade.COUNTS, weights=[1.0], rates=[[1.0, 2.0]])
     with pytest.raises(ValueError, match="Family.margins"):
         jaxgmm.marginal(mixture, 0)
+
+
+def counted(params):
+    return (params.rates,) * 4
+
+
+def tails_of_counts(params, x):
+    x, rates = x[..., None, :, :], params.rates[..., None]
+    reached = np.maximum(np.floor(x) + 1, 0)
+    below = np.where(reached > 0, scipy.special.gammaincc(reached + (reached == 0), rates), 0)
+    return below, 1 - below
+
+
+def test_a_family_of_ones_own_takes_part_with_its_margins():
+    margins = Margins(counted, tails_of_counts, integers=True)
+    family = dataclasses.replace(handmade.COUNTS, margins=margins, in_numpy=True)
+    rates = {"rates": BY_NAME["poisson"].params["rates"]}
+    ours, wanted = (jaxgmm.mixture(each, weights=WEIGHTS, **rates) for each in (family, "poisson"))
+    for function in (
+        lambda m: jaxgmm.marginal(m, [2, 0]).components.rates,
+        lambda m: jaxgmm.conditional(m, [1], [4.0]).log_weights,
+        lambda m: jaxgmm.regress(m, [1], [[4.0]], covariances=True),
+        jaxgmm.moments,
+        lambda m: jaxgmm.quantile(m, P, feature=1),
+        lambda m: jaxgmm.probability(m, 2, 9),
+    ):
+        for one, other in zip(leaves(function(ours)), leaves(function(wanted)), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-10)
+    with pytest.raises(ValueError, match="Gaussian"):
+        jaxgmm.modes(ours)
 
 
 @pytest.mark.parametrize("name", ["wasserstein", "level"])

@@ -28,7 +28,7 @@ def concatenate(mixtures, weights) -> Mixture:
     """The mixture of some mixtures: Σ_i w_i p_i.
 
     Args:
-        mixtures: `Mixture`s of d features, all of one family, or all Gaussian.
+        mixtures: some of type `Mixture`, of d features, all of one family, or all Gaussian.
         weights: one for each, >= 0, of sum 1.
 
     Returns:

@@ -35,7 +35,8 @@ class Margins:
 
     Args:
         cumulants: ``params -> 4 × (k, d)``.
-        tails: ``(params, x (d, b)) -> P(X <= x), P(X > x)``, each (k, d, b), of finite x.
+        tails: ``(params, x (d, b)) -> P(X <= x), P(X > x)``, each (k, d, b), of finite x, also where
+            the support does not reach.
         marginal: ``(family, params, features) -> family, params`` of these features, a tuple of numbers below d.
         independent: whether features are independent within a component.
         normal: whether components are Gaussian.
