@@ -246,6 +246,7 @@ REFUSED = {
     "features twice": (lambda: jaxgmm.marginal(FULL, [1, 1]), ["features", "once"]),
     "no features": (lambda: jaxgmm.marginal(FULL, []), ["features"]),
     "features that are no integers": (lambda: jaxgmm.marginal(FULL, [0.5]), ["features"]),
+    "traced features": (lambda: jax.jit(jaxgmm.marginal)(FULL, np.array([1])), ["features", "static"]),
     "given beyond d": (lambda: jaxgmm.conditional(FULL, [3], V), ["given", "0 to 2"]),
     "given all": (lambda: jaxgmm.conditional(FULL, [0, 1, 2], [ROW]), ["given", "all 3"]),
     "values of another shape": (lambda: jaxgmm.conditional(FULL, [0], np.zeros((4, 2))), ["values", "(..., 1)"]),
@@ -353,6 +354,16 @@ def test_what_has_no_derivatives_says_so(name):
         jax.grad(lambda m: function(m, array) if name == "wasserstein" else function(m, array)[0])(
             BY_NAME[family].mixture(np.float32)
         )
+
+
+def test_regression_makes_no_covariances_of_rows():
+    n, d, g = 500, 6, 2
+    mixture = jaxgmm.mixture("full", weights=WEIGHTS, means=np.zeros((K, d)), covariances=np.tile(np.eye(d), (K, 1, 1)))
+    values = np.zeros((n, g), np.float32)
+    for covariances in (False, True):
+        traced = jax.make_jaxpr(lambda v, c=covariances: jaxgmm.regress(mixture, [0, 1], v, covariances=c))(values)
+        sizes = [np.prod(out.aval.shape) for line in traced.jaxpr.eqns for out in line.outvars]
+        assert max(sizes) < n * K * (d - g) ** 2
 
 
 def test_k_is_kept_where_it_can_be():

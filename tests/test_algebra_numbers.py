@@ -108,6 +108,14 @@ def test_moments_follow_a_linear_map(case):
     np.testing.assert_allclose(after.kurtosis, scipy.stats.kurtosis(x), atol=0.06)
 
 
+@GAUSSIANS
+@pytest.mark.parametrize("n", [1, 2])
+def test_reduction_keeps_mean_and_covariance(case, n):
+    before, after = jaxgmm.moments(case.mixture()), jaxgmm.moments(jaxgmm.reduce(case.mixture(), n))
+    np.testing.assert_allclose(after.mean, before.mean, **EXACT)
+    np.testing.assert_allclose(after.covariance, before.covariance, **EXACT)
+
+
 @FAMILIES
 def test_the_cdf_is_scipys(case):
     parts, x = features_of(case), np.unique(np.concatenate([case.data(n=12)[:, 1], [-1.0, 0.0, 0.4, 1.0, 50.0]]))
@@ -226,6 +234,19 @@ def test_modes_are_where_the_density_is_flat_and_curves_down(case):
         np.testing.assert_allclose(log, height(mode), rtol=1e-12)
         around = mode + 1e-3 * np.random.default_rng(0).normal(size=(20, 3))
         assert all(height(x) < log for x in around)
+
+
+@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize(("apart", "count"), [(1.9, 1), (1.999, 1), (2.0, 1), (2.001, 2), (2.1, 2)])
+def test_two_equal_heaps_merge_at_two_deviations(apart, count, d):
+    """Their modes are the roots of x = a tanh(a x), a half of their distance."""
+    means, a = np.zeros((2, d)), apart / 2
+    means[:, 0] = -a, a
+    found, _ = jaxgmm.modes(jaxgmm.mixture("diag", weights=[0.5, 0.5], means=means, covariances=np.ones((2, d))))
+    assert len(found) == count
+    if count == 2:
+        root = scipy.optimize.brentq(lambda x: x - a * np.tanh(a * x), 1e-3, 5, xtol=1e-14)
+        np.testing.assert_allclose(np.sort(np.asarray(found)[:, 0]), [-root, root], rtol=1e-7)
 
 
 def test_a_mean_on_a_saddle_leads_to_both_sides():
@@ -444,7 +465,14 @@ def test_wasserstein_of_shares_is_the_best_of_a_linear_programme():
 def test_the_wasserstein_distance_of_a_shift_is_its_length():
     p = BY_NAME["full"].mixture()
     q = jaxgmm.transform(p, np.eye(3), [3.0, 0.0, 4.0])
-    assert jaxgmm.divergence(p, q, "wasserstein") <= 5 + 1e-9
+    np.testing.assert_allclose(jaxgmm.divergence(p, q, "wasserstein"), 5, rtol=1e-9)
+
+
+def test_the_wasserstein_distance_of_two_normals_is_that_of_bures():
+    rng = np.random.default_rng(2)
+    parts = [(rng.normal(size=3), (lambda f: f @ f.T)(rng.normal(size=(3, 3)))) for _ in range(2)]
+    p, q = (jaxgmm.mixture("full", weights=[1.0], means=m[None], covariances=c[None]) for m, c in parts)
+    np.testing.assert_allclose(jaxgmm.divergence(p, q, "wasserstein"), np.sqrt(bures(*parts)), rtol=1e-8)
 
 
 @pytest.mark.parametrize("case", INTEGERS, ids=str)

@@ -44,6 +44,8 @@ def of_one(mixture, feature, name: str = "feature") -> tuple[int]:
 
 def indices(features, d: int, name: str) -> tuple[int, ...]:
     """Distinct numbers of features, in the order in which they are given."""
+    if checks.in_trace(features):
+        raise ValueError(f"{name} says which features, and cannot be traced: make it static, or close over it")
     given = np.asarray(features)
     if given.ndim > 1 or given.dtype.kind not in "iu" or given.size == 0:
         raise ValueError(f"{name} must be a number of a feature, or some of them, from 0 to {d - 1}, got {features!r}")

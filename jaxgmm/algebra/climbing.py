@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..numerics import constant, diagonal, product
+from ..numerics import constant, diagonal, eps, product
 from ..numerics.backend import is_jax, linalg, xp
 from ..records import record
 
@@ -68,8 +68,9 @@ def over_components(shares, matrices):
 
 def step(hills: Hills, x, newton: int):
     """How far the fixed point (0) or Newton's method (1) moves every point, (..., r, n)."""
-    gradient, *curvatures = hills.slopes(x)
-    moved = linalg(gradient).solve(curvatures[newton], gradient[..., None])[..., 0]
+    gradient, mixed, curvature = hills.slopes(x)
+    ridge = 4 * eps(mixed) * mixed  # where modes merge the curvature is 0
+    moved = linalg(gradient).solve(curvature + ridge if newton else mixed, gradient[..., None])[..., 0]
     return xp.swapaxes(moved, -1, -2)
 
 

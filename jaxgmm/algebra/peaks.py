@@ -22,7 +22,10 @@ from .normals import each_its_own, normals
 from .running import given_out, precision_of
 
 REACH, FINE = 4, 8  # standard deviations around a mean, and points in each, at which one dimension is looked at
+LEVEL = 1e-10  # of the curvature of a component: none
+FLAT = 1e-13  # a dip of the log density that may be rounding
 NEAR = 1e-4  # standard deviations of the narrowest component: modes that lie closer together are one
+CLOSE = 0.1  # of them: those between which the density has no dip are one
 
 
 def density_level(key, mixture, mass, *, n: int = DRAWS):
@@ -80,10 +83,10 @@ def modes(mixture):
         held = found.log_weights > -np.inf
         log_weights, means, spread = found.log_weights[held], found.means[held], found.spread[held]
         inverses = triangular_inverse(np.linalg.cholesky(spread))
-        starts = _starts(means, spread)
         hills = Hills(log_weights[:, None], means[:, :, None], inverses)
+        starts = _starts(hills, means, spread)
         ends = _off_saddles(hills, climbed(hills, starts.T))
-        points = _distinct(hills, ends.T, NEAR * np.sqrt(np.linalg.eigvalsh(spread).min()))
+        points = _distinct(hills, ends.T, np.sqrt(np.linalg.eigvalsh(spread).min()))
     heights = np.asarray(log_prob(wide, points))
     order = np.argsort(-heights, kind="stable")
     with precision_of(mixture):
@@ -94,13 +97,15 @@ def in_float64(mixture):
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture)
 
 
-def _starts(means, spread):
-    """The means; of one feature with the tops of a grid that is fine around every mean."""
+def _starts(hills, means, spread):
+    """The means; of one feature the tops of a grid that is fine around every mean."""
     if means.shape[1] > 1:
         return means
     sd = np.sqrt(spread[:, 0])
     around = np.linspace(-REACH, REACH, 2 * REACH * FINE + 1)
-    return np.unique((means + sd * around[None]).ravel())[:, None]
+    grid = np.unique(means + sd * around[None])
+    heights = np.pad(hills.height(grid[None]), 1, constant_values=-np.inf)
+    return grid[(heights[1:-1] >= heights[:-2]) & (heights[1:-1] >= heights[2:]), None]
 
 
 def _off_saddles(hills, x):
@@ -116,12 +121,22 @@ def _off_saddles(hills, x):
     return np.concatenate([x[:, ~upwards], climbed(hills, again)], axis=1)
 
 
-def _distinct(hills, points, near):
-    """Maxima (m, d), each once, the highest of those that lie together."""
+def _distinct(hills, points, narrowest):
+    """Maxima (m, d), each once: the highest of those that lie together, which may be anywhere on a flat top."""
     heights = hills.height(points.T)
-    maxima = np.linalg.eigvalsh(hills.slopes(points.T)[2])[:, 0] > 0
-    kept = []
+    _, mixed, curvature = hills.slopes(points.T)
+    maxima = np.linalg.eigvalsh(curvature)[:, 0] > -LEVEL * np.linalg.eigvalsh(mixed)[:, -1]
+    along, kept = np.linspace(0.1, 0.9, 9), []
+
+    def apart(i, j):
+        distance = np.sqrt(((points[i] - points[j]) ** 2).sum())
+        if distance > CLOSE * narrowest or distance < NEAR * narrowest:
+            return distance > NEAR * narrowest
+        between = points[i][:, None] + (points[j] - points[i])[:, None] * along
+        least = min(heights[i], heights[j])
+        return hills.height(between).min() < least - FLAT * (1 + abs(least))
+
     for i in np.argsort(-heights, kind="stable"):
-        if maxima[i] and all(((points[i] - points[j]) ** 2).sum() > near**2 for j in kept):
+        if maxima[i] and all(apart(i, j) for j in kept):
             kept.append(i)
     return points[kept]
