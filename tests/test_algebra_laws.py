@@ -50,7 +50,7 @@ SMOOTH = {
         kind: (family, lambda m, v, kind=kind, q=q: jaxgmm.divergence(m, q, kind), V)
         for kind, family, q in (
             ("kl-unscented", "full", OTHER), ("kl-variational", "full", OTHER), ("kl-bounds", "diag", NARROW),
-            ("l2", "full", OTHER), ("cauchy-schwarz", "diag", NARROW),
+            ("l2", "full", OTHER), ("cauchy-schwarz", "diag", NARROW), ("hellinger-bounds", "full", OTHER),
         )
     },
 }  # fmt: skip
@@ -61,7 +61,6 @@ DRAWN = {
     "level": ("diag", lambda m, v: jaxgmm.density_level(3, m, 0.7, n=500), V),
     "regress by draws": ("full", lambda m, v: jaxgmm.regress(m, [1], v, kind="sample", key=1), V),
     "wasserstein": ("full", lambda m, v: jaxgmm.divergence(m, OTHER, "wasserstein"), V),
-    "hellinger-bounds": ("full", lambda m, v: jaxgmm.divergence(m, OTHER, "hellinger-bounds"), V),
     "quantile of poisson": ("poisson", lambda m, v: jaxgmm.quantile(m, v, feature=1), P),
 }
 EVERY = {**SMOOTH, **DRAWN}

@@ -17,7 +17,7 @@ import numpy as np
 from .. import checks
 from ..inference import log_prob_of
 from ..mixtures import cast
-from ..numerics import cholesky, constant, with_diagonal
+from ..numerics import cholesky, with_diagonal
 from ..numerics.backend import is_jax, xp
 from ..numerics.keys import as_key
 from . import arguments, transport
@@ -148,10 +148,16 @@ def _hellinger_bounds(p, q):
     pairs, own, others, k = _blocks(p, q)
     affinity = xp.exp(pairs.log_affinity[:k, k:])
     weights, other = xp.exp(own)[:, None], xp.exp(others)[None]
-    most = xp.minimum((xp.sqrt(weights * other) * affinity).sum(), 1)
-    rows, columns = _shares(constant(affinity), constant(weights), constant(other))
-    least = xp.minimum((xp.sqrt(weights * rows * other * columns) * affinity).sum(), 1)
-    return xp.sqrt(1 - most), xp.sqrt(1 - least)
+    most = xp.minimum((_root(weights * other) * affinity).sum(), 1)
+    rows, columns = _shares(affinity, weights, other)
+    least = xp.minimum((_root(weights * rows * other * columns) * affinity).sum(), 1)
+    return _root(1 - most), _root(1 - least)
+
+
+def _root(value):
+    """√ of numbers >= 0, whose derivative at 0 is 0: that of a bound that says nothing, and of a share that is none."""
+    positive = value > 0
+    return xp.where(positive, xp.sqrt(xp.where(positive, value, 1)), 0)
 
 
 def _shares(affinity, weights, others):
