@@ -161,6 +161,27 @@ def test_a_stack_under_vmap_is_one_by_one(name):
             np.testing.assert_allclose(many[i], one, rtol=1e-7, atol=1e-8)
 
 
+EMPTY = (
+    "regress", "regress to modes", "moments", "cdf", "quantile", "probability", "entropy from below",
+    "entropy from above", "kl-unscented", "kl-variational", "kl-bounds", "l2", "cauchy-schwarz", "wasserstein",
+    "hellinger-bounds", "entropy", "kl", "js", "level",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_a_component_of_weight_zero_changes_no_number(name):
+    family, function, array = EVERY[name]
+    case = BY_NAME[family]
+    params = {field: np.concatenate([value, value[:1] + 1]) for field, value in case.params.items()}
+    padded = jaxgmm.mixture(family, weights=np.append(WEIGHTS, 0.0), **params)
+    found, wanted = leaves(function(padded, array)), leaves(function(case.mixture(), array))
+    if name in ("entropy", "kl", "js", "level"):  # of other draws
+        assert abs(found[0] - wanted[0]) < 4 * np.hypot(found[1], wanted[1]) and found[1] < 2 * wanted[1]
+        return
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
 COMPILED = ("conditional", "regress to modes", "concatenate", "reduce", "quantile", "kl-bounds", "wasserstein")
 
 
