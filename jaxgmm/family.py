@@ -2,11 +2,13 @@
 
 from .families.base import Constraint, Family, Support, exponential_family, known, lookup, parameter, register
 from .families.forms import ExponentialForm, Natural, ResidualForm
+from .families.margins import Margins
 
 __all__ = [
     "Constraint",
     "ExponentialForm",
     "Family",
+    "Margins",
     "Natural",
     "ResidualForm",
     "Support",

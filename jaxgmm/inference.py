@@ -137,10 +137,10 @@ def joint(mixture: Mixture, x):
     form = family.accurate
     reference = family.centre(mixture.components, xp.exp(mixture.log_weights))
     prepared = form.prepare(mixture.components, reference)
-    logits = form.log_prob(prepared, form.view(prepared, x)) + mixture.log_weights[:, None]
+    logits = form.log_prob(prepared, form.view(prepared, x)) + mixture.log_weights[..., None]
     base = family.left_out(form)
     if base is not None:
-        logits = logits + base(x, reference)[None]
+        logits = logits + base(x, reference)[..., None, :]
     return em.supported(logits, family.support.contains, x)
 
 

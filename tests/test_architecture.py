@@ -27,6 +27,7 @@ HOUSE = {
     "em": "numerics records unconstrained data",
     "init": "numerics distributed records families data em",
     "inference": "numerics records checks mixtures data em",
+    "algebra": "numerics records families checks mixtures data inference",
     "search": "numerics distributed records families checks data em init inference",
     "criteria": "numerics records checks mixtures data em inference",
     "storage": "numerics records families checks mixtures data",
@@ -44,7 +45,7 @@ HOUSE = {
     "anndata": "families inference selection",
 }
 GAUSSIAN_FILES = {"gaussian", "covariances", "variances"}
-FAMILY_FILES = {"base", "constraints", "forms", "registry", *GAUSSIAN_FILES}  # in families/, but no family
+FAMILY_FILES = {"base", "constraints", "forms", "margins", "registry", *GAUSSIAN_FILES}  # in families/, but no family
 OF_ONE_FAMILY = {"data/codes.py", "search/loading.py", "sklearn/others.py"}  # codes are read off the rows
 
 

@@ -119,6 +119,7 @@ class Family:
             (..., k, d) and rows (d, b) or (..., d, b): few rows are then fitted in NumPy, all lanes at once.
         options: what `lookup` makes the family of, beside its name: pairs of a name and a number, a string or a tuple.
         covariance: ``params -> (k, d, d)``: of components whose contours are ellipses, which pictures draw.
+        margins: what components say of each feature alone (`families.margins`), for the mathematics on mixtures.
     """
 
     name: str
@@ -141,6 +142,7 @@ class Family:
     check: Callable = nothing_ruled_out
     options: tuple = ()
     covariance: Callable | None = None
+    margins: Any = None
 
     @property
     def forms(self) -> tuple:

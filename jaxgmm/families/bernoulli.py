@@ -17,6 +17,7 @@ from ..numerics.backend import xp
 from ..records import record
 from .base import Constraint, Support, exponential_family, parameter
 from .forms import Natural
+from .margins import Margins
 
 
 @record
@@ -69,6 +70,18 @@ def sample(key, params, labels):
     return (uniform < params.probs[labels]).astype(params.probs.dtype)
 
 
+def cumulants(params):
+    p = params.probs
+    variance = p * (1 - p)
+    return p, variance, variance * (1 - 2 * p), variance * (1 - 6 * variance)
+
+
+def tails(params, x):
+    x, p = x[..., None, :, :], params.probs[..., None]
+    above = xp.where(x < 0, 1, xp.where(x < 1, p, 0 * p))
+    return xp.where(x < 0, 0, xp.where(x < 1, 1 - p, 1 + 0 * p)), above
+
+
 BERNOULLI = exponential_family(
     "bernoulli",
     Bernoulli,
@@ -81,5 +94,6 @@ BERNOULLI = exponential_family(
     centre=centre,
     loosen=loosen,
     sample=sample,
+    margins=Margins(cumulants, tails, integers=True),
     in_numpy=True,
 )

@@ -22,6 +22,7 @@ from ..numerics.backend import xp
 from ..records import record
 from .base import Constraint, Family, Support, exponential_family, parameter
 from .forms import Natural
+from .margins import Margins, sliced
 
 EXACT = 2**53  # from here on float64 does not tell integers apart
 SAID = 200  # letters in which a message says the codes of a family
@@ -104,6 +105,30 @@ def sample(key, params, labels, codes):
     noise = jax.random.gumbel(key, log_probs.shape, np.float32, mode="high")
     chosen = xp.argmax(log_probs + noise, axis=-1)
     return xp.take_along_axis(values(params, codes)[None], chosen[..., None], axis=-1)[..., 0]
+
+
+def cumulants(params, codes):
+    held = values(params, codes)[(None,) * (params.probs.ndim - 2)]  # (..., 1, d, c)
+    means = (params.probs * held).sum(-1)
+    offset = held - means[..., None]
+    second, third, fourth = ((params.probs * offset**power).sum(-1) for power in (2, 3, 4))
+    return means, second, third, fourth - 3 * second**2
+
+
+def tails(params, x, codes):
+    held = values(params, codes)[:, :, None]  # (d, c, 1)
+    reached = held[(None,) * (x.ndim - 2)] <= x[..., None, :]  # (..., d, c, b)
+    probs, reached = params.probs[..., None], reached[..., None, :, :, :]
+    return xp.where(reached, probs, 0 * probs).sum(-2), xp.where(reached, 0 * probs, probs).sum(-2)
+
+
+def marginal(family, params, features):
+    family, part = sliced(family, params, features)
+    own = dict(family.options).get("codes")
+    if own is None:
+        return family, part
+    family = categorical(codes=[own[j] for j in features])
+    return family, Categorical(part.probs[..., : dict(family.sizes)["c"]])
 
 
 def n_parameters(params, weights):
@@ -195,6 +220,9 @@ def _family(codes, support: Support, **given) -> Family:
         sample=functools.partial(sample, codes=codes),
         points=functools.partial(one_hot, codes=codes),
         n_parameters=n_parameters,
+        margins=Margins(
+            functools.partial(cumulants, codes=codes), functools.partial(tails, codes=codes), marginal, integers=True
+        ),
         **given,
         in_numpy=True,
     )

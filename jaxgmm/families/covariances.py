@@ -17,6 +17,7 @@ from ..numerics.backend import xp
 from . import gaussian
 from .base import Family
 from .forms import Of, ResidualForm
+from .margins import Margins, normal_cumulants, normal_tails
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,14 @@ def covariance(structure, params):
     return xp.broadcast_to(structure.matrices(params), (*means.shape, means.shape[-1]))
 
 
+def cumulants(structure, params):
+    return normal_cumulants(params.means, diagonal(structure.matrices(params)))
+
+
+def tails(structure, params, x):
+    return normal_tails(params.means, diagonal(structure.matrices(params)), x)
+
+
 def loosen(structure, params, weights, counts, added):
     """Collapsed matrices start as a share of the whole covariance instead."""
     whole = gaussian.total_covariance(params.means, covariance(structure, params), weights)
@@ -126,6 +135,7 @@ def family(name: str, structure: Structure, moments, sample: Callable) -> Family
         sample=sample,
         degenerate=Of(degenerate, structure),
         covariance=Of(covariance, structure),
+        margins=Margins(Of(cumulants, structure), Of(tails, structure), independent=False, normal=True),
         scaling="feature",
         slack=gaussian.slack,
         in_numpy=True,

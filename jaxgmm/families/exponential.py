@@ -13,6 +13,7 @@ from ..numerics.backend import xp
 from ..records import record
 from .base import Constraint, Support, exponential_family, parameter
 from .forms import Natural
+from .margins import Margins
 
 FLOOR = 1e-9  # of the feature's mean: below it a component sits on rows of zeros
 
@@ -71,6 +72,16 @@ def degenerate(params, weights, added):
     return ((raw < added) & (pooled(weights, raw) > 0)[..., None, :]).any(-1)
 
 
+def cumulants(params):
+    mean = 1 / params.rates
+    return mean, mean**2, 2 * mean**3, 6 * mean**4
+
+
+def tails(params, x):
+    scaled = params.rates[..., None] * xp.where(x < 0, 0, x)[..., None, :, :]
+    return -xp.expm1(-scaled), xp.exp(-scaled)
+
+
 EXPONENTIAL = exponential_family(
     "exponential",
     Exponential,
@@ -85,5 +96,6 @@ EXPONENTIAL = exponential_family(
     sample=sample,
     degenerate=degenerate,
     scaling="ratio",
+    margins=Margins(cumulants, tails),
     in_numpy=True,
 )

@@ -16,10 +16,11 @@ import numpy as np
 
 from ..numerics import LOG_2PI, divide, keep_empty, pooled
 from ..numerics.backend import xp
-from ..numerics.special import gap, log_minus_digamma, log_minus_digamma_slope, stirling
+from ..numerics.special import gap, log_minus_digamma, log_minus_digamma_slope, special, stirling
 from ..records import record
 from .base import Constraint, Family, Support, parameter
 from .forms import ExponentialForm, Natural, ResidualForm
+from .margins import Margins
 
 NEWTON_STEPS = 5  # the closed-form start is within 2 %, and Newton on 1/a squares the error
 
@@ -168,6 +169,19 @@ def degenerate(params, weights, added):
     return ((added > 0) & ~constant[..., None, :]).any(-1)
 
 
+def cumulants(params):
+    a, scale = params.concentrations, 1 / params.rates
+    return a * scale, a * scale**2, 2 * a * scale**3, 6 * a * scale**4
+
+
+def tails(params, x):
+    inside = x[..., None, :, :] > 0
+    scaled = params.rates[..., None] * xp.where(x > 0, x, 1)[..., None, :, :]
+    a = params.concentrations[..., None] + 0 * scaled
+    below, above = special(a).gammainc(a, scaled), special(a).gammaincc(a, scaled)
+    return xp.where(inside, below, 0), xp.where(inside, above, 1)
+
+
 GAMMA = Family(
     name="gamma",
     parameters=Gamma,
@@ -182,5 +196,6 @@ GAMMA = Family(
     degenerate=degenerate,
     points=xp.log,
     scaling="ratio",
+    margins=Margins(cumulants, tails),
     in_numpy=True,
 )

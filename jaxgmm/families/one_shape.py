@@ -15,6 +15,7 @@ from ..numerics.backend import xp
 from ..records import record
 from . import variances
 from .base import Constraint, parameter
+from .margins import sliced
 
 STEPS = 8  # of both halves: at 100 rows an error is a tenth, at 10,000 a thousandth after each
 
@@ -47,5 +48,12 @@ def around(means):
     return OneShape(means, xp.ones_like(means[..., 0]), xp.ones_like(means[..., 0, :]))
 
 
+def marginal(family, params, features):
+    family, part = sliced(family, params, features)
+    logs = xp.log(part.shape)
+    middle = logs.mean(-1, keepdims=True)  # the shape of some features has product 1 again
+    return family, OneShape(part.means, part.volumes * xp.exp(middle), xp.exp(logs - middle))
+
+
 STRUCTURE = variances.Structure(OneShape, own, estimate, around, variances.each_feature, variances.as_they_are)
-ONE_SHAPE = variances.family("VEI", STRUCTURE, scaling="common")
+ONE_SHAPE = variances.family("VEI", STRUCTURE, scaling="common", marginal=marginal)

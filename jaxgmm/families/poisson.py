@@ -15,10 +15,11 @@ import numpy as np
 
 from ..numerics import LOG_2PI, LOG_ZERO, divide, keep_empty, over_rows, pooled
 from ..numerics.backend import xp
-from ..numerics.special import gap, stirling
+from ..numerics.special import gap, special, stirling
 from ..records import record
 from .base import Constraint, Family, Support, never_degenerate, parameter
 from .forms import ExponentialForm, Natural, ResidualForm
+from .margins import Margins
 
 
 @record
@@ -105,6 +106,18 @@ def sample(key, params, labels):
     return jax.random.poisson(key, params.rates[labels].astype(np.float32)).astype(params.rates.dtype)
 
 
+def cumulants(params):
+    return (params.rates,) * 4
+
+
+def tails(params, x):
+    x, rates = x[..., None, :, :], params.rates[..., None]
+    count = xp.floor(xp.where(x < 0, 0, x)) + 1 + 0 * rates
+    rates = rates + 0 * count
+    below, above = special(rates).gammaincc(count, rates), special(rates).gammainc(count, rates)
+    return xp.where(x < 0, 0, below), xp.where(x < 0, 1, above)
+
+
 POISSON = Family(
     name="poisson",
     parameters=Poisson,
@@ -117,5 +130,6 @@ POISSON = Family(
     loosen=loosen,
     sample=sample,
     degenerate=never_degenerate,
+    margins=Margins(cumulants, tails, integers=True),
     in_numpy=True,
 )

@@ -20,6 +20,7 @@ from ..records import record
 from . import gaussian
 from .base import Family
 from .forms import ExponentialForm, Natural, Of, ResidualForm
+from .margins import Margins, normal_cumulants, normal_tails, sliced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +158,15 @@ def covariance(structure, params):
     return with_diagonal(xp.broadcast_to(structure.variances(params), params.means.shape))
 
 
-def family(name: str, structure: Structure, scaling: str) -> Family:
+def cumulants(structure, params):
+    return normal_cumulants(params.means, structure.variances(params))
+
+
+def tails(structure, params, x):
+    return normal_tails(params.means, structure.variances(params), x)
+
+
+def family(name: str, structure: Structure, scaling: str, marginal: Callable = sliced) -> Family:
     """The family of a structure; ``scaling`` is "common" where features share a variance, or a shape."""
     accurate = ResidualForm(
         Of(prepare, structure),
@@ -182,6 +191,7 @@ def family(name: str, structure: Structure, scaling: str) -> Family:
         sample=Of(sample, structure),
         degenerate=Of(degenerate, structure),
         covariance=Of(covariance, structure),
+        margins=Margins(Of(cumulants, structure), Of(tails, structure), marginal, normal=True),
         scaling=scaling,
         slack=gaussian.slack,
         in_numpy=True,

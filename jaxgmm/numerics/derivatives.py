@@ -21,6 +21,20 @@ def forward_only(tree):
     return jax.tree.map(lambda x: _forward_only.bind(x) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
 
 
+def without_derivatives(tree, name: str):
+    """The tree, through which no derivatives pass: an error that says so is raised where they are asked for."""
+
+    @jax.custom_jvp
+    def same(tree):
+        return tree
+
+    @same.defjvp
+    def refused(primals, tangents):
+        raise ValueError(f"{name} has no derivatives: hold its mixtures by jax.lax.stop_gradient")
+
+    return same(tree)
+
+
 def _no_way_back(cotangent, x):
     raise ValueError(
         "reverse-mode differentiation (jax.grad, jax.vjp, jax.jacrev) through a fit is not there yet: use jax.jvp or "

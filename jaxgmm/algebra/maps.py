@@ -1,0 +1,163 @@
+"""Gaussian mixtures under linear maps, sums and products: closed forms, component by component.
+
+    y = A x + b           N(A μ + b, A Σ Aᵀ)
+    x + y                 N(μ_p + μ_q, Σ_p + Σ_q)
+    p(x) q(x)             c N(μ, Σ) with c = N(μ_p; μ_q, Σ_p + Σ_q),  K = Σ_p (Σ_p + Σ_q)⁻¹,
+                          μ = μ_p + K (μ_q - μ_p),  Σ = (I - K) Σ_p (I - K)ᵀ + K Σ_q Kᵀ
+
+Source: Bishop, Pattern Recognition and Machine Learning (2006), section 2.3; Bucy and Joseph (1968) for the last Σ.
+"""
+
+import numpy as np
+
+from .. import checks
+from ..numerics import LOG_2PI, product, whitening
+from ..numerics.backend import xp
+from . import arguments
+from .cuts import normalised
+from .normals import Normals, axes_of, common, each_its_own, mixture_from, normals
+from .running import evaluated
+
+
+def transform(mixture, a, b=0.0):
+    """The distribution of a @ x + b.
+
+    Args:
+        mixture: a Gaussian `Mixture` or `FitResult` of d features.
+        a: (m, d), of rank m <= d.
+        b: (m,), or one number for all.
+
+    Returns:
+        Mixture: of m features: tied where components share a covariance matrix (tied and EII), full otherwise.
+
+    Raises:
+        ValueError: a mixture that is not Gaussian; shapes that do not fit; an ``a`` whose rows are linearly dependent,
+            for which there is no density.
+
+    Cost: O(k·m·d²).
+    """
+    mixture = arguments.gaussian(mixture, "only Gaussian components keep their family under a linear map")
+    d, a, b = checks.n_features(mixture), arguments.real(a, "a"), arguments.real(b, "b")
+    if a.ndim != 2 or a.shape[1] != d or 0 in a.shape:
+        raise ValueError(f"a must have shape (m, {d}) for a mixture of {d} features, got {a.shape}")
+    if a.shape[0] > d or (not checks.in_trace(a) and np.linalg.matrix_rank(np.asarray(a, np.float64)) < a.shape[0]):
+        raise ValueError(f"a must have linearly independent rows, or a @ x has no density; got shape {a.shape}")
+    if b.shape not in ((), (a.shape[0],)):
+        raise ValueError(f"b must have shape ({a.shape[0]},), a number for each row of a, got {b.shape}")
+    return evaluated(_transform, mixture, a, b)
+
+
+def _transform(mixture, a, b):
+    axes = axes_of(mixture)
+    found = normals(mixture, "dd")
+    a = a.reshape(*(1,) * (found.means.ndim - 2), *a.shape)  # (..., m, d)
+    means = product(found.means, xp.swapaxes(a, -1, -2))
+    matrix = a[..., None, :, :]
+    spread = product(product(matrix, found.spread), xp.swapaxes(matrix, -1, -2))
+    spread = (spread + xp.swapaxes(spread, -1, -2)) / 2
+    moved = means + xp.broadcast_to(b, means.shape)
+    return mixture_from(common(axes, "dd"), Normals(found.log_weights, moved, spread))
+
+
+def convolve(p, q):
+    """The distribution of the sum of two independent variables.
+
+    Args:
+        p, q: Gaussian mixtures of d features.
+
+    Returns:
+        Mixture: of k_p·k_q components, those of q varying fastest; in the narrowest structure that holds the sums of
+        the covariances (of two diag: diag; of two tied: tied; of full and any: full).
+
+    Raises:
+        ValueError: mixtures that are not Gaussian, or have different numbers of features.
+    """
+    p, q = _both(p, q, "sums of other components are of no family here")
+    return evaluated(_convolve, p, q)
+
+
+def _both(p, q, what: str):
+    p, q = arguments.gaussian(p, what, "p"), arguments.gaussian(q, what, "q")
+    arguments.same_features(p, q)
+    return p, q
+
+
+def pairs(axes: str, p, q):
+    """Two mixtures as normals whose components stand along axes of their own, (..., k_p, 1) and (..., 1, k_q)."""
+    p, q = normals(p, axes), normals(q, axes)
+    if "k" in axes:
+        p, q = each_its_own(p), each_its_own(q)
+    first = Normals(p.log_weights[..., :, None], p.means[..., :, None, :], _behind(p, -1))
+    return first, Normals(q.log_weights[..., None, :], q.means[..., None, :, :], _behind(q, -2))
+
+
+def _behind(found, axis: int):
+    """Covariances with a new axis before or behind that of the components."""
+    return xp.expand_dims(found.spread, found.spread.ndim - (1 if found.independent else 2) + axis + 1)
+
+
+def flat(array, own: int):
+    """Pairs (..., k_p, k_q, *) as components (..., k_p·k_q, *), with ``own`` axes after those of the pairs."""
+    before, after = array.shape[: array.ndim - own - 2], array.shape[array.ndim - own :]
+    return array.reshape(*before, -1, *after)
+
+
+def _convolve(p, q):
+    axes = common(axes_of(p), axes_of(q))
+    p, q = pairs(axes, p, q)
+    found = Normals(
+        flat(p.log_weights + q.log_weights, 0),
+        flat(p.means + q.means, 1),
+        flat(p.spread + q.spread, 2 if "dd" in axes else 1),
+    )
+    return mixture_from(axes, found)
+
+
+def multiply(p, q):
+    """The product of two densities, normalised: what two independent sources say of one x together.
+
+    Args:
+        p, q: Gaussian mixtures of d features.
+
+    Returns:
+        (mixture, log_normalizer): p(x) q(x) = exp(log_normalizer) mixture(x). The mixture has k_p·k_q components, those
+        of q varying fastest, in the narrowest structure that holds them (as `convolve`).
+
+    Raises:
+        ValueError: mixtures that are not Gaussian, or have different numbers of features.
+
+    Cost: O(k_p·k_q·d³) for covariance matrices.
+    """
+    p, q = _both(p, q, "products of other components are of no family here")
+    return evaluated(_multiply, p, q)
+
+
+def _multiply(p, q):
+    axes = common(axes_of(p), axes_of(q))
+    p, q = pairs(axes, p, q)
+    apart, total = q.means - p.means, p.spread + q.spread
+    if "dd" in axes:
+        _, inverse, half_log_dets = whitening(total)
+        gain = product(product(p.spread, xp.swapaxes(inverse, -1, -2)), inverse)
+        rest = np.eye(total.shape[-1], dtype=total.dtype).reshape(*(1,) * (gain.ndim - 2), *total.shape[-2:]) - gain
+        spread = _squared(rest, p.spread) + _squared(gain, q.spread)
+        shift = product(gain, apart[..., None])[..., 0]
+        distance = (product(inverse, apart[..., None])[..., 0] ** 2).sum(-1)
+    else:
+        half_log_dets = 0.5 * xp.log(total).sum(-1)
+        spread = p.spread * (q.spread / total)
+        shift = p.spread / total * apart
+        distance = (apart**2 / total).sum(-1)
+    overlap = -0.5 * distance - half_log_dets - apart.shape[-1] / 2 * LOG_2PI
+    log_weights = flat(p.log_weights + q.log_weights + overlap, 0)
+    top = log_weights.max(-1, keepdims=True)
+    top = xp.where(top == -np.inf, 0, top)
+    total_weight = (top + xp.log(xp.exp(log_weights - top).sum(-1, keepdims=True)))[..., 0]
+    means, own = flat(p.means + shift, 1), 2 if "dd" in axes else 1
+    new = normalised(log_weights[..., None], flat(p.log_weights + q.log_weights, 0))[..., 0]
+    return mixture_from(axes, Normals(new, means, flat(spread, own))), total_weight
+
+
+def _squared(a, spread):
+    """A Σ Aᵀ."""
+    return product(product(a, spread), xp.swapaxes(a, -1, -2))

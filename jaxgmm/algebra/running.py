@@ -1,0 +1,61 @@
+"""How the mathematics runs: concrete numbers of a CPU in NumPy, where nothing compiles, all others in JAX.
+
+The mixtures decide the precision: float64 where any of them has it, and everything else is cast to it.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..data.route import in_numpy
+from ..numerics import host
+from ..numerics.compiling import compiled
+from ..numerics.dtypes import on_device
+from ..records import Mixture
+
+
+def is_mixture(value) -> bool:
+    return isinstance(value, Mixture)
+
+
+def mixtures_in(tree) -> list[Mixture]:
+    return [leaf for leaf in jax.tree.leaves(tree, is_leaf=is_mixture) if is_mixture(leaf)]
+
+
+def dtype_of(*mixtures) -> np.dtype:
+    """The widest dtype of some mixtures."""
+    return np.result_type(*(mixture.log_weights.dtype for mixture in mixtures_in(mixtures)))
+
+
+def precision_of(*mixtures):
+    """The context in which JAX keeps the dtype of these mixtures."""
+    return jax.enable_x64(jax.config.jax_enable_x64 or dtype_of(*mixtures) == np.float64)
+
+
+def evaluated(function, *arguments):
+    """``function(*arguments)`` of mixtures and arrays; numbers alone come as NumPy's, which keep their digits."""
+    dtype = dtype_of(*arguments)
+    with precision_of(*arguments):
+        if checks.in_trace(*jax.tree.leaves(arguments)):
+            return function(*jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), arguments))
+        if all(in_numpy(mixture.family, arguments) for mixture in mixtures_in(arguments)):
+            with host.on_host():
+                return given_out(function(*jax.tree.map(lambda leaf: np.asarray(leaf, dtype), arguments)))
+        return given_out(_program(function, *jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), arguments)))
+
+
+@compiled("function")
+def _program(function, *arguments):
+    return function(*arguments)
+
+
+def given_out(answer):
+    """Arrays as JAX's, lone numbers as NumPy's."""
+
+    def given(leaf):
+        if is_mixture(leaf):
+            return jax.tree.map(on_device, leaf)
+        return on_device(leaf) if np.ndim(leaf) else np.asarray(leaf)[()]
+
+    return jax.tree.map(given, answer, is_leaf=is_mixture)
