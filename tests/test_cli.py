@@ -483,6 +483,23 @@ def test_the_progress_line_says_what_is_done(capsys, monkeypatch):
     assert shown[-2].isspace() and len(shown[-2]) >= len(shown[1]) and shown[-1] == ""
 
 
+def test_the_progress_line_says_while_a_program_is_compiled(capsys, monkeypatch):
+    events = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: events.append(event))
+    jax.jit(lambda x: x * 3 + 1)(np.arange(7.0))
+    compiling = [event for event in events if event.startswith("/jax/core/compile/")]
+    assert compiling and not compiling[0].endswith("backend_compile_duration")
+    assert compiling[-1].endswith("backend_compile_duration")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with terminal.progress("fitting"):
+        for event in (compiling[0], compiling[-1]):
+            jax.monitoring.record_event_duration_secs(event, 0.1)
+            time.sleep(1.1)
+    shown = capsys.readouterr().err.split("\r")
+    assert any(line.startswith("fitting, compiling: ") for line in shown)
+    assert shown[-3].startswith("fitting: ")
+
+
 def test_a_reader_that_stops_early_is_no_error(model):
     command = f"{sys.executable} -m jaxgmm sample {model} -n 50000 | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300)

@@ -57,6 +57,7 @@ def progress(text: str, wanted: bool = True) -> Iterator[Callable | None]:
 
     def look(glance) -> None:
         ended, fits, rate = glance.fits_done, glance.fits, glance.rows_per_second
+        compiling.clear()
         left = (time.monotonic() - started) * (fits - ended) / ended if ended else 0
         seen[:] = [
             f", {ended} of {fits} fits done, iteration {glance.iteration}, log-likelihood {glance.log_likelihood:.6g}",
