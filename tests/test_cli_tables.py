@@ -417,5 +417,5 @@ def test_the_estimate_grows_with_rows():
     one = estimate.seconds_per_update(0, x, plan, "full")
     many = estimate.seconds_per_update(0, x, jaxgmm.plan(409_600, 8, 8, "full", n_init=4), "full")
     assert one > 0 and 10 < many / one < 1000
-    assert estimate.words(0.02).startswith("time     about 2 s for 100 updates")
-    assert estimate.words(1e-9).startswith("time     less than 0.01 s")
+    assert estimate.words(0.02, 9).startswith("time     about 2 s for 100 updates")
+    assert estimate.words(1e-9, 9).startswith("time     less than 0.01 s")

@@ -37,8 +37,8 @@ def some_of(x) -> np.ndarray:
     return next(x.blocks(ROWS))[0] if hasattr(x, "blocks") else np.asarray(x[:ROWS])
 
 
-def words(seconds: float) -> str:
-    """What to say of the time of an update."""
+def words(seconds: float, rows: int) -> str:
+    """What to say of the time of an update, measured on so many rows."""
     hundred = 100 * seconds
     amount = f"about {hundred:.2g} s" if hundred >= LEAST else f"less than {LEAST} s"
-    return f"time     {amount} for 100 updates of all starts, as {ROWS} rows or fewer took just now"
+    return f"time     {amount} for 100 updates of all starts, as measured now on {rows} rows"

@@ -113,7 +113,9 @@ def _say_plans(args: argparse.Namespace, table: Table, most: int):
     if args.json:
         print(report.plans_as_json(plans, seconds))
     else:
-        print("\n\n".join(f"{plan}\n{estimate.words(each)}" for plan, each in zip(plans, seconds, strict=True)))
+        print(
+            "\n\n".join(f"{plan}\n{estimate.words(each, len(some))}" for plan, each in zip(plans, seconds, strict=True))
+        )
 
 
 def _asked(args: argparse.Namespace, components: list[int]) -> dict:
