@@ -161,6 +161,42 @@ def test_a_directory_with_gaps_is_like_one_file(capsys, gaps, tmp_path):
     assert said[0][0]["log_likelihood"] == pytest.approx(said[1][0]["log_likelihood"], rel=1e-9)
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_value_that_a_family_does_not_describe_is_named_in_its_file(capsys, tmp_path, streams):
+    mixture = jaxgmm.mixture("poisson", weights=[0.5, 0.5], rates=[[1.0, 1.0], [9.0, 9.0]])
+    jaxgmm.save(tmp_path / "m.npz", mixture)
+    folder = tmp_path / "counts"
+    folder.mkdir()
+    if streams:
+        np.save(folder / "0.npy", np.ones((5, 2)))
+    path = folder / "1.npy"
+    np.save(path, [[1, 2], [np.nan, 4], [3, 0.5]])
+    source, output = folder if streams else path, ["--output", tmp_path / "out.csv"]
+    for command in ("predict", "score"):
+        error = refused(capsys, command, tmp_path / "m.npz", source, "--drop-missing", *output)
+        assert f"{path}: row 2" in error and "column 1 (counted from 0) is 0.5" in error
+
+
+def test_blocks_with_and_without_gaps_are_one_array(capsys, tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    x = X.copy()
+    x[70, 1] = np.nan
+    for i, part in enumerate(np.array_split(x, 4)):
+        np.save(folder / f"{i}.npy", part)
+    mixture = jaxgmm.select(0, X, [2], families=["full"], n_init=2).best.mixture
+    jaxgmm.save(tmp_path / "m.npz", mixture)
+    words = ["predict", tmp_path / "m.npz", folder, "--drop-missing", "--output"]
+    run(capsys, *words, tmp_path / "labels.npy")
+    run(capsys, *words, tmp_path / "probabilities.npy", "--probabilities")
+    labels, table = np.load(tmp_path / "labels.npy"), np.load(tmp_path / "probabilities.npy")
+    expected = np.array(jaxgmm.predict(mixture, X))
+    expected[70] = -1
+    np.testing.assert_array_equal(labels, expected)
+    np.testing.assert_array_equal(table[:, 0], expected)
+    assert np.isnan(table[70, 1:]).all() and not np.isnan(np.delete(table, 70, axis=0)).any()
+
+
 # labels beside
 
 

@@ -283,6 +283,17 @@ def test_a_stream_says_once_how_many_rows_it_leaves_out(tmp_path):
         np.testing.assert_array_equal(np.concatenate([weight for _, weight in blocks]), weights[complete])
 
 
+def test_passes_may_cross_each_other():
+    x = np.arange(40.0).reshape(20, 2)
+    x[[3, 4, 17], [0, 1, 0]] = np.nan
+    stream = jaxgmm.rows(x, np.arange(20.0), drop_missing=True, block_size=4)
+    with pytest.warns(jaxgmm.FitWarning, match="3 of 20 rows left out"):
+        for (one, its), (other, of_other) in zip(stream, stream, strict=True):
+            np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(its, one[:, 0] / 2)
+            np.testing.assert_array_equal(of_other, its)
+
+
 def test_a_fit_of_a_stream_without_missing_rows_is_that_of_the_others(tmp_path):
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(size=(60, 2)), rng.normal(6, 1, (40, 2))])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -37,7 +37,7 @@ def score(args: argparse.Namespace) -> int:
 
     def scores() -> Iterator[list]:
         for rows, weight, first in _weighted(table):
-            check(rows, first)
+            check(rows, first, table.place)
             left_out = missing(rows, weight)
             log_prob = np.full(len(rows), np.nan)
             if not left_out.all():
@@ -102,11 +102,10 @@ def _checker(table: Table, mixture: Mixture):
         with jax.enable_x64(True):  # else 1 + 1e-9 would pass for an integer
             return (checks.outside(rows, family) | ~np.isfinite(rows)) & ~np.asarray(allowed(rows), bool)
 
-    def check(rows, first: int):
+    def check(rows, first: int, place: Callable):
         for row, column, value in checks.first(rows, wrong, True):
-            where = table.x.place(first + row) if table.streams else f"{table.source}: row {first + row}"
             raise ValueError(
-                f"{where}, column {column} (counted from 0) is {value}; "
+                f"{place(first + row)}, column {column} (counted from 0) is {value}; "
                 f"family {family.name!r} needs {family.support.words}"
             )
 

@@ -27,25 +27,26 @@ def write(args: argparse.Namespace, path: str | None, table: Table, mixture: Mix
 
     Beside it stand probabilities, where asked for, and what tells the rows: their numbers from 0, the column ``--id``,
     or with ``--append`` all columns. npy holds labels, and probabilities, alone; so does standard output. ``check`` may
-    refuse a block of rows (b, d) from its first row's number on.
+    refuse a block of rows (b, d), given its first row's number and what says where a row is.
     """
     probabilities = args.append or getattr(args, "probabilities", False)
-    whole = table.whole() if args.append or args.id else None
-    numbered = whole is None and path is not None and Path(path).suffix.lower() != ".npy"
+    whole = None if table.in_memory and not (args.append or args.id) else table.whole()
+    numbered = not (args.append or args.id) and path is not None and Path(path).suffix.lower() != ".npy"
     indices, names = _beside(args, whole)
-    k = mixture.n_components
+    k, dtype = mixture.n_components, np.asarray(mixture.log_weights).dtype
     says = ["label"] + [f"probability_{j}" for j in range(k)] * probabilities
     head = ["row"] * numbered + names + _free(says, names)
 
     def blocks() -> Iterator[list]:
         first = 0
-        for x, others in table.blocks(whole, indices):
+        for x, others in [(table.x, [])] if whole is None else whole.beside(indices):
             if check:
-                check(x, first)
+                check(x, first, table.place if whole is None else whole.place)
             block = [np.arange(first, first + len(x))] * numbered + _typed(path, whole, indices, x, others)
-            block.append(_of_complete(jaxgmm.predict, mixture, x, -1))
+            block.append(_of_complete(jaxgmm.predict, mixture, x, np.full(len(x), -1, np.int32)))
             if probabilities:
-                block.append(_of_complete(jaxgmm.responsibilities, mixture, x, np.nan, (k,)))
+                nothing = np.full((len(x), k), np.nan, dtype)
+                block.append(_of_complete(jaxgmm.responsibilities, mixture, x, nothing))
             first += len(x)
             yield block
 
@@ -54,7 +55,7 @@ def write(args: argparse.Namespace, path: str | None, table: Table, mixture: Mix
 
 def _beside(args: argparse.Namespace, whole) -> tuple[Sequence[int], list[str]]:
     """The columns of the input that are written, by index, and their names."""
-    if whole is None:
+    if not (args.append or args.id):
         return [], []
     names = feature_names(whole.taken.names, whole.taken.width)
     indices = range(whole.taken.width) if args.append else [index_of(args.id, whole)]
@@ -78,12 +79,9 @@ def _typed(path: str | None, whole, indices: Sequence[int], x: np.ndarray, other
     return [features.get(j, other) for j, other in zip(indices, others, strict=True)]
 
 
-def _of_complete(answer: Callable, mixture: Mixture, x: np.ndarray, otherwise: float, shape: tuple = ()) -> np.ndarray:
-    """What a function of a mixture and rows answers (b, *shape), and what stands for rows with missing values."""
+def _of_complete(answer: Callable, mixture: Mixture, x: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """``answers`` (b, ...), with those of a function of a mixture and rows where no value is missing."""
     complete = ~np.isnan(x).any(axis=1)
-    if complete.all():
-        return np.asarray(answer(mixture, x))
-    answers = np.full((len(x), *shape), otherwise)
     if complete.any():
         answers[complete] = answer(mixture, x[complete])
     return answers

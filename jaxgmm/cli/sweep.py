@@ -24,13 +24,13 @@ PICTURED = 100_000  # rows of a stream that a picture shows
 def fit(args: argparse.Namespace) -> int:
     """Fit every family with every number of components, and choose the best. Ctrl-C gives the best so far and writes it
     (exit code 130); a second one ends at once. Many processes fit together what each has read; process 0 speaks."""
+    if args.standardize:
+        standard.check(args)
     mesh = processes.join(args)
     speaks = processes.speaks()
     with agreed(mesh):
         paths.check(args)  # said before the hours, not after them
         figure = paths.figure(args.plot) if args.plot else None
-        if args.standardize:
-            standard.check(args)
         table = opened(args)
     processes.leave_the_rest_to_the_first()
     processes.check_labels(args.labels, mesh)

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,14 @@ class Table:
             warnings.simplefilter("ignore", FitWarning)  # all was said when the table was opened
             return sources.of_files([self.source], dataclasses.replace(self.pick, missing=missing))
 
-    def blocks(self, whole: sources.Stream | None = None, beside: Sequence[int] = ()) -> Iterator[tuple]:
-        """x (b, d) of all rows, those with missing values too, and columns of the ``whole`` table beside, by index."""
-        if whole is None and not self.streams and self.pick.missing != DROPPED:
-            yield self.x, []
-            return
-        yield from (self.whole() if whole is None else whole).beside(beside)
+    @property
+    def in_memory(self) -> bool:
+        """Whether x are all rows, those with missing values too."""
+        return not self.streams and self.pick.missing != DROPPED
+
+    def place(self, row: int) -> str:
+        """Where a row is."""
+        return self.x.place(row) if self.streams else f"{self.source}: row {row}"
 
 
 def opened(args: argparse.Namespace, expected: Sequence[str] | None = None, missing: str = DROPPED) -> Table:

@@ -20,6 +20,14 @@ from .remarks import left_out, missing
 BLOCK_BYTES = 2**24  # of one block of rows
 
 
+@dataclasses.dataclass
+class _Counts:
+    """Rows that a pass has read, and of them those that it has left out."""
+
+    read: int = 0
+    left_out: int = 0
+
+
 class Stream:
     """Rows that are read when they are needed: `jaxgmm.rows` makes one.
 
@@ -38,7 +46,7 @@ class Stream:
         self.n = None if drop_missing or any(part.n is None for part in parts) else sum(part.n for part in parts)
         self.block_size = block_size or max(BLOCK_BYTES // (self.d * self.dtype.itemsize), 64)
         self._parts, self._weight, self._begins = parts, sample_weight, []
-        self._drops, self._left_out, self._read = drop_missing, 0, 0  # rows of the last pass
+        self._drops = drop_missing
         if sample_weight is not None and self.n is not None and len(sample_weight) != self.n:
             raise ValueError(
                 f"sample_weight must have shape ({self.n},), one weight a row, got ({len(sample_weight)},)"
@@ -68,8 +76,8 @@ class Stream:
 
     def blocks(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
         """x (b, d), weight (b,) or None, and the first row's index; every block but the last has ``size`` rows."""
-        first, filled, x, weight = 0, 0, None, None
-        for rows, weights in self._pieces(size):
+        first, filled, x, weight, counts = 0, 0, None, None, _Counts()
+        for rows, weights in self._pieces(size, counts):
             if not filled and len(rows) == size:
                 yield rows, weights, first
                 first += size
@@ -89,37 +97,37 @@ class Stream:
                     first, filled = first + size, 0
         if filled:
             yield x[:filled], weight[:filled] if self.weighted else None, first
-        self._count(first + filled)
+        self._count(first + filled, counts)
 
-    def _pieces(self, size: int):
-        """Rows and weights in the dtype of the stream, as they come."""
-        self._begins, self._left_out, self._read = [], 0, 0
+    def _pieces(self, size: int, counts: _Counts):
+        """Rows and weights in the dtype of the stream, as they come; counted on the way."""
+        self._begins = []
         for part in self._parts:
-            self._begins.append((self._read - self._left_out, part.name))
+            self._begins.append((counts.read - counts.left_out, part.name))
             for x, weight, _ in part.read(size):
                 if self._weight is not None:
-                    some = slice(self._read, self._read + len(x))
+                    some = slice(counts.read, counts.read + len(x))
                     weight = np.asarray(plain(self._weight[some], "sample_weight"), self.dtype)
                     if len(weight) < len(x):
                         raise ValueError(f"sample_weight has {len(self._weight)} weights; the rows are more")
-                self._read += len(x)
+                counts.read += len(x)
                 if self._drops and (without := missing(x, weight)).any():
-                    self._left_out += int(without.sum())
+                    counts.left_out += int(without.sum())
                     x, weight = x[~without], None if weight is None else weight[~without]
                 weight = None if weight is None else weight.astype(self.dtype, copy=False)
                 yield x.astype(self.dtype, copy=False), weight
 
-    def _count(self, n: int):
+    def _count(self, n: int, counts: _Counts):
         if n == 0:
-            held = "holds no row without a missing value" if self._read else "is empty"
+            held = "holds no row without a missing value" if counts.read else "is empty"
             raise ValueError(f"the source of rows {held}")
         if self.n is not None and n != self.n:
             raise ValueError(f"the source of rows gave {n} rows where it had {self.n}: it changes while it is read")
-        if self._weight is not None and len(self._weight) != self._read:
-            shape = f"({self._read},), one weight a row, got ({len(self._weight)},)"
+        if self._weight is not None and len(self._weight) != counts.read:
+            shape = f"({counts.read},), one weight a row, got ({len(self._weight)},)"
             raise ValueError(f"sample_weight must have shape {shape}")
-        if self.n is None and self._left_out:
-            warnings.warn(FitWarning(left_out(self._left_out, self._read)), stacklevel=4)
+        if self.n is None and counts.left_out:
+            warnings.warn(FitWarning(left_out(counts.left_out, counts.read)), stacklevel=4)
         self.n = n
 
     def place(self, row: int) -> str:
@@ -145,9 +153,12 @@ class Stream:
     def beside(self, columns: Sequence[int]) -> Iterator[tuple[np.ndarray, list]]:
         """x (b, d) of all rows of files, NaN where a value is missing and that is no error, and these columns of the
         first one's table, by index."""
+        read, self._begins = 0, []
         for part in self._parts:
+            self._begins.append((read, part.name))
             there = columns
             if part.names != self.taken.names:
                 there = [part.names.index(self.taken.names[j]) for j in columns]
             for x, _, others in part.read(self.block_size, there):
                 yield x.astype(self.dtype, copy=False), others
+                read += len(x)
