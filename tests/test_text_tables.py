@@ -121,6 +121,28 @@ def test_comments_are_no_rows(write):
         readers.read(write(text.replace("54.0", "x")))
 
 
+def test_what_may_be_meant_otherwise_is_said(write):
+    path = write("a;b\n1,234;5\n2,345;6\n")
+    with pytest.warns(jaxgmm.FitWarning, match="its commas are taken for decimal ones: 1,234 is 1.234"):
+        x, _, _ = read(path)
+    np.testing.assert_array_equal(x, [[1.234, 5], [2.345, 6]])
+    path = write("code,a,b\nred,1.5,2\n#ff0000,2.5,3\n#0000ff,3.5,5\nblue,4.5,7\n")
+    with pytest.warns(jaxgmm.FitWarning, match="lines that begin with # are left out, though they may be rows"):
+        assert read(path, columns=["a", "b"])[0].tolist() == [[1.5, 2], [4.5, 7]]
+    quoted = write('code,a,b\nred,1.5,2\n"#ff0000",2.5,3\nblue,4.5,7\n')
+    assert read(quoted, columns=["a", "b"])[0].tolist() == [[1.5, 2], [2.5, 3], [4.5, 7]]
+
+
+def test_what_spreadsheets_write_for_no_number_is_no_comment(write):
+    path = write("a,b\n1,2\n#N/A,3\n4,#N/A\n5,6\n")
+    with pytest.raises(ValueError, match=r"row 2 \(line 3\), column 'a': the value is missing"):
+        readers.read(path)
+    with pytest.warns(jaxgmm.FitWarning, match="2 of 4 rows left out"):
+        assert read(path, missing="dropped")[0].tolist() == [[1, 2], [5, 6]]
+    with pytest.raises(ValueError, match="row 1 .*, column 'a': '#DIV/0!' is not a number"):
+        readers.read(write("a,b\n#DIV/0!,2\n1,3\n"))
+
+
 def test_a_hash_may_be_a_name_or_stand_in_quotes(write):
     x, names, _ = read(write('#,a,note\n5,1.5,"first\n#second"\n7,2.5,third\n'), columns=["#", "a"])
     assert x.tolist() == [[5, 1.5], [7, 2.5]] and names == ("#", "a")

@@ -11,14 +11,17 @@ MARKS = "\t;, "
 COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?|[+-]?\d+,")
 POINT_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+NO_COMMENT = re.compile(r"#(N/A|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)")  # what spreadsheets write for no number
 
 
 @dataclasses.dataclass(frozen=True)
 class Dialect:
-    """The character between two fields, and the one in a number: ``decimal`` is "." or ","."""
+    """The character between two fields, and the one in a number: ``decimal`` is "." or ",". Commas are not ``sure``
+    where they may divide thousands."""
 
     mark: str
     decimal: str = "."
+    sure: bool = True
 
     def fields(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """The fields of lines that are no comments; none of an empty line."""
@@ -28,7 +31,8 @@ class Dialect:
     def is_comment(self, line: str) -> bool:
         """Whether a line begins with #, and this is not the name of its first column."""
         line = line.lstrip(" ")
-        return line.startswith("#") and (self.mark == " " or not line[1:].lstrip(" ").startswith(self.mark))
+        named = self.mark != " " and line[1:].lstrip(" ").startswith(self.mark)
+        return line.startswith("#") and not named and not NO_COMMENT.match(line)
 
 
 class Rows:
@@ -68,7 +72,7 @@ def dialect_of(lines: Sequence[str], whole: bool) -> Dialect:
         rows = rows if whole or len(rows) < 3 else rows[:-1]  # the last may be cut short
         widths = {len(fields) for fields in rows[1:] or rows}
         if len(widths) == 1 and (width := max(widths)) > 1 and len(rows[0]) in (width, names_without_rows(mark, width)):
-            return Dialect(mark, _decimal(mark, rows))
+            return _with_decimal(mark, rows)
     first = next((line for line in lines if not Dialect(",").is_comment(line)), "")
     return Dialect(next((mark for mark in MARKS[:-1] if mark in first), ","))
 
@@ -78,12 +82,12 @@ def names_without_rows(mark: str, width: int) -> int:
     return width - 1 if mark in " \t" else width
 
 
-def _decimal(mark: str, rows: list[list[str]]) -> str:
-    """The decimal sign: a comma where numbers have one and none has a point, and it divides no thousands."""
-    if mark == ",":
-        return "."
-    fields = [field.strip() for row in rows for field in row]
+def _with_decimal(mark: str, rows: list[list[str]]) -> Dialect:
+    """The dialect of rows cut at this mark: decimal commas where numbers have one and none has a point. Commas that may
+    all divide thousands are decimal where semicolons divide the fields, as spreadsheets write both together."""
+    fields = [field.strip() for row in rows for field in row] if mark != "," else []
     commas = [field for field in fields if COMMA_NUMBER.fullmatch(field)]
     if not commas or any(map(POINT_NUMBER.fullmatch, fields)):
-        return "."
-    return "," if mark == ";" or not all(map(THOUSANDS.fullmatch, commas)) else "."
+        return Dialect(mark)
+    sure = not all(map(THOUSANDS.fullmatch, commas))
+    return Dialect(mark, ",", sure) if sure or mark == ";" else Dialect(mark)

@@ -41,7 +41,7 @@ class Part:
         read: ``(size, beside=()) -> iterator`` of x (b, d), weight (b,) or None, and the columns of these indices, at
             most ``size`` rows at a time; None: all at once.
         taken: what is taken of a file's columns.
-        doubt: what was assumed of its first row, where that is not sure.
+        doubts: what was assumed of a text, where that is not sure.
     """
 
     name: str | None
@@ -51,7 +51,7 @@ class Part:
     weighted: bool
     read: Callable[..., Iterator]
     taken: Taken | None = None
-    doubt: str | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -174,7 +174,7 @@ def _of_text(path: Path | Held, pick: Pick) -> Part:
             for values, columns in text.read(file, seen, size and min(size, CSV_ROWS), beside):
                 yield values[:, :d], values[:, d] if weighted else None, columns
 
-    return Part(str(path), None, d, np.dtype(np.float64), weighted, _named(path, read), seen.taken, seen.doubt)
+    return Part(str(path), None, d, np.dtype(np.float64), weighted, _named(path, read), seen.taken, seen.doubts)
 
 
 def _of_parquet(path: Path, pick: Pick) -> Part:

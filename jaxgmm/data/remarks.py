@@ -22,7 +22,7 @@ def remarks(part: Part, pick: Pick) -> list[str]:
     """One sentence for each thing that was assumed of a file, and may be meant otherwise."""
     if part.taken is None:
         return []
-    said = [part.doubt] if part.doubt else []
+    said = list(part.doubts)
     if part.taken.left_out and pick.text is None:
         listed = ", ".join(part.taken.left_out)
         said.append(f"columns of text are left out: {listed}")

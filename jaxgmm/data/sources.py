@@ -116,7 +116,7 @@ def of_files(paths, pick: Pick, sample_weight=None, block_size: int | None = Non
         if part.columns != first.columns:
             part = of_file(path, dataclasses.replace(pick, columns=first.columns))
         parts.append(part)
-        said[part.name] = [part.doubt] if part.doubt else []
+        said[part.name] = list(part.doubts)
     for remark in grouped(said):
         warnings.warn(FitWarning(remark), stacklevel=3)
     return Stream(parts, sample_weight, block_size, pick.missing == DROPPED)

@@ -25,13 +25,13 @@ NO_TEXT = "is not a text file in UTF-8; tables are read from csv, tsv, npy, npz 
 @dataclasses.dataclass(frozen=True)
 class Look:
     """What the first lines of a text tell: how it is cut, what is taken of it, whether its first row is a header, and
-    what was assumed of that row, where it is not sure. ``keeps_missing``: a missing value is NaN, not an error."""
+    what was assumed where the lines leave a doubt. ``keeps_missing``: a missing value is NaN, not an error."""
 
     dialect: Dialect
     taken: Taken
     header: bool
     keeps_missing: bool
-    doubt: str | None
+    doubts: tuple[str, ...]
 
 
 def look(file: TextIO, pick: Pick) -> Look:
@@ -56,7 +56,17 @@ def look(file: TextIO, pick: Pick) -> Look:
     rows = [fields for fields in (points[1:] if header else points) if len(fields) == len(first)]
     text = [j for j, column in enumerate(zip(*rows, strict=True)) if _is_text(column)]
     taken = pick.of(names, len(first), text)
-    return Look(dialect, taken, header, pick.missing != REFUSED, doubt(first) if doubtful else None)
+    doubts = (*([doubt(first)] if doubtful else []), *_doubts(lines, dialect, len(first)))
+    return Look(dialect, taken, header, pick.missing != REFUSED, doubts)
+
+
+def _doubts(lines: list[str], dialect: Dialect, width: int) -> Iterator[str]:
+    """What to say of commas that may divide thousands, and of comments that may be rows."""
+    if not dialect.sure:
+        yield "its commas are taken for decimal ones: 1,234 is 1.234"
+    comments = [line for line in itertools.dropwhile(dialect.is_comment, lines) if dialect.is_comment(line)]
+    if dialect.mark != " " and width > 1 and any(len(fields) == width for fields in dialect.fields(comments)):
+        yield "lines that begin with # are left out, though they may be rows; a field in quotes is none"
 
 
 def _names_in_comment(lines: list[str], dialect: Dialect, width: int) -> tuple[str, ...] | None:
