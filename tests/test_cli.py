@@ -553,7 +553,7 @@ def test_what_is_larger_than_a_quarter_of_free_memory_streams(capsys, data, monk
     monkeypatch.setattr(os, "sysconf", lambda name: 1)
     from jaxgmm.data import readers
 
-    monkeypatch.setattr(readers, "read", pytest.fail)
+    monkeypatch.setattr(readers, "read_numbered", pytest.fail)
     assert main(["fit", data, "--components", "2", "--family", "full", "--restarts", "2"]) == 0
 
 

@@ -88,6 +88,8 @@ def test_standard_input_packed_text_and_what_can_be_read_once(capsys, monkeypatc
         out, err = run(capsys, "fit", "-", *ONE, "--json", "--labels", tmp_path / "labels.csv", "--id", "name")
         assert json.loads(out)["best"] == expected and "standard input: columns of text are left out" in err
         assert [row[0] for row in read_csv(tmp_path / "labels.csv")[1:]] == NAMES
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert refused(capsys, "fit", "-").endswith("standard input: is empty")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a,b\n1,2\n3,x\n")))
     assert "standard input: row 2 (line 3), column 'b': 'x' is not a number" in refused(capsys, "fit", "-")
 
@@ -106,6 +108,17 @@ def test_what_is_wrong_is_said_in_options(capsys, gaps):
     gaps.write_text("n,a,b\n" + rows)
     err = run(capsys, "fit", gaps, *ONE, "--max-iter", "1", "--tol", "0").err
     assert "leave it out with --drop n\n" in err and "drop=" not in err
+
+
+def test_a_row_that_a_family_does_not_describe_is_that_of_the_file(capsys, tmp_path):
+    path = tmp_path / "counts.csv"
+    path.write_text("name,a,b\nu,1,2\nv,,3\nw,3,0.5\nx,4,5\n")
+    options = ["--family", "poisson", "--components", "1", "--drop-missing"]
+    error = refused(capsys, "fit", path, *options)
+    assert f"{path}: x must be counts" in error and "row 2 (counted from 0), column 'b' is 0.5" in error
+    np.save(tmp_path / "x.npy", [[1, 2], [np.nan, 1], [3, 0.5]])
+    error = refused(capsys, "fit", tmp_path / "x.npy", *options)
+    assert "row 2 (counted from 0), column 1 of the features is 0.5" in error
 
 
 # rows with missing values

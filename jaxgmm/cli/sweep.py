@@ -71,21 +71,24 @@ def _fitted(args: argparse.Namespace, table: Table, components: list[int], other
     if args.standardize:
         frame, weight = standard.frame_of(x, table.sample_weight)
         x = standard.entered(x, frame)
-    selection = jaxgmm.select(
-        args.seed,
-        x,
-        components,
-        families=args.family,
-        criterion=args.criterion,
-        n_init=args.restarts,
-        sample_weight=table.sample_weight,
-        tol=args.tol,
-        max_iter=args.max_iter,
-        checkpoint=args.checkpoint,
-        checkpoint_every=args.checkpoint_every,
-        resume=args.resume,
-        **others,
-    )
+    try:
+        selection = jaxgmm.select(
+            args.seed,
+            x,
+            components,
+            families=args.family,
+            criterion=args.criterion,
+            n_init=args.restarts,
+            sample_weight=table.sample_weight,
+            tol=args.tol,
+            max_iter=args.max_iter,
+            checkpoint=args.checkpoint,
+            checkpoint_every=args.checkpoint_every,
+            resume=args.resume,
+            **others,
+        )
+    except ValueError as error:
+        raise ValueError(table.named(str(error))) from error
     return standard.left(selection, frame, weight) if args.standardize else selection
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -22,11 +23,12 @@ STANDARD_INPUT = "-"
 @dataclasses.dataclass(frozen=True)
 class Table:
     """Rows x (n, d), or a `jaxgmm.Stream` of them with weights of its own; the names of the features or None; weights
-    (n,) or None; where all that comes from, and what was picked of it."""
+    (n,) or None; the numbers (n,) of the rows in their file; where all that comes from, and what was picked of it."""
 
     x: Any
     columns: tuple[str, ...] | None
     sample_weight: Any
+    numbers: Any
     source: Path | Held
     pick: Pick
 
@@ -47,8 +49,18 @@ class Table:
         return not self.streams and self.pick.missing != DROPPED
 
     def place(self, row: int) -> str:
-        """Where a row is."""
-        return self.x.place(row) if self.streams else f"{self.source}: row {row}"
+        """Where a row is, counted from 0."""
+        return self.x.place(row) if self.streams else f"{self.source}: row {self.numbers[row]}"
+
+    def named(self, message: str) -> str:
+        """A sentence about a row and a column of x, about those of the file."""
+        found = re.search(r"\brow (\d+), column (\d+)\b", message)
+        if self.streams or not found:
+            return message
+        row, column = map(int, found.groups())
+        name = repr(self.columns[column]) if self.columns else f"{column} of the features"
+        words = f"row {self.numbers[row]} (counted from 0), column {name}"
+        return f"{self.source}: {message[: found.start()]}{words}{message[found.end() :]}"
 
 
 def opened(args: argparse.Namespace, expected: Sequence[str] | None = None, missing: str = DROPPED) -> Table:
@@ -70,8 +82,8 @@ def opened(args: argparse.Namespace, expected: Sequence[str] | None = None, miss
     with terminal.warnings_as_lines():
         if _is_large(source):
             stream = sources.of_files([source], pick)
-            return Table(stream, stream.columns, None, source, pick)
-        return Table(*readers.read(source, pick), source, pick)
+            return Table(stream, stream.columns, None, None, source, pick)
+        return Table(*readers.read_numbered(source, pick), source, pick)
 
 
 def _source(data: str) -> Path | Held:

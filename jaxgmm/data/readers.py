@@ -39,11 +39,16 @@ def read(
     Warns:
         FitWarning: what `remarks.remarks` finds remarkable; how many rows are left out.
     """
+    return read_numbered(path, pick, **picked)[:3]
+
+
+def read_numbered(path: str | Path | Held, pick: Pick | None = None, **picked) -> tuple:
+    """What `read` gives, and the numbers (n,) of the rows in the file, counted from 0."""
     path = Path(path) if isinstance(path, str) else path
     pick = dataclasses.replace(pick or Pick(), **picked)
     part = of_file(path, pick)
     for remark in remarks(part, pick):
-        warnings.warn(FitWarning(f"{path}: {remark}"), stacklevel=2)
+        warnings.warn(FitWarning(f"{path}: {remark}"), stacklevel=3)
     x, weight, _ = next(part.read(None), (np.empty((0, part.d)), None, None))
     with naming(path):
         if len(x) == 0:
@@ -52,14 +57,15 @@ def read(
         if weight is not None:
             _check_finite(weight[:, None], [pick.weights], pick.missing in (DROPPED, KEPT))
             _check_weights(weight)
+        numbers = np.arange(len(x))
         if pick.missing == DROPPED:
             without = missing(x, weight)
             if without.all():
                 raise ValueError("has no row without a missing value")
             if without.any():
-                warnings.warn(FitWarning(f"{path}: {left_out(int(without.sum()), len(x))}"), stacklevel=2)
-            x, weight = x[~without], None if weight is None else weight[~without]
-    return x, part.columns, weight
+                warnings.warn(FitWarning(f"{path}: {left_out(int(without.sum()), len(x))}"), stacklevel=3)
+            x, weight, numbers = x[~without], None if weight is None else weight[~without], numbers[~without]
+    return x, part.columns, weight, numbers
 
 
 def _check_finite(values: np.ndarray, names: Sequence, missing_too: bool):

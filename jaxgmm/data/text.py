@@ -44,6 +44,8 @@ def look(file: TextIO, pick: Pick) -> Look:
         lines = list(itertools.islice(file, 1 + LOOKED_AT))
     except UnicodeDecodeError as error:
         raise ValueError(NO_TEXT) from error
+    if not lines:
+        raise ValueError("is empty")
     dialect = dialect_of(lines, len(lines) <= LOOKED_AT)
     first, *below = list(Rows(lines, dialect)) or [[]]
     if below and {len(fields) for fields in below} == {len(first) + 1}:
