@@ -231,6 +231,33 @@ def test_labels_stand_beside_a_column_that_names_the_rows(capsys, model, table, 
     assert "no columns 'names'" in refused(capsys, "predict", model, table, "--id", "names")
 
 
+def test_a_column_of_names_that_is_not_there_is_said_before_the_fit(capsys, monkeypatch, table, tmp_path):
+    monkeypatch.setattr(jaxgmm, "select", pytest.fail)
+    for more in ([], ["--columns", "length,width"]):
+        options = ["--labels", tmp_path / "out.csv", "--id", "names", *more]
+        assert "has no columns 'names'; its columns are name, length" in refused(capsys, "fit", table, *options)
+
+
+def test_tables_that_need_pyarrow_are_refused_without_before_the_fit(capsys, monkeypatch, table, tmp_path):
+    monkeypatch.setattr(jaxgmm, "select", pytest.fail)
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    error = refused(capsys, "fit", table, "--labels", tmp_path / "out.parquet")
+    assert "out.parquet: parquet files need pyarrow: pip install 'jaxgmm[io]'" in error
+
+
+def test_columns_of_other_files_stand_under_the_names_of_the_first(capsys, model, tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    (folder / "0.csv").write_text("key,length,width,note\na,1.5,2,x\n")
+    (folder / "1.csv").write_text("note,width,key,length\ny,4,b,8.25\n")
+    run(capsys, "predict", model, folder, "--append", "--output", tmp_path / "out.csv")
+    head, *rows = read_csv(tmp_path / "out.csv")
+    assert head[:4] == ["key", "length", "width", "note"]
+    assert [row[:4] for row in rows] == [["a", "1.5", "2", "x"], ["b", "8.25", "4", "y"]]
+    assert run(capsys, "predict", model, folder, "--id", "key").out.split()[1][:2] == "a,"
+
+
 def test_a_column_of_numbers_that_names_the_rows_is_no_feature(capsys, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("key,a,b\n" + "".join(f"{7 * i % 100},{a},{b}\n" for i, (a, b) in enumerate(X.tolist())))

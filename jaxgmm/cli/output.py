@@ -31,6 +31,8 @@ def check(path: str) -> None:
     """ValueError where a file's name does not say which kind of table it is to be."""
     if Path(path).suffix.lower() not in KINDS and not is_device(path):
         raise ValueError(f"{path}: a table ends in one of {', '.join(KINDS)}")
+    if KINDS.get(Path(path).suffix.lower()) is _write_parquet:
+        _parquet_module(path)
 
 
 def is_device(path: str) -> bool:
@@ -78,20 +80,25 @@ def _header(file, table, n: int):
     np.lib.format.write_array_header_1_0(file, about)
 
 
-def _write_parquet(path, head, blocks):
+def _parquet_module(path):
+    """pyarrow with its module of parquet files, or a ValueError."""
     try:
-        import pyarrow
-        from pyarrow import parquet
+        import pyarrow.parquet
     except ModuleNotFoundError as error:
-        if error.name != "pyarrow":
+        if (error.name or "").partition(".")[0] != "pyarrow":
             raise
         raise ValueError(f"{path}: parquet files need pyarrow: pip install 'jaxgmm[io]'") from None
+    return pyarrow
+
+
+def _write_parquet(path, head, blocks):
+    pyarrow = _parquet_module(path)
     with contextlib.ExitStack() as opened:
         file, writer = opened.enter_context(replacing(path)), None
         for columns in blocks:
             table = pyarrow.table(dict(zip(head, map(pyarrow.array, columns), strict=True)))
             if writer is None:
-                writer = opened.enter_context(parquet.ParquetWriter(file, table.schema))
+                writer = opened.enter_context(pyarrow.parquet.ParquetWriter(file, table.schema))
             writer.write_table(table)
 
 

@@ -32,6 +32,7 @@ def fit(args: argparse.Namespace) -> int:
         paths.check(args)  # said before the hours, not after them
         figure = paths.figure(args.plot) if args.plot else None
         table = opened(args)
+        labels.check_identity(args, table)
     processes.leave_the_rest_to_the_first()
     processes.check_labels(args.labels, mesh)
     components = _components(args, table, mesh)
