@@ -121,6 +121,19 @@ def test_comments_are_no_rows(write):
         readers.read(write(text.replace("54.0", "x")))
 
 
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("a b\n1 2\n3 4 5\n6 7\n", r"row 2 \(line 3\) has 3 fields where 2 are expected"),
+        ("a;b\n1,5;2\n3,1\n2,5;4\n", r"row 2 \(line 3\) has 1 fields where 2 are expected"),
+        ("a\tb\n1,5\t2\n3\t1\t2\n2,5\t4\n", r"row 2 \(line 3\) has 3 fields where 2 are expected"),
+    ],
+)
+def test_a_row_of_another_width_is_named_whatever_the_mark(write, content, words):
+    with pytest.raises(ValueError, match=words):
+        readers.read(write(content))
+
+
 def test_what_may_be_meant_otherwise_is_said(write):
     path = write("a;b\n1,234;5\n2,345;6\n")
     with pytest.warns(jaxgmm.FitWarning, match="its commas are taken for decimal ones: 1,234 is 1.234"):

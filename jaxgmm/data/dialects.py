@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import dataclasses
 import re
@@ -64,17 +65,28 @@ class Rows:
 def dialect_of(lines: Sequence[str], whole: bool) -> Dialect:
     """The dialect of a text that begins with these lines, or is no longer than they (``whole``).
 
-    The first mark that cuts all lines into equally many fields, two or more; where none does, the first that the first
-    line has. A first line may be one field shorter where blanks or tabs cut it: R leaves out the name of row names.
+    The first mark that cuts all lines into equally many fields, two or more; where none does, the one that does so with
+    most of them, half at least, so that the others are found to be wrong; else the first that the first line has.
     """
+    best, most = None, 0.0
     for mark in MARKS:
         rows = list(Rows(lines, Dialect(mark)))
         rows = rows if whole or len(rows) < 3 else rows[:-1]  # the last may be cut short
-        widths = {len(fields) for fields in rows[1:] or rows}
-        if len(widths) == 1 and (width := max(widths)) > 1 and len(rows[0]) in (width, names_without_rows(mark, width)):
-            return _with_decimal(mark, rows)
+        alike = _alike(mark, rows)
+        if alike > most and alike >= 0.5:
+            best, most = _with_decimal(mark, rows), alike
+        if most == 1:
+            break
     first = next((line for line in lines if not Dialect(",").is_comment(line)), "")
-    return Dialect(next((mark for mark in MARKS[:-1] if mark in first), ","))
+    return best or Dialect(next((mark for mark in MARKS[:-1] if mark in first), ","))
+
+
+def _alike(mark: str, rows: list[list[str]]) -> float:
+    """The share of rows that have as many fields as most, two or more, where the first row has too."""
+    counts = collections.Counter(map(len, rows[1:] or rows))
+    width, count = counts.most_common(1)[0] if counts else (0, 0)
+    fits = width > 1 and len(rows[0]) in (width, names_without_rows(mark, width))
+    return count / counts.total() if fits else 0.0
 
 
 def names_without_rows(mark: str, width: int) -> int:
