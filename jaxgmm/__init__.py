@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from . import datasets as datasets
 from . import distributed as distributed
 from .algebra import (
     cdf,

@@ -109,7 +109,7 @@ def fit(
             `History`, `Progress`); when it returns True the fit stops there. It changes no result.
         verbose: 1 prints a line each time.
         checkpoint: path of a file that says where the fit stands, written every ``checkpoint_every`` iterations (by
-            default about every minute) and at the end.
+            default about every minute) and at the end; the file of another fit is an error.
         resume: go on from that file where it is there, to the same bits; afresh where it is not.
         mesh: a mesh of one axis, ``jax.make_mesh((jax.device_count(),), ("rows",))``: rows are cut over its devices.
             Arrays that are cut so already stay where they are. Where it holds devices of many processes (see

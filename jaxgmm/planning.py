@@ -9,7 +9,7 @@ import numpy as np
 from . import checks
 from .data.arrays import block_rows, lanes_together
 from .data.padding import padded_rows
-from .data.sources import BLOCK_BYTES
+from .data.streams import BLOCK_BYTES
 from .families.base import Family, lookup
 from .numerics.dtypes import compute_dtype
 from .search.problem import slots_for

@@ -17,6 +17,7 @@ MAP = ROOT.parent / "docs" / "architecture.md"
 HOUSE = {
     "numerics": "",
     "distributed": "",
+    "datasets": "",
     "records": "numerics",
     "families": "numerics records",
     "family": "families",

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import jaxgmm
 from jaxgmm import Status
 from jaxgmm.cli.main import main
 from jaxgmm.families import base
-from jaxgmm.search import driver
+from jaxgmm.search import checkpoints, driver
 from jaxgmm.search.checkpoints import UNKNOWN, description
 from jaxgmm.search.identity import alike, facts
 
@@ -138,6 +139,39 @@ def test_a_file_of_another_fit_is_refused_and_left(tmp_path, options, words):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"n_components": 2}, "of another fit (its n_components is [3], not [2])"),
+        ({"key": 1}, "of another fit (its key is"),
+        ({"x": killed.data()[:500]}, "of other data"),
+    ],
+)
+def test_a_file_of_another_fit_is_not_written_over_unasked(tmp_path, options, words):
+    path = tmp_path / "c"
+    given = {"key": 0, "x": killed.data(), "n_components": 3, "family": "diag", "n_init": 4, "checkpoint": path}
+    given |= {"max_iter": 2, "tol": 0}
+    jaxgmm.fit(**given)
+    before = path.read_bytes()
+    with pytest.raises(ValueError) as error:
+        jaxgmm.fit(**(given | options))
+    assert f"{path}: a checkpoint {words}" in str(error.value) and "remove it, or name another" in str(error.value)
+    assert path.read_bytes() == before
+    path.unlink()
+    jaxgmm.fit(**(given | options))
+
+
+def test_the_file_of_a_sweep_is_small(tmp_path, monkeypatch):
+    path, sizes, write = tmp_path / "c", [], checkpoints.Checkpoint.write
+    monkeypatch.setattr(checkpoints.Checkpoint, "write", lambda self: (write(self), sizes.append(path.stat().st_size)))
+    x = np.random.default_rng(0).normal(size=(272, 2))
+    options = {"max_iter": 11, "tol": 0, "checkpoint": path, "checkpoint_every": 5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", jaxgmm.FitWarning)
+        jaxgmm.select(0, x, range(1, 10), n_init=20, **options)
+    assert len(sizes) > 4 and max(sizes) < 400_000
+
+
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04", None])
 def test_a_damaged_file_is_refused_and_left(tmp_path, content):
     path = tmp_path / "c"
@@ -172,7 +206,7 @@ def test_a_disk_that_is_full_costs_a_warning_and_not_the_fit(monkeypatch, tmp_pa
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.warns(jaxgmm.FitWarning, match="cannot be written .No space left on device.; the fit goes on without"):
         result = jaxgmm.fit(0, killed.data(), 3, family="diag", checkpoint=tmp_path / "c")
     assert result.converged and not list(tmp_path.iterdir())
@@ -192,6 +226,7 @@ FEW = {"family": "diag", "max_iter": 2, "tol": 0}
 
 def taken_up(path, x, before, after):
     """Resume with other options; the words of the refusal, or None where it goes on."""
+    path.unlink(missing_ok=True)
     jaxgmm.fit(0, x, 2, **FEW | before, checkpoint=path)
     content = path.read_bytes()
     try:

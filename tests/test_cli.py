@@ -83,7 +83,11 @@ def test_fit_gives_the_numbers_of_select(capsys, data, x):
     assert main([*argv, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     selection = jaxgmm.select(3, x, [1, 2], families=["full"], n_init=2)
-    assert set(answer) == {"table", "best", "seconds", "device", "dtype"}
+    named = {"columns", "options", "seed", "version"}
+    assert set(answer) == {"table", "best", "seconds", "device", "dtype"} | named
+    assert answer["columns"] == NAMES and answer["seed"] == 3 and answer["version"] == jaxgmm.__version__
+    options = answer["options"]
+    assert options["components"] == [1, 2] and options["restarts"] == 2 and options["family"] == ["full"]
     assert [row["n_components"] for row in answer["table"]] == [1, 2]
     for row, expected in zip(answer["table"], selection.table, strict=True):
         assert row == expected
@@ -136,9 +140,11 @@ def test_fit_writes_the_model_with_its_column_names_and_the_labels(capsys, data,
     assert main([*argv, "--output", str(output), "--labels", str(labels)]) == 0
     with np.load(output) as file:
         assert file["columns"].tolist() == ["width"]
-    lines = labels.read_text().splitlines()
-    assert lines[0] == "label"
-    np.testing.assert_array_equal(np.array(lines[1:], int), jaxgmm.predict(jaxgmm.load(output), x[:, 1:]))
+    lines = [line.split(",") for line in labels.read_text().splitlines()]
+    assert lines[0] == ["row", "label"]
+    rows, found = np.array(lines[1:], int).T
+    np.testing.assert_array_equal(rows, np.arange(len(x)))
+    np.testing.assert_array_equal(found, jaxgmm.predict(jaxgmm.load(output), x[:, 1:]))
     assert "width" in capsys.readouterr().out
 
 
@@ -186,7 +192,7 @@ def test_the_default_tries_what_the_rows_allow_and_what_is_asked_for_is_an_error
     folder.mkdir()
     for path, rows in ((tmp_path / "few.csv", x[:8]), (folder / "0.csv", x[:5]), (folder / "1.csv", x[5:8])):
         np.savetxt(path, rows, delimiter=",")
-    warning = "jaxgmm: warning: n_components=9 left out: 8 rows of positive weight allow at most as many components\n"
+    warning = "jaxgmm: warning: --components 9 left out: 8 rows of positive weight allow at most as many components\n"
     options = ["--family", "diag", "--restarts", "1", "--tol", "0", "--max-iter", "2"]
     for path in (tmp_path / "few.csv", folder):
         assert main(["fit", str(path), *options, "--json"]) == 0
@@ -195,7 +201,7 @@ def test_the_default_tries_what_the_rows_allow_and_what_is_asked_for_is_an_error
         assert main(["fit", str(path), *options, "--dry-run"]) == 0
         out, err = capsys.readouterr()
         assert "diag, K = 8: 8 x 2" in out and err == warning
-        fails_with_one_line(capsys, ["fit", path, *options, "--components", "1:9"], "n_components=9", "got 8")
+        fails_with_one_line(capsys, ["fit", path, *options, "--components", "1:9"], "--components 9", "got 8")
 
 
 def test_degenerate_fits_are_marked(capsys, tmp_path):
@@ -318,9 +324,10 @@ def test_predict_writes_a_csv_with_probabilities(capsys, model, data, x, tmp_pat
     assert main(["predict", model, data, "--probabilities", "--output", str(path)]) == 0
     assert capsys.readouterr().out == ""
     lines = [line.split(",") for line in path.read_text().splitlines()]
-    assert lines[0] == ["label", "probability_0", "probability_1"]
-    np.testing.assert_array_equal([int(line[0]) for line in lines[1:]], jaxgmm.predict(jaxgmm.load(model), x))
-    written = np.array([line[1:] for line in lines[1:]], float)
+    assert lines[0] == ["row", "label", "probability_0", "probability_1"]
+    assert [int(line[0]) for line in lines[1:]] == list(range(len(x)))
+    np.testing.assert_array_equal([int(line[1]) for line in lines[1:]], jaxgmm.predict(jaxgmm.load(model), x))
+    written = np.array([line[2:] for line in lines[1:]], float)
     np.testing.assert_array_equal(written, jaxgmm.responsibilities(jaxgmm.load(model), x))
 
 
@@ -385,7 +392,7 @@ def test_info_tells_of_the_installation_and_of_a_model(capsys, model):
         (["--seed", "-1"], ["--seed", "'-1'"]),
         (["--seed", "99999999999999999999999999"], ["--seed"]),
         (["--restarts", "many"], ["--restarts", "many"]),
-        (["--tol", "-1"], ["tol"]),
+        (["--tol", "-1"], ["--tol must be"]),
         (["--max-iter", "-1"], ["--max-iter", "'-1'"]),
         (["--columns", "height"], ["flowers.csv", "'height'", "length, width"]),
         (["--weights", "height"], ["flowers.csv", "'height'", "length, width"]),
@@ -421,13 +428,6 @@ def test_bad_files_end_in_one_line(capsys, model, data, tmp_path):
     fails_with_one_line(capsys, ["sample", model, "-n", "0"], "-n", "'0'")
     fails_with_one_line(capsys, [])
     fails_with_one_line(capsys, ["transmogrify"], "transmogrify")
-
-
-def test_text_in_a_table_named_by_its_row_and_column_can_be_left_out(capsys, tmp_path):
-    path = tmp_path / "iris.csv"
-    path.write_text("width,species\n" + "".join(f"{value},setosa\n" for value in (1.0, 1.5, 2.5, 4.0)))
-    fails_with_one_line(capsys, ["fit", path, "--components", "1"], "row 1", "'species'", "--columns")
-    assert main(["fit", str(path), "--components", "1", "--columns", "width", "--family", "diag"]) == 0
 
 
 # the process around it
@@ -483,6 +483,23 @@ def test_the_progress_line_says_what_is_done(capsys, monkeypatch):
     assert shown[-2].isspace() and len(shown[-2]) >= len(shown[1]) and shown[-1] == ""
 
 
+def test_the_progress_line_says_while_a_program_is_compiled(capsys, monkeypatch):
+    events = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: events.append(event))
+    jax.jit(lambda x: x * 3 + 1)(np.arange(7.0))
+    compiling = [event for event in events if event.startswith("/jax/core/compile/")]
+    assert compiling and not compiling[0].endswith("backend_compile_duration")
+    assert compiling[-1].endswith("backend_compile_duration")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with terminal.progress("fitting"):
+        for event in (compiling[0], compiling[-1]):
+            jax.monitoring.record_event_duration_secs(event, 0.1)
+            time.sleep(1.1)
+    shown = capsys.readouterr().err.split("\r")
+    assert any(line.startswith("fitting, compiling: ") for line in shown)
+    assert shown[-3].startswith("fitting: ")
+
+
 def test_a_reader_that_stops_early_is_no_error(model):
     command = f"{sys.executable} -m jaxgmm sample {model} -n 50000 | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300)
@@ -536,7 +553,7 @@ def test_what_is_larger_than_a_quarter_of_free_memory_streams(capsys, data, monk
     monkeypatch.setattr(os, "sysconf", lambda name: 1)
     from jaxgmm.data import readers
 
-    monkeypatch.setattr(readers, "read", pytest.fail)
+    monkeypatch.setattr(readers, "read_numbered", pytest.fail)
     assert main(["fit", data, "--components", "2", "--family", "full", "--restarts", "2"]) == 0
 
 

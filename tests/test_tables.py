@@ -86,13 +86,14 @@ def test_expected_columns_are_taken_only_where_there_are_names_and_no_choice(wri
     assert readers.read(headless, expected=["waiting"])[0].shape == (3, 3)
 
 
+@pytest.mark.parametrize("order", "CF")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, bool])
-def test_arrays_keep_their_dtype(write, dtype):
-    values = np.array([[1, 0], [1, 1], [0, 1]], dtype)
+def test_arrays_of_floats_keep_their_dtype_and_others_become_float64(write, dtype, order):
+    values = np.array([[1, 0], [1, 1], [0, 1]], dtype, order=order)
     for path in (write("a.npy", values), write("a.npz", {"x": values})):
         x, names, _ = readers.read(path)
         np.testing.assert_array_equal(x, values)
-        assert x.dtype == dtype and names is None
+        assert x.dtype == (np.float32 if dtype == np.float32 else np.float64) and names is None
 
 
 def test_an_array_picks_columns_and_weights_by_number(write):
@@ -123,13 +124,18 @@ def test_an_npz_holds_a_table_with_weights_beside_it_or_named_columns(write):
         ("a,b\n1,NA\n", {}, ["row 1", "'b'", "missing"]),
         ("a,b\n1,nan\n", {}, ["row 1", "'b'", "missing"]),
         ("a,b\n1,inf\n", {}, ["row 1", "'b'", "not finite"]),
-        ("a,b\n1,2020_01\n", {}, ["row 1", "'b'", "not a number"]),
+        ("a,b\n1,2020_01\n", {"columns": ["a:b"]}, ["row 1", "'b'", "not a number"]),
         ("a,b\n1,2\n3\n", {}, ["row 2 (line 3)", "1 fields where 2"]),
         ("a,b\n1,2,3\n", {}, ["row 1 (line 2)", "3 fields where 2"]),
         ("a,b\n", {}, ["no rows"]),
         ("", {}, ["a.csv"]),
         ("a,b\n1,2\n", {"columns": ["c"]}, ["'c'", "a, b"]),
-        ("a,b\n1,2\n", {"columns": ["0"]}, ["'0'", "a, b"]),
+        ("a,b\n1,2\n", {"columns": ["2"]}, ["'2'", "a, b"]),
+        ("1,2\n3,4\n", {"columns": ["0"], "header": True}, ["'0'", "1, 2"]),
+        ("a,b\n1,2\n", {"columns": ["b:a"]}, ["'b:a'", "backwards"]),
+        ("a,b\n1,2\n", {"drop": ["c"]}, ["'c'", "a, b"]),
+        ("a,b\n1,2\n", {"drop": ["a:b"]}, ["no columns left"]),
+        ("a,b\nx,y\n", {}, ["no columns left", "a, b hold text"]),
         ("a,b\n1,2\n", {"columns": ["a", "a"]}, ["twice"]),
         ("a,a\n1,2\n", {"columns": ["a"]}, ["2 columns 'a'"]),
         ("1,2\n", {"columns": ["b"]}, ["'b'", "0 to 1"]),
@@ -201,7 +207,7 @@ BLOCKS = [[np.arange(3), np.arange(6.0).reshape(3, 2) / 3], [np.arange(2), np.on
 def test_what_is_written_reads_back_exactly(tmp_path):
     x = np.random.default_rng(0).normal(size=(20, 3)) * 10.0 ** np.arange(-9, 9, 6)
     output.write(tmp_path / "a.csv", ["label", "a", "b", "c"], [[np.arange(20), x]])
-    back, names, _ = readers.read(tmp_path / "a.csv")
+    back, names, _ = readers.read(tmp_path / "a.csv", columns=["label", "a", "b", "c"])
     np.testing.assert_array_equal(back, np.column_stack([np.arange(20), x]))
     assert names == ("label", "a", "b", "c")
 

@@ -1,9 +1,11 @@
-"""Tables that are written a block of rows at a time: csv, npy and parquet files, or standard output."""
+"""Tables that are written a block of rows at a time: csv, tsv, npy and parquet files, or standard output."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import functools
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,25 +19,46 @@ def write(path: str | Path | None, head: Sequence[str] | None, blocks: Iterable)
     """Write blocks, each a tuple of arrays (b,) or (b, ·) side by side, to a file by its suffix; None: csv on standard
     output.
 
-    csv has the names in ``head`` as its first line, and its numbers read back exactly; npy is one array, (n,) of one
-    column; parquet has a column for each name. The file is there when all blocks are, and not before.
+    csv and tsv have the names in ``head`` as their first line, and their numbers read back exactly; a NaN is an empty
+    field. npy is one array, (n,) of one column; parquet has a column for each name. The file is there when all blocks
+    are, and not before.
     """
-    kinds = {".npy": _write_npy, ".parquet": _write_parquet, ".pq": _write_parquet}
-    kind = kinds.get(Path(path).suffix.lower(), _write_csv) if path else _write_csv
+    kind = KINDS.get(Path(path).suffix.lower(), _write_csv) if path else _write_csv
     kind(path, head, (_columns(block) for block in blocks))
+
+
+def check(path: str) -> None:
+    """ValueError where a file's name does not say which kind of table it is to be."""
+    if Path(path).suffix.lower() not in KINDS and not is_device(path):
+        raise ValueError(f"{path}: a table ends in one of {', '.join(KINDS)}")
+    if KINDS.get(Path(path).suffix.lower()) is _write_parquet:
+        _parquet_module(path)
+
+
+def is_device(path: str) -> bool:
+    """Whether a path is one that is written to, and not replaced: /dev/stdout and its like."""
+    return Path(path).exists() and not Path(path).is_file()
 
 
 def _columns(block) -> list[np.ndarray]:
     return [column for part in block for column in np.atleast_2d(np.asarray(part).T)]
 
 
-def _write_csv(path, head, blocks):
+def _write_csv(path, head, blocks, mark: str = ","):
     with replacing(path, "w", encoding="utf-8", newline="") if path else contextlib.nullcontext(sys.stdout) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file, delimiter=mark, lineterminator="\n")
         if head:
             writer.writerow(head)
         for columns in blocks:
-            writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
+            writer.writerows(zip(*map(_words, columns), strict=True))
+
+
+def _words(column: np.ndarray) -> list:
+    """The values of a column, and nothing for NaN."""
+    values = column.tolist()
+    if column.dtype.kind == "f" and np.isnan(column).any():
+        return ["" if math.isnan(value) else value for value in values]
+    return values
 
 
 def _write_npy(path, head, blocks):
@@ -57,18 +80,32 @@ def _header(file, table, n: int):
     np.lib.format.write_array_header_1_0(file, about)
 
 
-def _write_parquet(path, head, blocks):
+def _parquet_module(path):
+    """pyarrow with its module of parquet files, or a ValueError."""
     try:
-        import pyarrow
-        from pyarrow import parquet
+        import pyarrow.parquet
     except ModuleNotFoundError as error:
-        if error.name != "pyarrow":
+        if (error.name or "").partition(".")[0] != "pyarrow":
             raise
         raise ValueError(f"{path}: parquet files need pyarrow: pip install 'jaxgmm[io]'") from None
+    return pyarrow
+
+
+def _write_parquet(path, head, blocks):
+    pyarrow = _parquet_module(path)
     with contextlib.ExitStack() as opened:
         file, writer = opened.enter_context(replacing(path)), None
         for columns in blocks:
             table = pyarrow.table(dict(zip(head, map(pyarrow.array, columns), strict=True)))
             if writer is None:
-                writer = opened.enter_context(parquet.ParquetWriter(file, table.schema))
+                writer = opened.enter_context(pyarrow.parquet.ParquetWriter(file, table.schema))
             writer.write_table(table)
+
+
+KINDS = {
+    ".csv": _write_csv,
+    ".tsv": functools.partial(_write_csv, mark="\t"),
+    ".npy": _write_npy,
+    ".parquet": _write_parquet,
+    ".pq": _write_parquet,
+}

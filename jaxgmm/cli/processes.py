@@ -11,6 +11,10 @@ import re
 import sys
 import warnings
 
+import jax
+import numpy as np
+
+from ..distributed import agreed, gathered, initialize, spans
 from . import terminal
 
 RUNTIME = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
@@ -31,11 +35,6 @@ def join(args: argparse.Namespace):
         raise ValueError(f"--process-id must be from 0 to {args.processes - 1}, got {args.process_id}")
     if (args.process_id is None) != (args.coordinator is None):
         raise ValueError("--process-id and --coordinator go together; without both the scheduler tells")
-    import jax
-    import numpy as np
-
-    from ..distributed import gathered, initialize
-
     with _nothing_printed():
         initialize(args.coordinator, args.processes, args.process_id, heartbeat=args.heartbeat)
         gathered(None)
@@ -63,17 +62,11 @@ def leave_the_rest_to_the_first() -> None:
 
 def speaks() -> bool:
     """Whether this process prints and writes what all of them have found."""
-    import jax
-
     return jax.process_index() == 0
 
 
 def rows_of_weight(x, sample_weight, most: int, mesh) -> int:
     """How many rows of all processes have a positive weight; none reads on once it has ``most``."""
-    import numpy as np
-
-    from ..distributed import agreed, gathered, spans
-
     rows = 0
     with agreed(mesh):
         for block, weight in x if hasattr(x, "blocks") else [(x, sample_weight)]:
@@ -85,8 +78,6 @@ def rows_of_weight(x, sample_weight, most: int, mesh) -> int:
 
 def check_labels(path: str | None, mesh) -> None:
     """Every process writes the labels of its own rows: to a file of its own."""
-    from ..distributed import gathered, spans
-
     if not spans(mesh):
         return
     places = [each for each in gathered(None if path is None else _place(path)) if each is not None]

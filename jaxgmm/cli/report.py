@@ -25,18 +25,24 @@ def as_text(selection: Selection, seconds: float, columns: Sequence[str] | None)
     """The sweep as a table, the parameters of its best mixture, and the time."""
     best = _best_row(selection)
     mixture = selection.best.mixture
-    chosen = f"best by {selection.criterion}: {mixture.family.name}, K = {mixture.n_components}"
+    family, own = selection.table[best]["family"], mixture.family.name
+    units = f" of standardized features, {own} in the data's units" if family != own else ""
+    chosen = f"best by {selection.criterion}: {family}, K = {mixture.n_components}{units}"
     count = f"{len(selection.table)} mixture{'s' if len(selection.table) > 1 else ''}"
     timing = f"{count} in {seconds:.1f} s ({device()}, {dtype(mixture)})"
     return "\n\n".join([sweep(selection.table, best), chosen, describe(mixture, columns), timing])
 
 
-def as_json(selection: Selection, seconds: float, columns: Sequence[str] | None) -> str:
-    """One JSON object: table, best, seconds, device, dtype; null stands for what is not a finite number.
+def as_json(
+    selection: Selection, seconds: float, columns: Sequence[str] | None, asked: dict | None = None, version: str = ""
+) -> str:
+    """One JSON object: table, best, columns, options (as they were ``asked``), seed, version, seconds, device, dtype;
+    null stands for what is not a finite number.
 
     ``best`` is its row of the table, the criterion, the names of the features (null: the data have none), weights, and
-    all parameters.
+    all parameters; of the family ``mixture_family``, where standardized features have another in the data's units.
     """
+    asked = asked or {}
     mixture = selection.best.mixture
     best = {
         **selection.table[_best_row(selection)],
@@ -46,13 +52,18 @@ def as_json(selection: Selection, seconds: float, columns: Sequence[str] | None)
         "weights": np.asarray(mixture.weights).tolist(),
         "components": {name: values.tolist() for name, values in _arrays(mixture).items()},
     }
-    answer = {"table": selection.table, "best": best, "seconds": seconds, "device": device(), "dtype": dtype(mixture)}
-    return _json(answer)
+    if best["family"] != mixture.family.name:
+        best["mixture_family"] = mixture.family.name
+    told = {"columns": best["columns"], "options": asked, "seed": asked.get("seed"), "version": version}
+    ran = {"seconds": seconds, "device": device(), "dtype": dtype(mixture)}
+    return _json({"table": selection.table, "best": best, **told, **ran})
 
 
-def plans_as_json(plans: Iterable) -> str:
-    """One JSON object: plans, each with the fields of `jaxgmm.planning.Plan` and its memory."""
-    return _json({"plans": [{**dataclasses.asdict(plan), "memory": plan.memory} for plan in plans]})
+def plans_as_json(plans: Iterable, seconds: Iterable[float]) -> str:
+    """One JSON object: plans, each with the fields of `jaxgmm.planning.Plan`, its memory, and the seconds of an update
+    of all its starts."""
+    listed = zip(plans, seconds, strict=True)
+    return _json({"plans": [dataclasses.asdict(p) | {"memory": p.memory, "seconds_per_update": s} for p, s in listed]})
 
 
 def about_model(mixture: Mixture, columns: Sequence[str] | None) -> str:

@@ -13,10 +13,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jax
+
+from .options import in_options
+
 
 def say(kind: str, message: object) -> None:
-    """One line on standard error."""
-    print(f"jaxgmm: {kind}: {' '.join(str(message).split())}", file=sys.stderr)
+    """One line on standard error, which names options, not arguments."""
+    print(f"jaxgmm: {kind}: {' '.join(in_options(str(message)).split())}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -35,18 +39,25 @@ def warnings_as_lines() -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress(text: str, wanted: bool = True) -> Iterator[Callable | None]:
-    """A line that counts the seconds while the block works, and a callback of `jaxgmm.select` that adds what is done.
+    """A line that counts the seconds while the block works, and a callback of `jaxgmm.select` that adds what is done;
+    while a program is compiled, the line says that.
 
     Where it is not wanted, or standard error is no terminal: nothing, and None.
     """
     if not (wanted and sys.stderr.isatty()):
         yield None
         return
-    done, started, seen = threading.Event(), time.monotonic(), []
+    done, started, seen, compiling = threading.Event(), time.monotonic(), [], []
     longest = 0
+
+    def listen(event: str, *_, **__) -> None:
+        """JAX says when it has traced a program, which it then compiles, and when it has compiled it."""
+        if event.startswith("/jax/core/compile/"):
+            compiling[:] = [] if event.endswith("backend_compile_duration") else [", compiling"]
 
     def look(glance) -> None:
         ended, fits, rate = glance.fits_done, glance.fits, glance.rows_per_second
+        compiling.clear()
         left = (time.monotonic() - started) * (fits - ended) / ended if ended else 0
         seen[:] = [
             f", {ended} of {fits} fits done, iteration {glance.iteration}, log-likelihood {glance.log_likelihood:.6g}",
@@ -57,25 +68,25 @@ def progress(text: str, wanted: bool = True) -> Iterator[Callable | None]:
     def tick() -> None:
         nonlocal longest
         while not done.wait(0.5):
-            line = f"{text}{''.join(seen)}: {time.monotonic() - started:.0f} s "
+            line = f"{text}{''.join(compiling or seen)}: {time.monotonic() - started:.0f} s "
             line = line[: shutil.get_terminal_size().columns - 1]  # a longer one would wrap, and stay
             longest = max(longest, len(line))
             print(f"\r{line:{longest}}", end="", file=sys.stderr, flush=True)
 
     ticker = threading.Thread(target=tick, daemon=True)
+    jax.monitoring.register_event_duration_secs_listener(listen)
     ticker.start()
     try:
         yield look
     finally:
         done.set()
         ticker.join()
+        jax.monitoring.unregister_event_duration_listener(listen)
         print("\r" + " " * longest + "\r", end="", file=sys.stderr, flush=True)
 
 
 def keep_compiled_programs() -> None:
     """Point JAX's persistent compilation cache at the user's cache folder, unless the user chose a place or none."""
-    import jax
-
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # JAX skips what took under a second
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.jax_compilation_cache_dir is not None:

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "."})
+MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "."})
 LOOKED_AT = 200  # lines below the first
 RARE = 1e-3  # the share of rows below which a row is not taken for one of them
 EXCEPTION = 1 / 20  # the share of fields below which what they are is no habit of their column

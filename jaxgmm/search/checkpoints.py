@@ -70,9 +70,22 @@ class Checkpoint:
             return None
         if self.resume:
             return self.path.read_bytes()
-        if not _format(self.path).startswith(KIND):
+        kind, theirs = _described(self.path)
+        if not kind.startswith(KIND):
             raise ValueError(f"{self.path}: not a checkpoint, so it is not written over; name another file")
+        if other := self._other(theirs):
+            advice = "so it is not written over; remove it, or name another file"
+            raise ValueError(f"{self.path}: a checkpoint of {other}, {advice}")
         return None
+
+    def _other(self, theirs: dict) -> str:
+        """What a file is of, where it is not of this fit; nothing where it is."""
+        for name, ours in self.about.items():
+            if name == "data" and not (name in theirs and alike(theirs[name], ours)):
+                return "other data"
+            if name != "data" and theirs.get(name) != ours:
+                return f"another fit (its {name} is {theirs.get(name)}, not {ours})"
+        return ""
 
     def conclusion(self):
         """Arrays of the result of the search whose turn it is, where it had ended; else None, and it begins."""
@@ -116,7 +129,8 @@ class Checkpoint:
         arrays = {f"{name}.{i}": leaf for name, leaves in lists.items() for i, leaf in enumerate(leaves)}
         try:
             with replacing(self.path) as file:
-                np.savez(file, format=FORMAT, about=json.dumps(self.about), iteration=self.iteration, **arrays)
+                about = {"format": FORMAT, "about": json.dumps(self.about), "iteration": self.iteration}
+                np.savez_compressed(file, **about, **arrays)
         except OSError as error:
             words = f"the checkpoint {self.path} cannot be written ({error.strerror}); the fit goes on without"
             warnings.warn(FitWarning(words), stacklevel=2)
@@ -131,13 +145,9 @@ class Checkpoint:
         if str(entries.get("format")) != FORMAT:
             whose = "of another jaxgmm" if str(entries.get("format")).startswith(KIND) else "not a checkpoint"
             raise ValueError(f"{self.path}: {whose}, and this one cannot go on with it; it is left as it is")
-        theirs = json.loads(str(entries["about"]))
+        if other := self._other(json.loads(str(entries["about"]))):
+            raise ValueError(f"{self.path}: a checkpoint of {other}; it is left as it is")
         for name, ours in self.about.items():
-            if name == "data" and not alike(theirs[name], ours):
-                raise ValueError(f"{self.path}: a checkpoint of other data; it is left as it is")
-            if name != "data" and theirs.get(name) != ours:
-                other = f"its {name} is {theirs.get(name)}, not {ours}"
-                raise ValueError(f"{self.path}: a checkpoint of another fit: {other}; it is left as it is")
             if UNKNOWN in str(ours):
                 words = f"its {name} is {ours}: they hold what cannot be compared, like an open file or a generator"
                 raise ValueError(f"{self.path}: cannot be told from a checkpoint of another fit: {words}; it is left")
@@ -209,12 +219,13 @@ def description(value) -> str:
     return f"{name} {found[:16] if found else UNKNOWN}"
 
 
-def _format(path: Path) -> str:
+def _described(path: Path) -> tuple[str, dict]:
+    """What a file says it is, and of which fit; nothing where it is no checkpoint."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return str(file["format"])
+            return str(file["format"]), json.loads(str(file["about"]))
     except Exception:  # as many as there are kinds of files
-        return ""
+        return "", {}
 
 
 def _arrays(tree) -> list[np.ndarray]:

@@ -1,0 +1,111 @@
+"""DATA of a command: rows from a file, standard input or a directory, in memory or as a stream."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data import files, readers, sources
+from ..data.files import Held
+from ..data.pick import DROPPED, KEPT, REFUSED, Pick, column_index
+from ..records import FitWarning
+from . import terminal
+
+STANDARD_INPUT = "-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows x (n, d), or a `jaxgmm.Stream` of them with weights of its own; the names of the features or None; weights
+    (n,) or None; the numbers (n,) of the rows in their file; where all that comes from, and what was picked of it."""
+
+    x: Any
+    columns: tuple[str, ...] | None
+    sample_weight: Any
+    numbers: Any
+    source: Path | Held
+    pick: Pick
+
+    @property
+    def streams(self) -> bool:
+        return hasattr(self.x, "blocks")
+
+    def whole(self) -> sources.Stream:
+        """A stream of all rows, with NaN where a value is missing, and of the columns that are not taken."""
+        missing = REFUSED if self.pick.missing == REFUSED else KEPT
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)  # all was said when the table was opened
+            return sources.of_files([self.source], dataclasses.replace(self.pick, missing=missing))
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether x are all rows, those with missing values too."""
+        return not self.streams and self.pick.missing != DROPPED
+
+    def place(self, row: int) -> str:
+        """Where a row is, counted from 0."""
+        return self.x.place(row) if self.streams else f"{self.source}: row {self.numbers[row]}"
+
+    def named(self, message: str) -> str:
+        """A sentence about a row and a column of x, about those of the file."""
+        found = re.search(r"\brow (\d+), column (\d+)\b", message)
+        if self.streams or not found:
+            return message
+        row, column = map(int, found.groups())
+        name = repr(self.columns[column]) if self.columns else f"{column} of the features"
+        words = f"row {self.numbers[row]} (counted from 0), column {name}"
+        return f"{self.source}: {message[: found.start()]}{words}{message[found.end() :]}"
+
+
+def opened(args: argparse.Namespace, expected: Sequence[str] | None = None, missing: str = DROPPED) -> Table:
+    """The table that the options of a command pick; what was assumed of it is said at once.
+
+    ``expected``: the features of a model, which are picked where nobody picks others. ``missing``: what rows with
+    missing values become by ``--drop-missing``.
+    """
+    source = _source(args.data)
+    identity = getattr(args, "id", None)
+    pick = Pick(
+        columns=tuple(args.columns) if args.columns else None,
+        weights=args.weights,
+        expected=tuple(expected or ()),
+        header=args.header,
+        drop=tuple(args.drop or ()) + ((identity,) if identity and not args.columns and not expected else ()),
+        missing=missing if args.drop_missing else REFUSED,
+    )
+    with terminal.warnings_as_lines():
+        if _is_large(source):
+            stream = sources.of_files([source], pick)
+            return Table(stream, stream.columns, None, None, source, pick)
+        return Table(*readers.read_numbered(source, pick), source, pick)
+
+
+def _source(data: str) -> Path | Held:
+    """The file that is named; what can be read only once is held."""
+    if data == STANDARD_INPUT:
+        return Held("standard input", sys.stdin.buffer.read())
+    path = Path(data)
+    once = path.exists() and not (path.is_file() or path.is_dir())
+    return Held(data, path.read_bytes()) if once else path
+
+
+def _is_large(source: Path | Held) -> bool:
+    """Whether rows are better streamed: those of a directory, of parquet, and what memory does not hold."""
+    if isinstance(source, Held):
+        return False
+    if source.is_dir() or source.suffix.lower() in (".parquet", ".pq"):
+        return True
+    size = source.stat().st_size if source.is_file() else 0
+    return files.too_large(size * (files.INFLATED if source.suffix.lower() == ".gz" else 1))
+
+
+def index_of(column: str, whole: sources.Stream) -> int:
+    """The place of a column in the table of a stream's files."""
+    taken = whole.taken
+    return column_index(column, taken.names, taken.width)

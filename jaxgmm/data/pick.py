@@ -1,0 +1,131 @@
+"""Which columns of a table are taken: those picked by name, number or range, or all that hold numbers.
+
+Numbers count columns from 0. Where names of the table are numbers themselves, a number is a name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+REFUSED, DROPPED, KEPT = "refused", "dropped", "kept"  # what becomes of rows with missing values
+
+
+@dataclasses.dataclass(frozen=True)
+class Pick:
+    """What the caller wants of a table whose columns are not known yet.
+
+    Args:
+        columns: the columns of x in this order, each a name, a number or a range ``a:c`` of either with both its ends;
+            None: all that hold numbers.
+        weights: the column of sample weights, by name or number; x is then without it.
+        expected: taken for ``columns`` where the table has names and no columns were picked.
+        header: whether the first row of text names the columns; None: as `headers.judge` finds.
+        drop: columns that are not taken, as in ``columns``.
+        missing: what becomes of rows with a missing value: they are an error, left out, or kept with NaN.
+        text: columns that are known to hold text, by name or number; None: look.
+    """
+
+    columns: tuple[str, ...] | None = None
+    weights: str | None = None
+    expected: tuple[str, ...] = ()
+    header: bool | None = None
+    drop: tuple[str, ...] = ()
+    missing: str = REFUSED
+    text: tuple[str, ...] | None = None
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the columns are named, so that none is left out for what it holds."""
+        return self.columns is not None
+
+    def of(self, names: tuple[str, ...] | None, width: int, text: Sequence[int] = ()) -> Taken:
+        """What is taken of a table of so many columns, of which ``text`` hold text.
+
+        Raises:
+            ValueError: a column is not there, is picked twice, or nothing is left.
+        """
+        weight = None if self.weights is None else column_index(self.weights, names, width)
+        dropped = {j for word in self.drop for j in _span(word, names, width)}
+        wanted = self.columns if self.columns is not None else self.expected if names else ()
+        left_out: list[int] = []
+        if wanted:
+            picked = [j for word in wanted for j in _span(word, names, width) if j not in dropped]
+        else:
+            # R and pandas write the row's number into a first column without a name: no feature.
+            start = 1 if names and names[0] == "" else 0
+            if self.text is not None:
+                text = [j for j in range(width) if label(names, j) in self.text]
+            columns = [j for j in range(start, width) if j != weight and j not in dropped]
+            picked, left_out = [j for j in columns if j not in text], [j for j in columns if j in text]
+        if len(set(picked)) < len(picked):
+            raise ValueError(f"a column is picked twice in {', '.join(wanted)}")
+        if weight in picked:
+            raise ValueError(f"column {self.weights!r} cannot be a feature and the sample weight")
+        if not picked:
+            held = f": {', '.join(label(names, j) for j in left_out)} hold text" if left_out else ""
+            raise ValueError(f"has no columns left for the features{held}")
+        return Taken(names, width, tuple(picked), weight, tuple(label(names, j) for j in left_out))
+
+
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """What is taken of a table with ``names`` (None: without) and ``width`` columns: the ``indices`` of x, that of the
+    weights, and the names or numbers of columns left out because they hold text."""
+
+    names: tuple[str, ...] | None
+    width: int
+    indices: tuple[int, ...]
+    weight: int | None
+    left_out: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of the columns of x."""
+        return tuple(self.names[j] for j in self.indices) if self.names else None
+
+    @property
+    def with_weight(self) -> tuple[int, ...]:
+        """The indices of the columns that are read: those of x, and the weights last."""
+        return self.indices if self.weight is None else (*self.indices, self.weight)
+
+    @property
+    def everything(self) -> bool:
+        return self.indices == tuple(range(self.width))
+
+
+def label(names: tuple[str, ...] | None, column: int) -> str:
+    """A column's name, or its number where there are no names."""
+    return names[column] if names else str(column)
+
+
+def column_index(column: str, names: tuple[str, ...] | None, width: int) -> int:
+    """The index of a column that is given by its name or its number."""
+    found = _index(column, names, width)
+    if found is not None:
+        return found
+    if names is None:
+        raise ValueError(f"has no column {column!r}; without a header its columns are the numbers 0 to {width - 1}")
+    known = ", ".join(name for name in names if name)
+    raise ValueError(f"has {names.count(column) or 'no'} columns {column!r}; its columns are {known}")
+
+
+def _index(column: str, names: tuple[str, ...] | None, width: int) -> int | None:
+    if names and column in names:
+        return names.index(column) if names.count(column) == 1 else None
+    numbered = not any(name.isdecimal() for name in names or ())
+    return int(column) if numbered and column.isdecimal() and int(column) < width else None
+
+
+def _span(word: str, names: tuple[str, ...] | None, width: int) -> Sequence[int]:
+    """The columns that a word stands for: one, or a range."""
+    if _index(word, names, width) is None and not (names and word in names):
+        for place in (place for place, letter in enumerate(word) if letter == ":"):  # a name may hold one too
+            ends = word[:place], word[place + 1 :]
+            first = 0 if not ends[0] else _index(ends[0], names, width)
+            last = width - 1 if not ends[1] else _index(ends[1], names, width)
+            if any(ends) and first is not None and last is not None:
+                if first > last:
+                    raise ValueError(f"the range {word!r} goes backwards: column {ends[1]!r} stands before {ends[0]!r}")
+                return range(first, last + 1)
+    return [column_index(word, names, width)]

@@ -1,0 +1,72 @@
+"""What a reader should know of a table: columns left out, columns that number its rows, rows with missing values."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+
+import numpy as np
+
+from .parts import Part
+from .pick import Pick, label
+
+LOOKED_AT = 200  # rows
+FEWEST = 5  # rows that can be said to be counted
+ROW_NAMES = frozenset(
+    {"id", "ids", "index", "row", "rows", "rowid", "rowname", "rownames", "rownumber", "rownum", "unnamed0", "sampleid"}
+)
+
+
+def remarks(part: Part, pick: Pick) -> list[str]:
+    """One sentence for each thing that was assumed of a file, and may be meant otherwise."""
+    if part.taken is None:
+        return []
+    said = list(part.doubts)
+    if part.taken.left_out and pick.text is None:
+        listed = ", ".join(part.taken.left_out)
+        said.append(f"columns of text are left out: {listed}")
+    if not pick.chosen and not (pick.expected and part.names):
+        said += _numbering(part)
+    return said
+
+
+def _numbering(part: Part) -> list[str]:
+    """What to say of features that count the rows or are called like their names."""
+    names = [label(part.names, j) for j in part.taken.indices]
+    if len(names) == 1:
+        return []
+    rows = np.empty((0, part.d))
+    with contextlib.suppress(ValueError):  # whoever reads will say what is wrong
+        rows = next(part.read(LOOKED_AT), (rows,))[0]
+    said = []
+    for name, column in zip(names, rows.T, strict=True):
+        counts = len(column) >= FEWEST and column[0] in (0, 1) and bool(np.all(np.diff(column) == 1))
+        called = part.names is not None and re.sub(r"\W|_", "", name).lower() in ROW_NAMES
+        if counts or called:
+            how = f"counts its rows ({column[0]:g}, {column[1]:g}, {column[2]:g}, ...)" if counts else "is called so"
+            words = f"column {name!r} seems to number the rows: it {how}; it is taken for a feature. If it is none"
+            said.append(f"{words}, leave it out with drop=[{name!r}] (--drop {name})")
+    return said
+
+
+def missing(x: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Which rows (n,) have a missing value."""
+    rows = np.isnan(x).any(axis=1)
+    return rows if weight is None else rows | np.isnan(weight)
+
+
+def left_out(count: int, n: int) -> str:
+    """What to say of rows that are left out."""
+    return f"{count} of {n} rows left out: a value is missing in each"
+
+
+def grouped(said: dict[str, list[str]]) -> list[str]:
+    """One sentence for each remark on one or more files: ``said`` has what was said of each file."""
+    by_remark: dict[str, list[str]] = {}
+    for name, remark in itertools.chain.from_iterable(((name, each) for each in some) for name, some in said.items()):
+        by_remark.setdefault(remark, []).append(name)
+    return [
+        f"{names[0]}{f' (and {len(names) - 1} more like it)' if len(names) > 1 else ''}: {remark}"
+        for remark, names in by_remark.items()
+    ]

@@ -1,0 +1,187 @@
+"""Tables of text: csv, tsv and their like, looked at once and then read some rows at a time.
+
+Every reader ends in numbers or in a ValueError that names the row and the column at fault; text in columns that are
+not taken does not matter.
+"""
+
+from __future__ import annotations
+
+import array
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+import numpy as np
+
+from .dialects import Dialect, Rows, dialect_of, names_without_rows
+from .headers import LOOKED_AT, MISSING, doubt, judge
+from .pick import REFUSED, Pick, Taken, label
+
+NO_TEXT = "is not a text file in UTF-8; tables are read from csv, tsv, npy, npz and parquet files"
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What the first lines of a text tell: how it is cut, what is taken of it, whether its first row is a header, and
+    what was assumed where the lines leave a doubt. ``keeps_missing``: a missing value is NaN, not an error."""
+
+    dialect: Dialect
+    taken: Taken
+    header: bool
+    keeps_missing: bool
+    doubts: tuple[str, ...]
+
+
+def look(file: TextIO, pick: Pick) -> Look:
+    """Look at the first lines of a text.
+
+    Raises:
+        ValueError: not a table of text, or not one with the columns picked.
+    """
+    try:
+        lines = list(itertools.islice(file, 1 + LOOKED_AT))
+    except UnicodeDecodeError as error:
+        raise ValueError(NO_TEXT) from error
+    if not lines:
+        raise ValueError("is empty")
+    dialect = dialect_of(lines, len(lines) <= LOOKED_AT)
+    first, *below = list(Rows(lines, dialect)) or [[]]
+    if below and {len(fields) for fields in below} == {len(first) + 1}:
+        first = [""] * (len(first) == names_without_rows(dialect.mark, len(first) + 1)) + first
+    points = [[_with_point(field, dialect) for field in fields] for fields in (first, *below)]
+    header, doubtful = judge(points[0], points[1:]) if pick.header is None else (pick.header, False)
+    names = tuple(name.strip() for name in first) if header and first else None
+    if pick.header is None and not names:
+        names = _names_in_comment(lines, dialect, len(first))
+    rows = [fields for fields in (points[1:] if header else points) if len(fields) == len(first)]
+    text = [j for j, column in enumerate(zip(*rows, strict=True)) if _is_text(column)]
+    taken = pick.of(names, len(first), text)
+    doubts = (*([doubt(first)] if doubtful else []), *_doubts(lines, dialect, len(first)))
+    return Look(dialect, taken, header, pick.missing != REFUSED, doubts)
+
+
+def _doubts(lines: list[str], dialect: Dialect, width: int) -> Iterator[str]:
+    """What to say of commas that may divide thousands, and of comments that may be rows."""
+    if not dialect.sure:
+        yield "its commas are taken for decimal ones: 1,234 is 1.234"
+    comments = [line for line in itertools.dropwhile(dialect.is_comment, lines) if dialect.is_comment(line)]
+    if dialect.mark != " " and width > 1 and any(len(fields) == width for fields in dialect.fields(comments)):
+        yield "lines that begin with # are left out, though they may be rows; a field in quotes is none"
+
+
+def _names_in_comment(lines: list[str], dialect: Dialect, width: int) -> tuple[str, ...] | None:
+    """The names in the last comment above the first row, where it has words alone, one for each column: NumPy's
+    savetxt writes them so."""
+    comments = list(itertools.takewhile(lambda line: dialect.is_comment(line) or not line.strip(), lines))
+    for line in reversed([line for line in comments if line.strip()]):
+        names = [name.strip() for name in next(dialect.fields([line.lstrip(" #")]), [])]
+        return tuple(names) if len(names) == width > 1 and not any(map(is_number, names)) and all(names) else None
+    return None
+
+
+def _is_text(column: Sequence[str]) -> bool:
+    """Whether most fields of a column, of those that are not missing, are words; numbers with commas are none."""
+    present = [field.replace(",", "") for field in column if not is_missing(field)]
+    return 2 * sum(not (is_number(field) or _is_infinite(field)) for field in present) > len(present)
+
+
+def read(file: TextIO, seen: Look, size: int | None, beside: Sequence[int] = ()) -> Iterator[tuple]:
+    """Numbers (b, width) of the columns taken, the weights last, and fields of those ``beside`` as lists of words, b
+    ≤ ``size`` rows at a time, counted from 0 in errors; None: all at once, counted from 1."""
+    rows, taken, origin = Rows(file, seen.dialect), seen.taken.with_weight, 0 if size else 1
+    numbers, words = array.array("d"), []  # eight bytes a number; a list of Python floats takes 32
+
+    def block():
+        columns = list(map(list, zip(*words, strict=True))) if words else [[] for _ in beside]
+        return np.frombuffer(numbers, np.float64).reshape(-1, len(taken)), columns
+
+    try:
+        if seen.header:
+            next(rows, None)
+        for row, fields in enumerate(rows, start=origin):
+            if size and row and row % size == 0:
+                yield block()
+                numbers, words = array.array("d"), []
+            if len(fields) != seen.taken.width:
+                where = _where(row, rows, origin)
+                raise ValueError(f"{where} has {len(fields)} fields where {seen.taken.width} are expected")
+            if not _extended(numbers, [fields[j] for j in taken], seen.dialect):
+                where = _where(row, rows, origin)
+                numbers.extend([_number(fields[j], j, where, seen) for j in taken])
+            if beside:
+                words.append([_with_point(fields[j], seen.dialect) for j in beside])
+    except UnicodeDecodeError as error:
+        raise ValueError(NO_TEXT) from error
+    if numbers or not size:
+        yield block()
+
+
+def _where(row: int, rows: Rows, origin: int) -> str:
+    return f"row {row} (line {rows.line})" if origin else f"row {row} (counted from 0; line {rows.line})"
+
+
+def _extended(numbers: array.array, fields: list[str], dialect: Dialect) -> bool:
+    """Append the fields of a row of plain numbers, fast; False, and nothing appended, where `_number` has to look."""
+    joined = "".join(fields)
+    if dialect.decimal == ",":
+        if "." in joined:
+            return False
+        fields = [field.replace(",", ".") for field in fields]
+    try:
+        values = list(map(float, fields))
+    except ValueError:
+        return False
+    if not all(map(math.isfinite, values)) or "_" in joined:
+        return False
+    numbers.extend(values)
+    return True
+
+
+def _number(field: str, column: int, where: str, seen: Look) -> float:
+    mixed = seen.dialect.decimal == "," and "." in field
+    point = _with_point(field, seen.dialect)
+    if is_number(point) and not mixed:
+        return float(point)
+    known = label(seen.taken.names, column)
+    where = f"{where}, column {known!r}" if seen.taken.names else f"{where}, column {known}"
+    if is_missing(field):
+        if seen.keeps_missing:
+            return math.nan
+        advice = "fill it in, or leave such rows out with drop_missing=True (--drop-missing)"
+        raise ValueError(f"{where}: the value is missing; {advice}")
+    if _is_infinite(point):
+        wrong = "is not finite"
+    elif mixed:
+        wrong = "has a point, and the first numbers of the file have decimal commas"
+    elif is_number(field.replace(",", ".", 1)):
+        wrong = "has a comma: numbers have decimal commas where semicolons divide the fields, and no other has a point"
+    else:
+        wrong = f"is not a number; leave the column out with drop=[{known!r}] (--drop), or pick others with --columns"
+    raise ValueError(f"{where}: {field.strip()!r} {wrong}")
+
+
+def _with_point(field: str, dialect: Dialect) -> str:
+    """A number with a decimal comma as it would be with a point; any other field as it is."""
+    point = field.replace(",", ".") if dialect.decimal == "," else field
+    return point if is_number(point) else field
+
+
+def is_number(field: str) -> bool:
+    """Whether a field is a finite number."""
+    try:
+        return math.isfinite(float(field)) and "_" not in field  # float("2020_01") is 202001
+    except ValueError:
+        return False
+
+
+def is_missing(field: str) -> bool:
+    return field.strip().lower() in MISSING
+
+
+def _is_infinite(field: str) -> bool:
+    try:
+        return math.isinf(float(field))
+    except ValueError:
+        return False
