@@ -87,6 +87,7 @@ def test_a_stop_is_kept_and_gone_on_from(whole, tmp_path):
     assert same(killed.work("fit", path), whole["fit"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["fit", "select"])
 def test_kill_9_at_any_moment(kind, whole, tmp_path):
     path, rng = tmp_path / "c", random.Random(0)
