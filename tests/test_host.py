@@ -31,6 +31,7 @@ def assert_same(here, there, case, dtype, loosen=1.0):
     assert_mixtures_close(here.mixture, there.mixture, case.params, dtype, loosen)
 
 
+@pytest.mark.diagonal
 @DTYPES
 @FAMILIES
 @pytest.mark.parametrize("n_init", [1, 5])
@@ -43,6 +44,7 @@ def test_a_fit_is_that_of_the_compiled_program(case, dtype, n_init):
     assert_same(here, there, case, dtype, loosen=100)
 
 
+@pytest.mark.short(case=["tied", "bernoulli"])
 @FAMILIES
 def test_it_stops_where_the_compiled_program_does(case):
     here, there = both(jaxgmm.fit, 1, case.data(), K, family=case.family, n_init=4)
@@ -50,6 +52,7 @@ def test_it_stops_where_the_compiled_program_does(case):
     assert_same(here, there, case, np.float64, loosen=1e4)  # what an update leaves of rounding grows on the way
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("accelerate", ["none", "squarem"])
 @pytest.mark.parametrize("name", ["diag", "poisson"])
 def test_plain_and_accelerated(name, accelerate):
@@ -67,6 +70,7 @@ def begins(case, x):
     yield from ((name, name) for name in ("k-means++", "kmeans", "random", "auto"))
 
 
+@pytest.mark.short(name=["full"])
 @pytest.mark.parametrize("name", ["full", "gamma", "categorical"])
 def test_every_way_to_begin(name):
     case = BY_NAME[name]
