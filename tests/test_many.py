@@ -13,6 +13,7 @@ import jaxgmm
 rng = np.random.default_rng(0)
 
 
+@pytest.mark.diagonal
 @ROUTED
 @DTYPES
 def test_many_fits_are_the_single_fits(case, dtype):
@@ -88,6 +89,7 @@ def test_many_fits_of_one_feature_are_done_by_three_programs():
     assert compilations([lambda: jaxgmm.fit_many(0, stack, 3, n_init=2)]) <= 3
 
 
+@pytest.mark.short(case=["full", "poisson"])
 @ROUTED
 def test_criteria_of_a_batch_are_those_of_its_mixtures(case):
     """Of data sets of their own, with weights, and of rows that all share."""
