@@ -47,6 +47,7 @@ def races(monkeypatch):
     return seen
 
 
+@pytest.mark.diagonal
 @BOTH
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_it_ends_where_all_starts_on_all_rows_end(family, compiled, races):
