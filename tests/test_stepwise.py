@@ -19,6 +19,7 @@ def many(case, n=24_000, dtype=np.float64):
     return np.asarray(x).astype(dtype)
 
 
+@pytest.mark.short(case=["full", "poisson"])
 @ROUTED
 def test_one_block_is_one_update_of_em(case):
     x, w = case.data(), np.random.default_rng(1).integers(1, 4, N).astype(float)
@@ -98,6 +99,7 @@ def test_a_residual_form_whose_sums_are_fixed_is_blended():
     assert_mixtures_close(*mixtures, case.params, np.float64)
 
 
+@pytest.mark.short(case=["full", "VEI", "poisson"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_few_passes_are_near_the_batch_optimum(case):
     x = many(case)
