@@ -31,6 +31,7 @@ def uneven(n):
 SINGLE = ("spherical", "bernoulli", "exponential")  # in float32, the others in float64
 
 
+@pytest.mark.short(case=["full", "spherical", "bernoulli", "gamma"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_fit_is_that_of_the_rows_in_memory(case):
     dtype = np.float32 if case.name in SINGLE else np.float64
