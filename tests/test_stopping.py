@@ -87,7 +87,7 @@ SIZEABLE = jaxgmm.GaussianPrior(reg_covar=0.06, reg_relative=0.02)
 def test_with_a_prior_a_fit_ends_at_the_fixed_point(family, accelerate, prior, tol):
     options = {"family": family, "prior": prior}
     early = jaxgmm.fit(0, OVERLAPPING, 2, family=family, tol=0, max_iter=3).mixture
-    limit = jaxgmm.fit(0, OVERLAPPING, 2, init=early, tol=0, max_iter=6000, **options)
+    limit = jaxgmm.fit(0, OVERLAPPING, 2, init=early, tol=0, max_iter=6000, compiled=True, **options)
     result = jaxgmm.fit(0, OVERLAPPING, 2, init=early, tol=tol, max_iter=6000, accelerate=accelerate, **options)
     assert result.converged
     assert abs(result.log_likelihood - limit.log_likelihood) / 200 < tol
