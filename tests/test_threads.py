@@ -111,6 +111,7 @@ def test_their_number_changes_no_bit(dtype, monkeypatch):
     assert len(set(answers)) == 1
 
 
+@pytest.mark.short(case=["diag", "VEI", "poisson"])
 @pytest.mark.diagonal
 @DTYPES
 @FAMILIES
