@@ -47,6 +47,7 @@ def test_the_view_is_a_pytree_that_optimisers_can_add_to(case):
     assert jax.jit(jaxgmm.constrain)(view).family.name == case.name
 
 
+@pytest.mark.short(case=["full", "VEI", "categorical", "gamma"])
 @pytest.mark.diagonal
 @FAMILIES
 @DTYPES
