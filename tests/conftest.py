@@ -107,6 +107,27 @@ def engine(request, monkeypatch):
         monkeypatch.setattr(route, "MOST", 0)
 
 
+def resident():
+    """Bytes that this process holds, where Linux says so."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+most = WORKER * 2 // 3
+
+
+@pytest.fixture(autouse=True)
+def release_programs():
+    """The programs of one module may fill a worker: what they leave is used again, before memory grows a bit more."""
+    global most
+    yield
+    if resident() > most:
+        jax.clear_caches()
+        most = resident() + WORKER // 20
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs():
     """Thousands of programs in one process exhaust the memory maps that Linux grants it, and the compiler crashes."""
