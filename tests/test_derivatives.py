@@ -103,8 +103,11 @@ def of_many(weight):
 
 @pytest.mark.parametrize(
     "function",
-    [of_one, of_many, lambda weight: jax.jit(jax.vmap(of_one))(weight[None])[0]],
-    ids=["fit", "fit_many", "jit of vmap"],
+    [
+        pytest.param(of_one, id="fit"),
+        pytest.param(of_many, id="fit_many", marks=pytest.mark.long),
+        pytest.param(lambda w: jax.jit(jax.vmap(of_one))(w[None])[0], id="jit of vmap", marks=pytest.mark.long),
+    ],
 )
 def test_reverse_mode_says_what_to_do_instead(function):
     with pytest.raises(ValueError, match="reverse-mode .* is not there yet: use jax.jvp or jax.jacfwd"):
