@@ -71,7 +71,7 @@ def begins(case, x):
     yield from ((name, name) for name in ("k-means++", "kmeans", "random", "auto"))
 
 
-@pytest.mark.short(name=["full"])
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["full", "gamma", "categorical"])
 def test_every_way_to_begin(name):
     case = BY_NAME[name]
