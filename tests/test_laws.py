@@ -82,6 +82,7 @@ def test_statistics_add_over_row_splits(case, dtype, form):
                           case.params, dtype)  # fmt: skip
 
 
+@pytest.mark.short(case=["full", "EII", "categorical", "exponential"])
 @pytest.mark.diagonal
 @FAMILIES
 @DTYPES
@@ -169,6 +170,7 @@ def test_dtype_in_is_dtype_out(case, dtype):
     assert {np.asarray(a).dtype for a in arrays if np.asarray(a).dtype.kind == "f"} == {np.dtype(dtype)}
 
 
+@pytest.mark.short(case=["full", "VEI", "bernoulli", "gamma"])
 @pytest.mark.diagonal
 @FAMILIES
 @DTYPES
@@ -207,6 +209,7 @@ def test_values_survive_a_pytree_round_trip(case, dtype):
     assert family.name == case.name
 
 
+@pytest.mark.short(case=["full", "categorical", "poisson", "gamma"])
 @pytest.mark.diagonal
 @FAMILIES
 @DTYPES
