@@ -126,7 +126,7 @@ def test_responsibilities(dtype, impossible):
     np.testing.assert_array_equal(logits, before)
 
 
-@pytest.mark.short(case=["full", "VEI", "poisson"])
+@pytest.mark.short(case=["VEI", "poisson"])
 @pytest.mark.diagonal
 @FAMILIES
 @ROWS
