@@ -47,6 +47,7 @@ def test_ragged_lengths_are_rows_of_weight_zero():
         np.testing.assert_allclose(many.log_likelihood[i], jaxgmm.fit(0, rows, 2).log_likelihood, rtol=1e-6)
 
 
+@pytest.mark.long
 def test_many_fits_run_inside_a_trace():
     stack = rng.normal(size=(10, 50, 2)).astype(np.float32) + 5 * (np.arange(50)[None, :, None] % 2)
     traced = jax.jit(lambda x: jaxgmm.fit_many(0, x, 2).log_likelihood)(stack)
