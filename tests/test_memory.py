@@ -54,7 +54,7 @@ def test_a_fit_needs_no_memory_of_the_size_of_the_data(name):
     assert temporary_bytes(lambda x, w: jaxgmm.fit(0, x, K, sample_weight=w, **options), (N, D), (N,)) < ROWS / 2
 
 
-@pytest.mark.short(init=["k-means++"])
+@pytest.mark.long
 @pytest.mark.parametrize("init", ["k-means++", "kmeans", "random"])
 def test_starts_take_a_number_a_row_each(init):
     """One number per row and start in flight is allowed to an initialiser, and a handful of vectors beside."""
