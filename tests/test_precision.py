@@ -108,7 +108,7 @@ def test_public_functions_return_float64_jax_arrays():
     assert {leaf.dtype for leaf in jax.tree.leaves(statistics + statistics)} == {np.dtype(np.float64)}
 
 
-@pytest.mark.short(case=["diag", "poisson"])
+@pytest.mark.short(case=["poisson"])
 @ROUTED
 def test_float64_rows_that_a_float32_jit_closes_over(case):
     """A mixture and rows that are no arguments: the answers of calls outside, in a trace that runs in float32."""
