@@ -150,7 +150,6 @@ def test_a_large_offset_costs_no_digits():
     assert model.n_iter_ == near.n_iter_
 
 
-@BOTH
 def test_narrow_components_leave_the_moment_form_and_agree():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(size=(60, 2)) * 1e-4 + 5 * i for i in range(3)])
