@@ -149,6 +149,7 @@ def test_what_is_said_to_run_on_all_rows_does(options, races):
     assert races == []
 
 
+@pytest.mark.long
 def test_given_starts_run_on_all_rows(races):
     x = clusters()
     jaxgmm.fit(0, x, K, init=lambda key, x, weight, k: x[:k])
