@@ -59,6 +59,7 @@ def test_max_iter_bounds_the_e_steps():
         np.testing.assert_allclose(jaxgmm.e_step(result.mixture, overlapping()).log_likelihood, result.log_likelihood)
 
 
+@pytest.mark.long
 def test_acceleration_runs_under_vmap():
     x = np.stack([overlapping(), overlapping()[::-1] * 2]).astype(np.float32)
 

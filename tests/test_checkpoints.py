@@ -1,6 +1,7 @@
 """A fit that was killed goes on from its file, to the same bits."""
 
 import dataclasses
+import functools
 import os
 import random
 import signal
@@ -8,7 +9,6 @@ import subprocess
 import sys
 import time
 import warnings
-from functools import partial
 from pathlib import Path
 
 import handmade
@@ -52,9 +52,10 @@ def crashes_at(iteration):
 def whole(tmp_path_factory):
     """What runs that nothing interrupts give."""
     folder = tmp_path_factory.mktemp("whole")
-    return {kind: killed.work(kind, folder / kind) for kind in ("fit", "select", "stream")}
+    return functools.cache(lambda kind: killed.work(kind, folder / kind))
 
 
+@pytest.mark.short(kind=["fit", "select"])
 @pytest.mark.parametrize("kind", ["fit", "select", "stream"])
 def test_a_crash_loses_an_interval_and_no_bit(kind, whole, tmp_path):
     path, seen = tmp_path / "c", []
@@ -63,31 +64,33 @@ def test_a_crash_loses_an_interval_and_no_bit(kind, whole, tmp_path):
             killed.work(kind, path, callback=crashes_at(iteration), every=1)
     result = killed.work(kind, path, callback=lambda glance: seen.append(glance.iteration), every=1)
     assert 37 <= seen[0] <= 41  # two iterations at most are made again
-    assert same(result, whole[kind])
+    assert same(result, whole(kind))
     assert [file.name for file in tmp_path.iterdir()] == ["c"]
 
 
+@pytest.mark.short(kind=["fit", "select"])
 @pytest.mark.parametrize("kind", ["fit", "select", "stream"])
 def test_a_finished_one_gives_its_result_and_runs_nothing(kind, whole, tmp_path, monkeypatch):
     path = tmp_path / "c"
     killed.work(kind, path)
     before = path.read_bytes()
     monkeypatch.setattr(driver.stages, "advance", pytest.fail)
-    assert same(killed.work(kind, path), whole[kind])
+    assert same(killed.work(kind, path), whole(kind))
     assert path.read_bytes() == before
 
 
 def test_keeping_a_checkpoint_changes_no_bit(whole):
-    assert same(jaxgmm.fit(0, killed.data(), 3, family="diag", n_init=4, tol=1e-7), whole["fit"])
+    assert same(jaxgmm.fit(0, killed.data(), 3, family="diag", n_init=4, tol=1e-7), whole("fit"))
 
 
 def test_a_stop_is_kept_and_gone_on_from(whole, tmp_path):
     path = tmp_path / "c"
     stopped = killed.work("fit", path, callback=lambda glance: glance.iteration >= 15, every=5)
     assert stopped.status is Status.STOPPED
-    assert same(killed.work("fit", path), whole["fit"])
+    assert same(killed.work("fit", path), whole("fit"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["fit", "select"])
 def test_kill_9_at_any_moment(kind, whole, tmp_path):
     path, rng = tmp_path / "c", random.Random(0)
@@ -103,7 +106,7 @@ def test_kill_9_at_any_moment(kind, whole, tmp_path):
         if path.exists():
             with np.load(path) as file:  # whole, whatever happened
                 assert str(file["format"]) == "jaxgmm checkpoint 3"
-    assert same(killed.work(kind, path), whole[kind])
+    assert same(killed.work(kind, path), whole(kind))
     assert [file.name for file in tmp_path.iterdir()] == ["c"]
 
 
@@ -284,7 +287,7 @@ class Among:
         (lambda key, x, w, k: x[:k], None, lambda key, x, w, k: x[k : 2 * k]),
         (Among([0, 5]), Among([0, 5]), Among([0, 6])),
         (Among([0, 5]).__call__, Among([0, 5]).__call__, Among([0, 6]).__call__),
-        (partial(first_rows(0.0), k=2), None, first_rows(0.0)),
+        (functools.partial(first_rows(0.0), k=2), None, first_rows(0.0)),
         (jax.jit(first_rows(1.0), static_argnums=3), None, jax.jit(first_rows(2.0), static_argnums=3)),
     ],
 )

@@ -187,6 +187,7 @@ def test_a_best_fit_that_did_not_converge_is_code_3_a_warning_line_and_still_a_m
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.long
 def test_the_default_tries_what_the_rows_allow_and_what_is_asked_for_is_an_error(capsys, x, tmp_path):
     folder = tmp_path / "parts"
     folder.mkdir()
@@ -439,6 +440,7 @@ def run(*argv, **environment):
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
 
 
+@pytest.mark.long
 def test_compiled_programs_are_kept_in_the_users_cache_folder(data, tmp_path):
     model = str(tmp_path / "model.npz")
     argv = ["fit", data, "--components", "1", "--family", "diag", "--restarts", "1", "--output", model]

@@ -61,14 +61,16 @@ def test_options_that_are_unknown_or_set_by_the_user_are_left_out(monkeypatch):
     assert ask() == {}
 
 
+@pytest.mark.short(family=["full"])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "gamma", "poisson", "categorical"])
 def test_both_programs_give_the_same_fit(family, monkeypatch):
     x = np.random.default_rng(0).integers(1, 6, (200, 2))
+    options = {"init": "random", "n_init": 2, "compiled": True}
     x = x if family in ("poisson", "categorical") else x + np.random.default_rng(1).random(x.shape)
     fits = {}
     for few in (compiling.FEW, 0):
         monkeypatch.setattr(compiling, "FEW", few)
-        fits[few] = jaxgmm.fit(0, x.astype(np.float64), 2, family=family, init="random", n_init=2)
+        fits[few] = jaxgmm.fit(0, x.astype(np.float64), 2, family=family, **options)
     quick, polished = fits.values()
     assert quick.status == polished.status
     assert quick.log_likelihood == pytest.approx(polished.log_likelihood, rel=1e-9)

@@ -28,6 +28,7 @@ def directions(case, x):
     return move, 0.1 * rng.normal(size=len(x)), turned, np.float64(0.3)
 
 
+@pytest.mark.short(case=["poisson"])
 @ROUTED
 def test_forward_derivatives_are_finite_differences(case):
     x = case.data()
@@ -51,6 +52,7 @@ def test_forward_derivatives_are_finite_differences(case):
     np.testing.assert_allclose(slope, differences, rtol=1e-6, atol=1e-6 * np.abs(differences).max())
 
 
+@pytest.mark.long
 @DTYPES
 def test_a_whole_search_has_forward_derivatives(dtype):
     """At a maximum the log-likelihood moves with the weights alone: by log p(x) of every row, whatever the start."""
@@ -70,6 +72,7 @@ def test_a_whole_search_has_forward_derivatives(dtype):
     np.testing.assert_allclose(slope, np.asarray(turn) @ np.asarray(jaxgmm.log_prob(mixture, x)), rtol=1e-3)
 
 
+@pytest.mark.long
 def test_many_fits_have_the_derivatives_of_the_single_fits():
     stack = np.stack([BY_NAME["poisson"].data(np.float32, seed=seed) for seed in range(3)])
     weight = np.ones(stack.shape[:2], np.float32)
@@ -100,14 +103,18 @@ def of_many(weight):
 
 @pytest.mark.parametrize(
     "function",
-    [of_one, of_many, lambda weight: jax.jit(jax.vmap(of_one))(weight[None])[0]],
-    ids=["fit", "fit_many", "jit of vmap"],
+    [
+        pytest.param(of_one, id="fit"),
+        pytest.param(of_many, id="fit_many", marks=pytest.mark.long),
+        pytest.param(lambda w: jax.jit(jax.vmap(of_one))(w[None])[0], id="jit of vmap", marks=pytest.mark.long),
+    ],
 )
 def test_reverse_mode_says_what_to_do_instead(function):
     with pytest.raises(ValueError, match="reverse-mode .* is not there yet: use jax.jvp or jax.jacfwd"):
         jax.grad(function)(jnp.ones(N))
 
 
+@pytest.mark.long
 def test_a_jacobian_goes_forward():
     jacobian = jax.jacfwd(lambda scale: of_one(jnp.ones(N) * scale[0] + scale[1]))(jnp.array([0.5, 0.5]))
     np.testing.assert_allclose(jacobian, np.full(2, of_one(np.ones(N, np.float32))), rtol=1e-4)

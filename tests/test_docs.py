@@ -165,6 +165,7 @@ def test_log_prob_is_scipys(name, dtype):
     np.testing.assert_allclose(jaxgmm.joint_log_prob(mixture(name, dtype), x), joint(name, x.astype(float)), **bounds)
 
 
+@pytest.mark.diagonal
 @EACH
 @DTYPES
 @FORMS
@@ -212,6 +213,7 @@ def test_statistics_add_and_empty_components_stay_finite(name, dtype):
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(new.components))
 
 
+@pytest.mark.short(name=["geometric"])
 @EACH
 def test_jit_and_vmap_are_the_loop(name):
     stack = np.stack([draw(name, np.float32, seed=seed) for seed in range(2)])

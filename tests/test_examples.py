@@ -38,6 +38,7 @@ def test_every_example_is_run_here():
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(SAYS)
 
 
+@pytest.mark.short(name=["textbook.py"])
 @pytest.mark.parametrize("name", SAYS)
 def test_the_example_runs_and_says(name):
     printed = run(ROOT / "examples" / name)
@@ -53,6 +54,7 @@ def test_readme_prints_what_it_shows(tmp_path):
     assert run(script) == shown
 
 
+@pytest.mark.long
 def test_the_benchmark_runs_at_a_small_size(tmp_path):
     out = tmp_path / "iteration.json"
     command = [ROOT / "benchmarks" / "iteration.py", "--sizes", "2000,3,4", "--dtype", "float64", "--rounds", "1"]

@@ -36,6 +36,7 @@ def gradient_of_the_mean(view, x):
     return jnp.mean(jaxgmm.log_prob(jaxgmm.constrain(view), x))
 
 
+@pytest.mark.short(case=["full", "VEI", "categorical", "gamma"])
 @FAMILIES
 @DTYPES
 def test_gradient_is_zero_at_a_converged_fit(case, dtype):
@@ -53,6 +54,7 @@ def test_gradient_is_zero_at_a_converged_fit(case, dtype):
     assert max(np.abs(leaf).max() for leaf in leaves(gradient)) < bound
 
 
+@pytest.mark.short(case=["full", "poisson"])
 @FAMILIES
 def test_fit_is_the_same_under_jit_and_vmap(case, dtype=np.float32):
     stack = np.stack([case.data(dtype, seed=seed) for seed in range(2)])

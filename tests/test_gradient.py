@@ -11,6 +11,7 @@ import jaxgmm
 ADAM = optax.adam(1e-2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["full", "tied"])
 def test_lbfgs_reaches_the_optimum_of_em_on_old_faithful(faithful, family):  # noqa: F811
     em = jaxgmm.fit(0, faithful, 2, family=family, tol=1e-9)
@@ -20,6 +21,7 @@ def test_lbfgs_reaches_the_optimum_of_em_on_old_faithful(faithful, family):  # n
     np.testing.assert_allclose(climbed.mixture.components.means, em.mixture.components.means, rtol=1e-2)
 
 
+@pytest.mark.short(name=["poisson"])
 @pytest.mark.parametrize("name", ["diag", "bernoulli", "categorical", "poisson", "exponential", "gamma"])
 def test_minibatches_of_adam_improve_every_family(name):
     case = BY_NAME[name]
@@ -32,6 +34,7 @@ def test_minibatches_of_adam_improve_every_family(name):
     assert np.all(np.diff(climbed.mixture.weights) <= 0)
 
 
+@pytest.mark.short(name=["gamma"])
 @pytest.mark.parametrize("name", ["tied", "poisson", "gamma"])
 def test_a_climb_begins_exactly_at_a_mixture(name):
     case = BY_NAME[name]
@@ -41,6 +44,7 @@ def test_a_climb_begins_exactly_at_a_mixture(name):
     np.testing.assert_allclose(begun.log_likelihood, jaxgmm.e_step(start, x).log_likelihood, rtol=1e-9)
 
 
+@pytest.mark.long
 def test_a_climb_goes_on_from_a_fit():
     case = BY_NAME["diag"]
     x = case.data()

@@ -31,6 +31,8 @@ def assert_same(here, there, case, dtype, loosen=1.0):
     assert_mixtures_close(here.mixture, there.mixture, case.params, dtype, loosen)
 
 
+@pytest.mark.short(case=["full", "tied", "categorical", "exponential", "gamma"])
+@pytest.mark.diagonal
 @DTYPES
 @FAMILIES
 @pytest.mark.parametrize("n_init", [1, 5])
@@ -43,6 +45,7 @@ def test_a_fit_is_that_of_the_compiled_program(case, dtype, n_init):
     assert_same(here, there, case, dtype, loosen=100)
 
 
+@pytest.mark.short(case=["bernoulli"])
 @FAMILIES
 def test_it_stops_where_the_compiled_program_does(case):
     here, there = both(jaxgmm.fit, 1, case.data(), K, family=case.family, n_init=4)
@@ -50,6 +53,7 @@ def test_it_stops_where_the_compiled_program_does(case):
     assert_same(here, there, case, np.float64, loosen=1e4)  # what an update leaves of rounding grows on the way
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("accelerate", ["none", "squarem"])
 @pytest.mark.parametrize("name", ["diag", "poisson"])
 def test_plain_and_accelerated(name, accelerate):
@@ -67,6 +71,7 @@ def begins(case, x):
     yield from ((name, name) for name in ("k-means++", "kmeans", "random", "auto"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["full", "gamma", "categorical"])
 def test_every_way_to_begin(name):
     case = BY_NAME[name]
@@ -86,6 +91,7 @@ def test_draws_belong_to_rows_as_they_do_compiled():
         np.testing.assert_allclose(keys.row_noise(keys.here(key), index), there, rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_what_float32_loses_goes_on_in_the_accurate_form():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(0, 1e-3, (60, 3)), rng.normal(1, 1e-3, (60, 3))]).astype(np.float32)
@@ -108,6 +114,7 @@ def test_many_rows_start_from_the_sample_of_the_compiled_program():
     np.testing.assert_allclose(here.mixture.components.means, there.mixture.components.means, rtol=1e-9)
 
 
+@pytest.mark.long
 def test_a_collapse_is_degenerate_and_no_winner():
     x = np.concatenate([np.zeros((30, 2)), np.random.default_rng(0).normal(5, 1, (90, 2))])
     with pytest.warns(jaxgmm.FitWarning, match="DEGENERATE"):
@@ -115,6 +122,7 @@ def test_a_collapse_is_degenerate_and_no_winner():
     assert here.status == there.status == jaxgmm.Status.DEGENERATE
 
 
+@pytest.mark.long
 def test_a_selection_is_that_of_the_compiled_programs():
     x = FULL.data()
     here, there = both(jaxgmm.select, 0, x, [1, 3, 2], families=("full", "diag"), n_init=4)

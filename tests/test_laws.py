@@ -82,6 +82,8 @@ def test_statistics_add_over_row_splits(case, dtype, form):
                           case.params, dtype)  # fmt: skip
 
 
+@pytest.mark.short(case=["full", "EII", "categorical", "exponential"])
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 def test_whole_equals_blocks(case, dtype):
@@ -127,6 +129,7 @@ def gradient_of_q(view, x, share):
     return jnp.sum(share * jaxgmm.joint_log_prob(jaxgmm.constrain(view), x))
 
 
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 def test_m_step_is_a_stationary_point_of_q(case, dtype):
@@ -152,6 +155,7 @@ def test_an_empty_component_stays_finite(case, dtype):
         assert not any(np.isnan(leaf).any() for leaf in leaves(new))
 
 
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 def test_dtype_in_is_dtype_out(case, dtype):
@@ -166,6 +170,8 @@ def test_dtype_in_is_dtype_out(case, dtype):
     assert {np.asarray(a).dtype for a in arrays if np.asarray(a).dtype.kind == "f"} == {np.dtype(dtype)}
 
 
+@pytest.mark.short(case=["full", "VEI", "bernoulli", "gamma"])
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 def test_jit_is_vmap_is_loop(case, dtype):
@@ -203,6 +209,8 @@ def test_values_survive_a_pytree_round_trip(case, dtype):
     assert family.name == case.name
 
 
+@pytest.mark.short(case=["full", "categorical", "poisson", "gamma"])
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 def test_samples_follow_the_mixture(case, dtype):

@@ -71,6 +71,7 @@ def assert_close(actual, expected, dtype, loosen):
         assert one.dtype == wanted.dtype, path
 
 
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 @FORMS
@@ -102,6 +103,7 @@ def test_functions_of_a_family(case, dtype, form, shared):
     assert_lanes_agree(step, (mixture, prior_of(case, dtype), x, weight, reference), shared, dtype, loosen=10)
 
 
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 def test_first_parameters(case, dtype):
@@ -124,6 +126,8 @@ def test_responsibilities(dtype, impossible):
     np.testing.assert_array_equal(logits, before)
 
 
+@pytest.mark.short(case=["VEI", "poisson"])
+@pytest.mark.diagonal
 @FAMILIES
 @ROWS
 def test_updates_of_a_fit(case, shared):
@@ -174,6 +178,7 @@ def test_updates_of_a_fit(case, shared):
     assert (method.state_of(together).status != em.RUNNING).all()
 
 
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 def test_unconstrained_views(case, dtype):
@@ -182,6 +187,7 @@ def test_unconstrained_views(case, dtype):
     assert_lanes_agree(mixture_of, (view_of(mixture),), (), dtype)
 
 
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 @ROWS
@@ -208,6 +214,7 @@ def held_up(params, case, shape):
     return 0.9 * variances[: shape[0], : shape[-1]]
 
 
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 def test_verdicts(case, dtype):

@@ -13,6 +13,7 @@ import jaxgmm
 rng = np.random.default_rng(0)
 
 
+@pytest.mark.diagonal
 @ROUTED
 @DTYPES
 def test_many_fits_are_the_single_fits(case, dtype):
@@ -46,6 +47,7 @@ def test_ragged_lengths_are_rows_of_weight_zero():
         np.testing.assert_allclose(many.log_likelihood[i], jaxgmm.fit(0, rows, 2).log_likelihood, rtol=1e-6)
 
 
+@pytest.mark.long
 def test_many_fits_run_inside_a_trace():
     stack = rng.normal(size=(10, 50, 2)).astype(np.float32) + 5 * (np.arange(50)[None, :, None] % 2)
     traced = jax.jit(lambda x: jaxgmm.fit_many(0, x, 2).log_likelihood)(stack)
@@ -88,6 +90,7 @@ def test_many_fits_of_one_feature_are_done_by_three_programs():
     assert compilations([lambda: jaxgmm.fit_many(0, stack, 3, n_init=2)]) <= 3
 
 
+@pytest.mark.short(case=["full", "poisson"])
 @ROUTED
 def test_criteria_of_a_batch_are_those_of_its_mixtures(case):
     """Of data sets of their own, with weights, and of rows that all share."""

@@ -46,6 +46,7 @@ def test_criteria_need_no_row_of_components():
     assert temporary_bytes(lambda x, w: jaxgmm.icl(mixture("full"), x, w), (N, D), (N,)) < RESPONSIBILITIES / 8
 
 
+@pytest.mark.short(name=["poisson"])
 @pytest.mark.parametrize("name", ["full", "poisson"])
 def test_a_fit_needs_no_memory_of_the_size_of_the_data(name):
     start = mixture(name)
@@ -53,6 +54,7 @@ def test_a_fit_needs_no_memory_of_the_size_of_the_data(name):
     assert temporary_bytes(lambda x, w: jaxgmm.fit(0, x, K, sample_weight=w, **options), (N, D), (N,)) < ROWS / 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("init", ["k-means++", "kmeans", "random"])
 def test_starts_take_a_number_a_row_each(init):
     """One number per row and start in flight is allowed to an initialiser, and a handful of vectors beside."""

@@ -11,7 +11,8 @@ PROGRAM = Path(__file__).parent / "programs" / "on_mesh.py"
 
 
 # A group is a process, because a process that has begun has the devices it has; few of them, because each compiles.
-@pytest.mark.parametrize("group", ["float64", "float32", "data", "large"])
+@pytest.mark.short(group=["some"])
+@pytest.mark.parametrize("group", ["some", "float64", "float32", "data", "large"])
 def test_a_mesh_changes_no_answer(group):
     environment = {
         **os.environ,

@@ -52,6 +52,7 @@ def in_numpy(mixture):
     return jax.tree.map(np.asarray, mixture)
 
 
+@pytest.mark.diagonal
 @FAMILIES
 @FORMS
 @DTYPES

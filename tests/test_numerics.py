@@ -214,6 +214,7 @@ assert np.isfinite(jaxgmm.fit(0, x, 2, family=family, n_init=2, max_iter=3, tol=
 """
 
 
+@pytest.mark.short(d=[260])
 @pytest.mark.parametrize(("d", "family"), [(100, "full"), (260, "full"), (160, "tied"), (260, "tied")])
 def test_wide_data_do_not_hang_with_one_blas_thread(d, family):
     """jax 0.10.2 on CPU can deadlock in two batched triangular solves of one program: not in every run."""

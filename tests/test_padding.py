@@ -52,6 +52,7 @@ def test_a_new_number_of_many_rows_compiles_nothing(verb, kind):
     assert compilations([lambda rows=rows: VERBS[verb](rows) for rows in x[1:]]) == 0
 
 
+@pytest.mark.short(init=["random"])
 @pytest.mark.parametrize("init", ["k-means++", "random"])
 def test_rows_that_fill_up_change_nothing(init):
     """A traced fit has none: the same draws, the same fit."""

@@ -219,6 +219,7 @@ def matrices(case, features):
     return [matrix[np.ix_(features, features)] for matrix in whole]
 
 
+@pytest.mark.diagonal
 @DTYPES
 @GAUSSIANS
 @pytest.mark.parametrize("features", [[0, 1], [2, 0]], ids=str)
@@ -246,6 +247,7 @@ def test_ellipses_are_right_whatever_the_units(ax):
         close(one(ax, f"ellipse {k} 0.9").get_xy() / units, one(other, f"ellipse {k} 0.9").get_xy())
 
 
+@pytest.mark.diagonal
 @DTYPES
 @ROUTED
 def test_crosses_are_at_the_means_and_grow_with_the_weights(case, dtype, ax):

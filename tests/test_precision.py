@@ -74,6 +74,7 @@ def test_the_data_decide_the_dtype():
     assert single.mixture.weights.dtype == np.float32
 
 
+@pytest.mark.short(case=["full", "categorical", "poisson"])
 @ROUTED
 def test_one_key_is_one_sample_in_any_dtype(case):
     (a, labels), (b, same) = (jaxgmm.sample(5, case.mixture(dtype), 200) for dtype in (np.float32, np.float64))
@@ -109,6 +110,7 @@ def test_public_functions_return_float64_jax_arrays():
     assert {leaf.dtype for leaf in jax.tree.leaves(statistics + statistics)} == {np.dtype(np.float64)}
 
 
+@pytest.mark.short(case=["poisson"])
 @ROUTED
 def test_float64_rows_that_a_float32_jit_closes_over(case):
     """A mixture and rows that are no arguments: the answers of calls outside, in a trace that runs in float32."""
@@ -127,6 +129,7 @@ def test_float64_rows_that_a_float32_jit_closes_over(case):
     np.testing.assert_array_equal(labels, jaxgmm.predict(mixture, x))
 
 
+@pytest.mark.long
 def test_many_data_sets_that_a_jit_closes_over():
     stack = np.stack([X, X[::-1]]).astype(np.float32)
 

@@ -86,6 +86,7 @@ def test_starts_that_went_on_end_where_they_end_without_pruning(fits):
         assert (some.restarts <= full.restarts + 1e-6).all()
 
 
+@pytest.mark.long
 def test_a_traced_fit_prunes_alike(fits):
     some, _ = fits[0]
     with jax.enable_x64(True):

@@ -106,6 +106,7 @@ def test_old_faithful_optimum(faithful, family, n_components, columns, expected)
     assert abs(default.log_likelihood - expected) < 2e-6 * len(x)
 
 
+@pytest.mark.short(seed=[0])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_old_faithful_is_three_tied_components(faithful, seed):
     selection = jaxgmm.select(seed, faithful, range(1, 10), n_init=20)
@@ -144,6 +145,7 @@ def test_hasselblad_stops_where_the_rule_says(tol):
     assert 0.9 * tol < (HASSELBLAD - result.log_likelihood) / DAYS.sum() < tol
 
 
+@pytest.mark.long
 def test_the_sweep_of_old_faithful_is_24_programs_at_most(faithful):
     def sweep(key, rows, **options):
         return lambda: jaxgmm.select(key, rows, range(1, 10), n_init=20, compiled=True, **options)

@@ -47,6 +47,7 @@ def races(monkeypatch):
     return seen
 
 
+@pytest.mark.short(compiled=[False])
 @BOTH
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_it_ends_where_all_starts_on_all_rows_end(family, compiled, races):
@@ -83,6 +84,7 @@ def test_rows_that_stream_take_the_same_sample(races):
     np.testing.assert_allclose(stream.log_likelihood, memory.log_likelihood, rtol=1e-9)
 
 
+@pytest.mark.long
 def test_passes_over_a_stream_are_few():
     x, passes = clusters(n=20_000), []
 
@@ -147,6 +149,7 @@ def test_what_is_said_to_run_on_all_rows_does(options, races):
     assert races == []
 
 
+@pytest.mark.long
 def test_given_starts_run_on_all_rows(races):
     x = clusters()
     jaxgmm.fit(0, x, K, init=lambda key, x, weight, k: x[:k])
@@ -173,6 +176,7 @@ def test_finalists_are_those_that_chance_may_have_put_behind():
     assert result.converged
 
 
+@pytest.mark.short(compiled=[False])
 @BOTH
 def test_starts_that_are_called_back_begin_with_all_rows(compiled, monkeypatch):
     """As where no finalist ends well: here all the others are called back."""

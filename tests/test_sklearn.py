@@ -26,6 +26,7 @@ from jaxgmm.sklearn import DegenerateWarning, GaussianMixture
 pytestmark = pytest.mark.usefixtures("engine")
 TYPES = ("full", "tied", "diag", "spherical")
 EACH_TYPE = pytest.mark.parametrize("covariance_type", TYPES)
+BOTH = pytest.mark.parametrize("engine", ["numpy", "compiled"], indirect=True)  # in the short suite, too
 IRIS = load_iris().data
 BLOBS = make_blobs(150, 4, centers=3, cluster_std=2.0, random_state=1)[0]
 FAR = 1e4 + make_blobs(150, 4, centers=3, random_state=5)[0]
@@ -88,9 +89,11 @@ def given(x, k, covariance_type, seed=0):
     }
 
 
+@pytest.mark.diagonal
 @quiet
 @EACH_TYPE
 @pytest.mark.parametrize("name", DATA)
+@BOTH
 def test_given_parameters_are_the_same_start(name, covariance_type):
     x, k = DATA[name], 3
     ours, theirs = both(n_components=k, covariance_type=covariance_type, max_iter=300, **given(x, k, covariance_type))
@@ -295,6 +298,7 @@ def test_the_core_does_not_import_scikit_learn():
 # -- programs -----------------------------------------------------------------------------------------------------
 
 
+@BOTH
 def test_folds_of_nearly_equal_size_share_their_programs():
     x = np.random.default_rng(0).normal(size=(400, 4))
     model = GaussianMixture(2, covariance_type="diag", random_state=0, tol=1e-2, max_iter=20)
@@ -307,6 +311,7 @@ def test_folds_of_nearly_equal_size_share_their_programs():
     assert compilations([lambda: search.fit(x[:101])]) == 0
 
 
+@BOTH
 def test_numbers_of_the_rule_compile_nothing():
     model = GaussianMixture(2, random_state=0, tol=1e-2).fit(IRIS)
     changed = {"tol": 1e-4, "max_iter": 77, "reg_covar": 1e-3, "random_state": 8}

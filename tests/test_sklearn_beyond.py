@@ -161,6 +161,7 @@ def test_a_step_blends_the_statistics():
     np.testing.assert_allclose(model.covariances_[0, 0, 0], s[1] - s[0] ** 2, rtol=1e-9)
 
 
+@pytest.mark.short(case=["poisson", "gamma"])
 @OTHERS
 def test_every_family_learns_from_blocks(case):
     x = case.data(n=900)

@@ -120,6 +120,7 @@ def test_the_same_random_state_is_the_same_sample(covariance_type):
         np.testing.assert_allclose(mine, wanted, rtol=1e-12)
 
 
+@pytest.mark.diagonal
 @EACH_KIND
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_fit_is_that_of_the_compiled_program(kind, dtype, monkeypatch):
@@ -146,6 +147,7 @@ def test_the_fit_is_that_of_the_compiled_program(kind, dtype, monkeypatch):
         np.testing.assert_allclose(ours, wanted, rtol=rtol, atol=10 * rtol)
 
 
+@pytest.mark.short(covariance_type=["full"])
 @pytest.mark.parametrize("covariance_type", TYPES)
 def test_a_freed_start_is_that_of_the_compiled_program(covariance_type, monkeypatch):
     rng = np.random.default_rng(1)

@@ -19,6 +19,7 @@ def many(case, n=24_000, dtype=np.float64):
     return np.asarray(x).astype(dtype)
 
 
+@pytest.mark.short(case=["full", "poisson"])
 @ROUTED
 def test_one_block_is_one_update_of_em(case):
     x, w = case.data(), np.random.default_rng(1).integers(1, 4, N).astype(float)
@@ -98,6 +99,7 @@ def test_a_residual_form_whose_sums_are_fixed_is_blended():
     assert_mixtures_close(*mixtures, case.params, np.float64)
 
 
+@pytest.mark.short(case=["poisson"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_few_passes_are_near_the_batch_optimum(case):
     x = many(case)
@@ -118,6 +120,7 @@ def test_a_stream_and_an_array_are_the_same(tmp_path):
     assert np.all(np.diff(inside.mixture.weights) <= 0)
 
 
+@pytest.mark.long
 def test_narrow_components_end_in_batch_iterations():
     """In float32 moments of clusters at σ/spread 1e-4 are noise: the fit says so and goes on with the other form."""
     rng = np.random.default_rng(0)

@@ -80,13 +80,14 @@ OVERLAPPING = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0.0],
 SIZEABLE = jaxgmm.GaussianPrior(reg_covar=0.06, reg_relative=0.02)
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("family", oracles.GAUSSIAN)
 @pytest.mark.parametrize("accelerate", ["none", "squarem"])
 @pytest.mark.parametrize(("prior", "tol"), [(SIZEABLE, 1e-13), (jaxgmm.GaussianPrior(reg_covar=1e-3), 1e-10)])
 def test_with_a_prior_a_fit_ends_at_the_fixed_point(family, accelerate, prior, tol):
     options = {"family": family, "prior": prior}
     early = jaxgmm.fit(0, OVERLAPPING, 2, family=family, tol=0, max_iter=3).mixture
-    limit = jaxgmm.fit(0, OVERLAPPING, 2, init=early, tol=0, max_iter=6000, **options)
+    limit = jaxgmm.fit(0, OVERLAPPING, 2, init=early, tol=0, max_iter=6000, compiled=True, **options)
     result = jaxgmm.fit(0, OVERLAPPING, 2, init=early, tol=tol, max_iter=6000, accelerate=accelerate, **options)
     assert result.converged
     assert abs(result.log_likelihood - limit.log_likelihood) / 200 < tol
@@ -213,6 +214,7 @@ def test_a_constant_feature_and_one_component_are_not_degenerate(family):
         assert jaxgmm.fit(0, x, 2, family=family, n_init=3).converged
 
 
+@pytest.mark.short(compiled=[False])
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_copied_feature_in_float32_does_not_keep_a_fit_from_ending(seed, compiled):
@@ -258,6 +260,7 @@ def bad_lane(dtype):
     return stack
 
 
+@pytest.mark.long
 def test_a_bad_lane_ends_alone():
     fit = jax.jit(jax.vmap(lambda key, x: jaxgmm.fit(key, x, K, n_init=2), in_axes=(None, 0)))
     batch = fit(jax.random.key(0), jnp.asarray(bad_lane(np.float32)))
@@ -269,6 +272,7 @@ def test_a_bad_lane_ends_alone():
         np.testing.assert_allclose(batch.log_likelihood[i], alone.log_likelihood, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("family", "value", "weight"),
     [("poisson", -1.0, 1.0), ("poisson", 0.5, 1.0), ("bernoulli", 2.0, 1.0), ("gamma", 0.0, 1.0), ("full", 0.0, -1.0)],
@@ -316,7 +320,8 @@ def test_one_program_serves_every_number_and_key(dtype):
     x = FULL.data(dtype)
 
     def fit(key=0, **options):
-        return lambda: jaxgmm.fit(key, x, K, n_init=2, **{"tol": 1e-3, "prior": MAXIMUM_LIKELIHOOD, **options})
+        options = {"tol": 1e-3, "prior": MAXIMUM_LIKELIHOOD, **options}
+        return lambda: jaxgmm.fit(key, x, K, n_init=2, compiled=True, **options)
 
     fit()()
     fit(jax.random.key(3))()
@@ -330,5 +335,6 @@ def test_m_step_and_select_do_not_recompile_either():
     statistics = jaxgmm.e_step(mixture, x)
     jaxgmm.m_step(mixture, statistics, MAXIMUM_LIKELIHOOD)
     assert compilations([lambda: jaxgmm.m_step(mixture, statistics, jaxgmm.GaussianPrior(reg_covar=0.1))]) == 0
-    jaxgmm.select(0, x, [2, 3], families=("full",), n_init=2, tol=1e-3)
-    assert compilations([lambda: jaxgmm.select(1, x, [2, 3], families=("full",), n_init=2, tol=1e-4)]) == 0
+    options = {"families": ("full",), "n_init": 2, "compiled": True}
+    jaxgmm.select(0, x, [2, 3], tol=1e-3, **options)
+    assert compilations([lambda: jaxgmm.select(1, x, [2, 3], tol=1e-4, **options)]) == 0

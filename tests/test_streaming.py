@@ -31,6 +31,7 @@ def uneven(n):
 SINGLE = ("spherical", "bernoulli", "exponential")  # in float32, the others in float64
 
 
+@pytest.mark.short(case=["full", "bernoulli"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_fit_is_that_of_the_rows_in_memory(case):
     dtype = np.float32 if case.name in SINGLE else np.float64
@@ -45,6 +46,7 @@ def test_the_fit_is_that_of_the_rows_in_memory(case):
     assert source.passes <= 20 + PASSES
 
 
+@pytest.mark.long
 def test_every_start_is_that_of_the_rows_in_memory():
     x = BY_NAME["spherical"].data()
     options = {"family": "spherical", "init": "kmeans", "n_init": 5, "max_iter": 0, "tol": 0}
@@ -53,6 +55,7 @@ def test_every_start_is_that_of_the_rows_in_memory():
     np.testing.assert_allclose(streamed.restarts, jaxgmm.fit(2, x, 3, sample_weight=weight, **options).restarts)
 
 
+@pytest.mark.short(worth=[0])
 @pytest.mark.parametrize("worth", [0, np.inf], ids=["fewer lanes", "all lanes"])
 def test_programs_for_fewer_lanes_change_no_answer(worth, monkeypatch):
     monkeypatch.setattr(loop, "WORTH", worth)
@@ -63,6 +66,7 @@ def test_programs_for_fewer_lanes_change_no_answer(worth, monkeypatch):
     assert streamed.n_iter == whole.n_iter and apart(streamed.mixture, whole.mixture) < 1e-8
 
 
+@pytest.mark.long
 def test_many_rows_start_at_the_same_of_them(monkeypatch):
     monkeypatch.setattr(subsample, "SAMPLED", 32)
     x = BY_NAME["spherical"].data(n=3000)
@@ -74,6 +78,7 @@ def test_many_rows_start_at_the_same_of_them(monkeypatch):
     jax.clear_caches()  # programs that know of a smaller sample
 
 
+@pytest.mark.long
 def test_a_value_that_the_sample_misses_is_still_a_start(monkeypatch):
     monkeypatch.setattr(subsample, "SAMPLED", 32)
     x = np.zeros((3000, 1))
@@ -87,6 +92,7 @@ def test_a_value_that_the_sample_misses_is_still_a_start(monkeypatch):
     jax.clear_caches()
 
 
+@pytest.mark.long
 def test_a_callable_and_a_mixture_start_a_stream():
     case = BY_NAME["spherical"]
     x, mixture = case.data(), case.mixture()
@@ -119,12 +125,14 @@ def test_blocks_of_all_sizes_run_in_one_program():
     assert compilations([lambda: jaxgmm.fit(0, again, 3, family="diag", **OPTIONS)]) == 0
 
 
+@pytest.mark.long
 def test_a_rerun_gives_the_same_bits():
     x = BY_NAME["full"].data(np.float32)
     one, other = (jaxgmm.fit(4, jaxgmm.rows(x, block_size=50), 3, **OPTIONS) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
 
 
+@pytest.mark.long
 def test_narrow_components_end_in_the_accurate_form():
     rng = np.random.default_rng(0)
     labels = rng.integers(3, size=600)
@@ -153,6 +161,7 @@ def test_a_selection_is_that_of_the_rows_in_memory():
         np.testing.assert_allclose([a["bic"], a["icl"]], [b["bic"], b["icl"]], rtol=1e-9)
 
 
+@pytest.mark.long
 def test_the_number_of_categories_is_found_by_a_pass():
     x = BY_NAME["categorical"].data()
     streamed = jaxgmm.fit(0, jaxgmm.rows(x, block_size=50), 2, family="categorical", max_iter=1, tol=0)
@@ -200,6 +209,7 @@ def test_bad_weights_and_too_few_rows_are_said():
         jaxgmm.fit(0, jaxgmm.rows(x[:3]), 4, family="diag")
 
 
+@pytest.mark.long
 def test_a_collapsed_stream_is_degenerate():
     x = np.repeat([[0.0, 0.0], [1.0, 5.0], [4.0, 2.0]], 20, axis=0)
     with warnings.catch_warnings():

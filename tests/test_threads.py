@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 from families import DTYPES, FAMILIES, K, assert_mixtures_close
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import jaxgmm
 from jaxgmm.data.arrays import block_rows
@@ -19,10 +19,17 @@ def blas_threads():
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
-def test_every_blas_makes_a_product_in_one_thread_and_gets_the_others_back():
+@pytest.fixture
+def before():
+    """The threads of every BLAS, two each: the suite runs with one."""
     import scipy.linalg  # noqa: F401
 
-    before = blas_threads()
+    with threadpool_limits(2, user_api="blas"):
+        assert set(blas_threads()) == {2}
+        yield blas_threads()
+
+
+def test_every_blas_makes_a_product_in_one_thread_and_gets_the_others_back(before):
     with threads.one_for_each_product():
         assert set(blas_threads()) == {1}
         with host.on_host():
@@ -34,6 +41,7 @@ def test_every_blas_makes_a_product_in_one_thread_and_gets_the_others_back():
     assert blas_threads() == before
 
 
+@pytest.mark.usefixtures("before")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_fit_makes_its_products_in_one_thread(compiled):
     seen = []
@@ -42,8 +50,8 @@ def test_a_fit_makes_its_products_in_one_thread(compiled):
     assert seen and all(each == {1} for each in seen)
 
 
-def test_contexts_of_several_threads_overlap():
-    before, inside, leave = blas_threads(), threading.Event(), threading.Event()
+def test_contexts_of_several_threads_overlap(before):
+    inside, leave = threading.Event(), threading.Event()
 
     def another():
         with threads.one_for_each_product():
@@ -103,6 +111,8 @@ def test_their_number_changes_no_bit(dtype, monkeypatch):
     assert len(set(answers)) == 1
 
 
+@pytest.mark.short(case=["diag", "VEI", "poisson"])
+@pytest.mark.diagonal
 @DTYPES
 @FAMILIES
 def test_a_fit_of_many_blocks_is_that_of_the_compiled_program(case, dtype):

@@ -20,6 +20,7 @@ def test_constrain_undoes_unconstrain(case, dtype):
     assert type(again.components) is type(mixture.components)
 
 
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 def test_any_real_numbers_are_a_valid_mixture(case, dtype):
@@ -46,6 +47,8 @@ def test_the_view_is_a_pytree_that_optimisers_can_add_to(case):
     assert jax.jit(jaxgmm.constrain)(view).family.name == case.name
 
 
+@pytest.mark.short(case=["full", "VEI", "categorical", "gamma"])
+@pytest.mark.diagonal
 @FAMILIES
 @DTYPES
 def test_gradient_through_the_view_is_the_finite_difference(case, dtype):

@@ -71,6 +71,11 @@ for each in families.CASES:
         parity(name, np.float32, (8,))
 
 
+@case("some")
+def one_family():
+    parity("poisson", np.float32, (8,))
+
+
 def points(n=601, dtype=np.float64):
     return families.BY_NAME["diag"].data(dtype, n)
 
