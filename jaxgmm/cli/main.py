@@ -66,6 +66,7 @@ def fit(args: argparse.Namespace) -> int:
     import jaxgmm
 
     from ..distributed import agreed
+    from ..numerics.plain import under_names
     from . import output, report
 
     mesh = processes.join(args)
@@ -89,7 +90,7 @@ def fit(args: argparse.Namespace) -> int:
     with terminal.progress(f"fitting {asked_for} mixtures, {args.restarts} starts each", speaks) as callback:
         selection = jaxgmm.select(
             args.seed,
-            x,
+            x if mesh is not None or hasattr(x, "blocks") else under_names(x, columns),
             components,
             families=args.family,
             criterion=args.criterion,
@@ -115,7 +116,7 @@ def fit(args: argparse.Namespace) -> int:
         show = report.as_json if args.json else report.as_text
         print(show(selection, seconds, columns))
     if figure and speaks:
-        figure.write(args.plot, selection, _some(x), columns)
+        figure.write(args.plot, selection, _some(x, sample_weight), columns)
     if len(selection.table) < asked_for or any(row["status"] == "STOPPED" for row in selection.table):
         terminal.say("warning", f"interrupted; {len(selection.table)} of {asked_for} mixtures had begun")
         return INTERRUPTED
@@ -211,12 +212,12 @@ def sample(args: argparse.Namespace) -> int:
     """Draw rows from a model, as csv."""
     import jaxgmm
 
-    from .. import storage
-    from . import output, report
+    from .. import storage, tables
+    from . import output
 
     mixture, columns = storage.load_with_columns(args.model)
     x, _ = jaxgmm.sample(args.seed, mixture, args.n)
-    output.write(args.output, report.feature_names(columns, x.shape[1]), [[x]])
+    output.write(args.output, tables.feature_names(columns, x.shape[1]), [[x]])
     return 0
 
 
@@ -236,11 +237,11 @@ def info(args: argparse.Namespace) -> int:
 
 def _model_and_data(args: argparse.Namespace):
     """The mixture (k components of d features), and blocks of rows (b, d) it can describe with weights or None."""
-    from .. import checks, storage
+    from .. import storage
 
     mixture, names = storage.load_with_columns(args.model)
     x, _, sample_weight = _rows(args, names)
-    d = checks.n_features(mixture)
+    d = mixture.n_features
     if x.shape[1] != d:
         wanted = f"{d} ({', '.join(names)})" if names else d
         raise ValueError(f"{args.data}: has {x.shape[1]} columns, {args.model} has {wanted}; pick with --columns")
@@ -284,11 +285,13 @@ def _rows(args: argparse.Namespace, expected: Sequence[str] | None = None):
     return stream, stream.columns, None
 
 
-def _some(x):
-    """Rows that a picture can show: of a stream, evenly chosen ones."""
+def _some(x, sample_weight):
+    """Rows that a picture can show, and their weights or None: of a stream, evenly chosen ones."""
     import numpy as np
 
     if not hasattr(x, "blocks"):
-        return x
+        return x, sample_weight
     step = -(-x.n // PICTURED)
-    return np.concatenate([rows[-first % step :: step] for rows, _, first in x.blocks(x.block_size)])
+    some = [(rows[-first % step :: step], weight, -first % step) for rows, weight, first in x.blocks(x.block_size)]
+    weights = [weight[begin::step] for _, weight, begin in some if weight is not None]
+    return np.concatenate([rows for rows, *_ in some]), np.concatenate(weights) if weights else None

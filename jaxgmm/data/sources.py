@@ -10,9 +10,10 @@ import functools
 import inspect
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from ..numerics.plain import columns_of, plain
 from ..records import FitWarning
 from .parts import Part, of_array, of_blocks, of_file
 from .readers import Pick
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 BLOCK_BYTES = 2**24  # of one block of rows
 
@@ -116,7 +120,9 @@ class Stream:
         return f"{name}: row {row - first} (counted from 0)" if name else f"row {row}"
 
 
-def rows(source, sample_weight=None, *, block_size: int | None = None, header: bool | None = None) -> Stream:
+def rows(
+    source: Any, sample_weight: Any = None, *, block_size: int | None = None, header: bool | None = None
+) -> Stream:
     """Rows to be read block by block at every pass, where they do not fit into memory.
 
     `fit`, `select` and the estimators take them in place of an array; paths, `numpy.memmap`, h5py and zarr arrays they
@@ -211,14 +217,14 @@ def read_ahead(blocks: Iterator) -> Iterator:
             yield block
 
 
-def opens(name: str = "x"):
+def opens(name: str = "x") -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: paths, memory maps, h5py and zarr arrays given for this argument become streams."""
 
-    def decorate(function):
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         place = list(inspect.signature(function).parameters).index(name)
 
         @functools.wraps(function)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             if len(args) > place:
                 args = (*args[:place], marked(args[place]), *args[place + 1 :])
             elif name in kwargs:
