@@ -26,7 +26,7 @@ from .answers import MixtureAnswers
 
 
 class DegenerateWarning(ConvergenceWarning, FitWarning):
-    """A component is held up by ``reg_covar`` or by less than a row of data."""
+    """Components are held up by ``reg_covar``, where the data do not vary, or one is, or by less than a row of data."""
 
 
 class MixtureEstimator(MixtureAnswers):
@@ -74,7 +74,8 @@ class MixtureEstimator(MixtureAnswers):
 
         Warns:
             ConvergenceWarning: ``max_iter`` came before the stopping rule's end.
-            DegenerateWarning: a component is held up by ``reg_covar`` or by less than a row.
+            DegenerateWarning: a component is held up by ``reg_covar`` or by less than a row; or all are, in a direction
+                in which X does not vary.
         """
         x = self._rows(X, reset=True)
         goes_on = bool(self.warm_start) and hasattr(self, "converged_")
@@ -247,7 +248,7 @@ class MixtureEstimator(MixtureAnswers):
             mixture = dataclasses.replace(solution.mixture, columns=None if columns is None else tuple(columns))
             said = floors.words(mixture, self._prior(), floors.varying(x, weight))
             if said:
-                warnings.warn(said, FitWarning, stacklevel=3)
+                warnings.warn(said, DegenerateWarning, stacklevel=3)
 
     def __getstate__(self):
         """JAX arrays keep their dtype, as those of records."""
