@@ -10,7 +10,7 @@ from families import DTYPES
 
 import jaxgmm
 from jaxgmm.cli.main import main
-from jaxgmm.sklearn import GaussianMixture, MixtureSearch
+from jaxgmm.sklearn import FamilyMixture, GaussianMixture, MixtureSearch
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=(200, 2))
@@ -143,6 +143,9 @@ def test_estimators_say_it_too(many, monkeypatch):
     [(words, _)] = said(lambda: model.fit(COLLINEAR))
     np.testing.assert_allclose(coefficients(words, ["column 0", "column 1", "column 2"]), [1, -2, -1], rtol=1e-2)
     assert said(lambda: model.fit(SOUND)) == []
+    whole = np.column_stack([RNG.integers(0, 9, (60, 2)), np.full(60, 3)])
+    [(words, _)] = said(lambda: FamilyMixture(2, family="diag", random_state=0).fit(whole))
+    assert words.startswith("column 2 is constant")
     with pytest.raises(ValueError, match="x does not vary in column 2"):
         MixtureSearch([1, 2], n_init=2).fit(CONSTANT)
 

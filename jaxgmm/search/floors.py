@@ -13,6 +13,7 @@ import numpy as np
 
 from ..families.base import Family, parameters
 from ..numerics import eps
+from ..numerics.dtypes import compute_dtype
 from ..records import FitResult, GaussianPrior, Mixture
 
 WIDEST = 1000  # features: beyond, looking for directions would take as long as a fit
@@ -57,7 +58,7 @@ def meant(prior: GaussianPrior | None) -> bool:
 
 def varying(x, sample_weight=None):
     """Which columns of rows (n, d) of positive weight vary beyond rounding, (d,)."""
-    x = np.asarray(x)
+    x = np.asarray(x, compute_dtype(x))
     x = x if sample_weight is None else x[np.asarray(sample_weight) > 0]
     return np.ptp(x, axis=0) > 8 * eps(x) * np.abs(x).max(0)
 
