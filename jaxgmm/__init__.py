@@ -56,6 +56,15 @@ from .unconstrained import constrain, unconstrain
 
 if TYPE_CHECKING:
     from .gradient import fit_gradient
+else:
+
+    def __getattr__(name: str):
+        if name == "fit_gradient":  # loads optax, which no other function needs
+            from .gradient import fit_gradient
+
+            return fit_gradient
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 
@@ -127,13 +136,5 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
-    if name == "fit_gradient":  # loads optax, which no other function needs
-        from .gradient import fit_gradient
-
-        return fit_gradient
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

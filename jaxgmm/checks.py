@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from .families.base import Family, known, parameters
+from .families.base import Family, known, parameters, spelled
 from .numerics.dtypes import HALF, compute_dtype
-from .numerics.plain import plain
+from .numerics.plain import names_of, plain
 from .records import GaussianPrior
 
 MOST = 2**31 - 1
@@ -35,18 +35,24 @@ def table(x, name: str = "x"):
 
 def like_mixture(x, mixture):
     """Check that rows x have as many features as the mixture."""
-    d = n_features(mixture)
-    if x.shape[1] != d:
-        raise ValueError(f"x has {x.shape[1]} features (columns), the mixture has {d}")
+    if x.shape[1] != mixture.n_features:
+        raise ValueError(f"x has {x.shape[1]} features (columns), the mixture has {mixture.n_features}")
 
 
-def n_features(mixture) -> int:
-    """d of a mixture."""
-    for name, about in parameters(type(mixture.components)).items():
-        axes = about["shape"]
-        if "d" in axes:
-            return getattr(mixture.components, name).shape[axes.index("d") - len(axes)]
-    raise ValueError(f"the parameters of {mixture.family.name} have no axis of features")
+def rows_of(x, mixture):
+    """x as an (n, d) array with the mixture's d; of a frame the columns that the mixture was fitted to, where both have
+    names, in its order."""
+    names, rows = names_of(x), table(x)
+    if names is not None and mixture.columns not in (None, names):
+        missing = [name for name in mixture.columns if name not in names]
+        if missing:
+            raise ValueError(
+                f"x has no column {', '.join(map(repr, missing))}: the mixture was fitted to "
+                f"{', '.join(map(repr, mixture.columns))}; x has {', '.join(map(repr, names))}"
+            )
+        rows = rows[:, [names.index(name) for name in mixture.columns]]
+    like_mixture(rows, mixture)
+    return rows
 
 
 def weights(sample_weight, n: int, dtype):
@@ -194,9 +200,15 @@ def number(value, name: str, least: float = 0.0):
 
 
 def choice(value, name: str, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-    return value
+    """The one of the allowed values that is meant: words in any case, with or without hyphens."""
+    for one in allowed:
+        if isinstance(value, type(one)) and (value == one or (isinstance(one, str) and _bare(value) == _bare(one))):
+            return one
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def _bare(word: str) -> str:
+    return word.lower().translate(str.maketrans("", "", "-_ "))
 
 
 def prior_for(prior, family: Family, dtype) -> GaussianPrior:
@@ -230,6 +242,8 @@ def of_features(family: Family, d: int) -> Family:
     return family
 
 
-def is_family(family) -> None:
+def family_name(family):
+    """A `Family`, or a name as it is registered."""
     if not isinstance(family, (str, Family)):
         raise ValueError(f"family must be one of {', '.join(known())} or a jaxgmm.Family, got {family!r}")
+    return spelled(family) if isinstance(family, str) else family

@@ -8,10 +8,14 @@ one x (n, d) with weights (n,).
 Source: Schwarz (1978); Akaike (1974); Biernacki, Celeux and Govaert (2000), as in mclust.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import checks, em
+from .calls import public
 from .data.arrays import in_groups
 from .data.padding import TOGETHER, few_sizes, filled, on_host, padded, padded_sets
 from .data.route import goes_to_host
@@ -22,25 +26,28 @@ from .numerics.backend import xp
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of
 from .numerics.plain import plain
-from .records import Mixture, record
+from .records import Mixture, Model, record
 
 
+@public
 @in_precision_of("x")
-def bic(mixture, x, sample_weight=None):
+def bic(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
     """Bayesian information criterion, () or (b,) of a batch; weights are frequencies: n is Σ w."""
     value, weight = _log_likelihood(mixture, x, sample_weight)
     return -2 * value + xp.asarray(n_parameters(mixture), value.dtype) * xp.log(weight)
 
 
+@public
 @in_precision_of("x")
-def aic(mixture, x, sample_weight=None):
+def aic(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
     """Akaike information criterion, () or (b,) of a batch."""
     value, _ = _log_likelihood(mixture, x, sample_weight)
     return -2 * value + 2 * xp.asarray(n_parameters(mixture), value.dtype)
 
 
+@public
 @in_precision_of("x")
-def icl(mixture, x, sample_weight=None):
+def icl(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
     """Integrated completed likelihood, () or (b,) of a batch: bic plus twice the uncertainty of the most probable
     labels."""
     return bic(mixture, x, sample_weight) - 2 * certainty(mixture, x, sample_weight)
@@ -51,8 +58,7 @@ def certainty(mixture, x, sample_weight=None):
     """Σ w log max_k r_k <= 0, () or (b,) of a batch."""
     if mixture.log_weights.ndim > 1:
         return _of_batch(certainty_of, mixture, x, sample_weight)
-    x = checks.table(x)
-    checks.like_mixture(x, mixture)
+    x = checks.rows_of(x, mixture)
     dtype = compute_dtype(x)
     weight, mixture = checks.weights(sample_weight, x.shape[0], dtype), cast(mixture, dtype)
     if goes_to_host([mixture.family], x, 1, mixture.n_components, mixture, weight):

@@ -4,6 +4,7 @@ Concrete data drive a few compiled pieces from the host; under a user's ``jit`` 
 """
 
 import dataclasses
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,33 +12,31 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import checks
-from .data.frame import enter
-from .data.mesh import already_there, checked, rewrapped
-from .data.padding import filled
+from .calls import public
+from .data.mesh import checked
 from .data.route import goes_to_host
 from .data.sources import Stream, opens
 from .distributed import agreed, spans
+from .em.squarem import METHODS
 from .families.base import Family
-from .init import states, streamed_states
-from .init.draws import Start, keys_of
-from .init.kmeans import INITIALIZERS
-from .mixtures import cast
+from .init.draws import Start
 from .numerics import forward_only
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
-from .numerics.host import hosted, on_host
-from .numerics.keys import as_key
-from .numerics.plain import plain
-from .records import FitResult, FitWarning, GaussianPrior, Mixture, Status
-from .search import ranking, repeats, stages
+from .numerics.host import on_host
+from .numerics.keys import Key, as_key
+from .records import FitResult, FitWarning, GaussianPrior, Init, Status
+from .search import floors, ranking, repeats, stages
+from .search.beginnings import at_home, checked_init, first_lanes, keeps_order
 from .search.callbacks import Glance
 from .search.checkpoints import opened, results_of, take_up
 from .search.driver import Driver
 from .search.loading import Options, family_of, load
 from .search.problem import Problem
 from .search.pruning import SEARCHES
-from .search.rungs import begun, with_sample
+from .search.rungs import with_sample
 
 ADVICE = {
     Status.MAX_ITER: "it ended at max_iter before the log-likelihood settled: raise max_iter or tol",
@@ -50,17 +49,18 @@ ADVICE = {
 }
 
 
+@public
 @opens()
 @in_precision_of("x")
 def fit(
-    key,
-    x,
+    key: Key,
+    x: Any,
     n_components: int,
     *,
     family: str | Family = "full",
     n_init: int = 1,
-    init="auto",
-    sample_weight=None,
+    init: Init = "auto",
+    sample_weight: ArrayLike | None = None,
     prior: GaussianPrior | None = None,
     tol: float = 1e-6,
     max_iter: int = 1000,
@@ -71,7 +71,7 @@ def fit(
     callback: Callable[[Glance], Any] | None = None,
     every: int = 10,
     verbose: int = 0,
-    checkpoint=None,
+    checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
     mesh: jax.sharding.Mesh | None = None,
@@ -89,8 +89,8 @@ def fit(
         n_init: number of starts; the best that is not degenerate wins.
         init: "k-means++", "kmeans" or "random"; "auto", which takes k-means, random rows and k-means++ in turn, because
             starts of one kind fail alike (the first, and so a single start, is the likeliest of four k-means); a
-            callable ``(key, x, sample_weight, k) -> centres (k, d)``; a `Mixture` to start from, or responsibilities
-            (n, k).
+            callable ``(key, x, sample_weight, k) -> centres (k, d)``; a `Mixture` to start from, or what holds one; or
+            responsibilities (n, k).
         sample_weight: (n,) weights >= 0, as frequencies: weight 2 is the row twice.
         prior: what is added to variances; None is ``GaussianPrior(reg_relative=1e-14)`` for float64 data and 1e-9 for
             float32, ``GaussianPrior()`` nothing.
@@ -126,22 +126,25 @@ def fit(
             reverse-mode differentiation: derivatives go forward (`jax.jvp`, `jax.jacfwd`).
 
     Warns:
-        FitWarning: the fit ended degenerate, decreasing, not finite, or at ``max_iter`` with tol > 0.
+        FitWarning: the fit ended degenerate, decreasing, not finite, or at ``max_iter`` with tol > 0; or, where no
+            prior was given, the rows do not vary in some direction (a constant column, collinear ones), so that a floor
+            sets the likelihood.
 
     Source: Dempster, Laird and Rubin (1977); Böhning et al. (1994) for the stopping rule.
     Cost: O(n·K·d²) an iteration for full covariances, O(n·K·d) for the others.
     """
+    columns, accelerate = checks.names_of(x), checks.choice(accelerate, "accelerate", METHODS)
     x, sample_weight, mesh = on_mesh(x, sample_weight, mesh)
     k = checks.count(n_components, "n_components")
     n_init = checks.count(n_init, "n_init")
     family = family_of(family, x, mesh)
     key = as_key(key)
     with agreed(mesh):
-        check_init(init, n_init, x, like=(family, k), in_processes=spans(mesh))
-    checks.choice(search, "search", SEARCHES)
+        init = checked_init(init, n_init, x, like=(family, k, columns), in_processes=spans(mesh))
+    search = checks.choice(search, "search", SEARCHES)
     keeper = opened(checkpoint, checkpoint_every, resume, mesh)
     driver = Driver(callback, every, verbose, 1, in_processes=spans(mesh), checkpoint=keeper)
-    prior = checks.prior_for(prior, family, compute_dtype(x))
+    given_prior, prior = prior, checks.prior_for(prior, family, compute_dtype(x))
     options = Options(tol, max_iter, accelerate, search, block_size, mesh)
     given = init, sample_weight, prior, tol, max_iter, key
     here = goes_to_host([family], x, n_init, k, *given, compiled=compiled, mesh=mesh)
@@ -162,9 +165,18 @@ def fit(
         result = results_of(driver, ranking.template(family), fitted)
     if checks.in_trace(result):
         return forward_only(dataclasses.replace(result, status=traced_status(problem, result.status)))
-    result = concrete(result)
-    warn(result, tol, stacklevel=5, rows=(x, sample_weight) if mesh is None else ())
-    return result if mesh is None else dataclasses.replace(result, mixture=at_home(result.mixture))
+    result = named(concrete(result), columns)
+    if result.n_iter > 0 and not floors.meant(given_prior):
+        warn_of_floors(result, prior, problem, stacklevel=7)
+    warn(result, tol, stacklevel=6, rows=(x, sample_weight) if mesh is None else ())
+    if mesh is None:
+        return result
+    return named(dataclasses.replace(result, mixture=at_home(result.mixture)), columns)
+
+
+def named(result: FitResult, columns) -> FitResult:
+    """The result with the names of the columns that its mixture was fitted to."""
+    return dataclasses.replace(result, mixture=dataclasses.replace(result.mixture, columns=columns))
 
 
 def on_mesh(x, sample_weight, mesh):
@@ -176,11 +188,6 @@ def on_mesh(x, sample_weight, mesh):
         raise ValueError("mesh needs concrete data: call fit outside jit and vmap")
     with agreed(mesh):
         return x if isinstance(x, Stream) else checks.table(x), sample_weight, mesh
-
-
-def at_home(tree):
-    """Values that are the same on all devices of a mesh, on the default one."""
-    return jax.tree.map(lambda leaf: on_device(np.asarray(leaf)), tree)
 
 
 def run(problem: Problem, lanes, active, driver: Driver):
@@ -212,7 +219,15 @@ def concrete(result: FitResult) -> FitResult:
         n_iter=int(result.n_iter),
         status=Status(int(result.status)),
         restarts=np.asarray(result.restarts),
+        restart_status=np.asarray(result.restart_status),
     )
+
+
+def warn_of_floors(result: FitResult, prior, problem: Problem, stacklevel: int):
+    """A FitWarning where the data do not vary in some direction, and a floor sets the likelihood."""
+    said = floors.words(result.mixture, prior, np.asarray(problem.known.frame.inverse) > 0)
+    if said:
+        warnings.warn(said, FitWarning, stacklevel=stacklevel)
 
 
 def warn(result: FitResult, tol, what: str = "the fit", stacklevel: int = 4, rows=()):
@@ -221,78 +236,3 @@ def warn(result: FitResult, tol, what: str = "the fit", stacklevel: int = 4, row
     if status in ADVICE and (status is not Status.MAX_ITER or tol > 0):
         cause = repeats.named(result.mixture, *rows) if rows and status is Status.DEGENERATE else ""
         warnings.warn(f"{what} ended {status.name}: {ADVICE[status]}{cause}", FitWarning, stacklevel=stacklevel)
-
-
-def check_init(init, n_init: int, x, *, like: tuple, in_processes: bool = False):
-    """Check what a fit of rows x is to start from; ``like`` is the family and the number of components asked for."""
-    family, k = like
-    if isinstance(init, str):
-        checks.choice(init, "init", INITIALIZERS)
-        return
-    if callable(init):
-        if in_processes:
-            raise ValueError("init as a callable would see the rows of one process: pass a name, a Mixture or (n, k)")
-        return
-    if n_init != 1:
-        raise ValueError(f"n_init must be 1 where init is a mixture or responsibilities, got {n_init}")
-    if isinstance(init, Mixture):
-        checks.mixture_to_start_from(init, x, k, family, "init")
-        return
-    if not hasattr(init, "shape") and not isinstance(init, (list, tuple)):
-        raise ValueError(
-            f"init must be one of {', '.join(map(repr, INITIALIZERS))}, a callable, a Mixture or responsibilities "
-            f"(n, k), got {init!r}"
-        )
-    if isinstance(x, Stream):
-        raise ValueError("init cannot be responsibilities where rows stream: pass a name, a callable or a Mixture")
-    resp = plain(init, "init")
-    if resp.shape != (x.shape[0], k):
-        raise ValueError(f"init must hold responsibilities of shape {(x.shape[0], k)}, got {resp.shape}")
-    if not checks.in_trace(resp):
-        values = np.asarray(resp)
-        if not (np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4)):
-            raise ValueError("init must hold responsibilities >= 0 whose rows sum to 1")
-
-
-def first_lanes(problem: Problem, start: Start, x, sample_weight):
-    """First lanes of the starts; x and its weights are as the caller gave them."""
-    init, k, family, dtype = start.init, start.k, problem.family, problem.rows.dtype
-    if isinstance(init, str):
-        return begun(problem, start)
-    begins = streamed_states if problem.streams else states
-    problem = dataclasses.replace(problem, rows=problem.rows.cut(family.moments, k, start.r))
-    if callable(init):
-        with on_host(False):  # the function may use JAX
-            every = keys_of(start.key, start.r)
-            given = [init(every[i], x, sample_weight, k) for i in range(start.r)]
-            centres = [jnp.asarray(checks.centres(some, (k, x.shape[1]), "init"), dtype) for some in given]
-        layout = None if problem.streams else problem.rows.layout
-        stack = jnp.stack if layout is None and not hosted() else lambda arrays: np.stack(list(map(np.asarray, arrays)))
-        return begins.begin_at(problem, stack(centres), start.active[0])
-    if isinstance(init, Mixture):
-        return states.begin_from(problem, _framed(cast(init, dtype), problem))
-    return states.begin_with(problem, _placed(plain(init, "init").astype(dtype), problem.rows))
-
-
-def _framed(mixture: Mixture, problem: Problem) -> Mixture:
-    """A mixture to start from, in the frame of the rows and where they lie."""
-    frame = problem.rows.frame
-    if hosted():
-        mixture = jax.tree.map(np.asarray, mixture)
-    elif not problem.streams and problem.rows.layout is not None:  # values of one device and of all do not mix
-        mixture, frame = at_home((mixture, frame))
-    return dataclasses.replace(mixture, components=enter(mixture.components, frame))
-
-
-def _placed(resp, rows):
-    """Responsibilities (n, k) where the rows lie."""
-    if hosted():
-        return np.asarray(resp)
-    if rows.layout is not None:
-        return rewrapped(resp, rows.layout) if already_there(resp, rows.layout.mesh) else rows.layout.put(resp)
-    return filled(resp, rows.x.shape[0])
-
-
-def keeps_order(init) -> bool:
-    """Whether the components of a result stand as those it started from."""
-    return not isinstance(init, str) and not callable(init)

@@ -7,38 +7,43 @@ better choice otherwise. The optimisers are optax's own.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from numpy.typing import ArrayLike
 
 from . import checks, em
+from .calls import public
 from .families.base import Family
-from .fitting import check_init, concrete, first_lanes, keeps_order, traced_status, warn
+from .fitting import concrete, named, traced_status, warn
 from .inference import joint
 from .init import states
 from .init.draws import Start
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of
-from .numerics.keys import as_key
-from .records import Block, FitResult, Status
+from .numerics.keys import Key, as_key
+from .records import Block, FitResult, Init, Status
 from .search import ranking
+from .search.beginnings import checked_init, first_lanes, keeps_order
 from .search.loading import Options, family_of, load
 from .unconstrained import constrain, unconstrain
 
 AT_REST = 1e-4  # largest entry of the gradient of the mean log-likelihood at which a climb counts as converged
 
 
+@public
 @in_precision_of("x")
 def fit_gradient(
-    key,
-    x,
+    key: Key,
+    x: Any,
     n_components: int,
     *,
     family: str | Family = "full",
-    init="auto",
-    sample_weight=None,
+    init: Init = "auto",
+    sample_weight: ArrayLike | None = None,
     optimizer: optax.GradientTransformation,
     steps: int,
     batch_size: int | None = None,
@@ -50,8 +55,7 @@ def fit_gradient(
         x: (n, d) rows.
         n_components: K >= 1.
         family: as in `jaxgmm.fit`.
-        init: as in `jaxgmm.fit`: a name, a callable, a `Mixture` to start from, responsibilities (n, k); or a
-            `FitResult`, for its mixture.
+        init: as in `jaxgmm.fit`.
         sample_weight: (n,) weights >= 0, as frequencies.
         optimizer: any optax optimiser; keep one object and it compiles once. ``optax.lbfgs()`` gets value and gradient
             at every step.
@@ -68,12 +72,11 @@ def fit_gradient(
 
     Source: Xu and Jordan (1996) on gradient ascent and EM for mixtures. Cost: that of two E-steps a step.
     """
-    x = checks.table(x)
+    columns, x = checks.names_of(x), checks.table(x)
     k = checks.count(n_components, "n_components")
     steps = checks.count(steps, "steps", least=0)
     family = family_of(family, x)
-    init = init.mixture if isinstance(init, FitResult) else init
-    check_init(init, 1, x, like=(family, k))
+    init = checked_init(init, 1, x, like=(family, k, columns))
     if not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(f"optimizer must be an optax optimiser, as of optax.adam(1e-2), got {optimizer!r}")
     model = family, checks.prior_for(None, family, compute_dtype(x))
@@ -93,8 +96,8 @@ def fit_gradient(
     result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
-    result = concrete(result)
-    warn(result, 0.0, rows=(x, sample_weight))
+    result = named(concrete(result), columns)
+    warn(result, 0.0, stacklevel=5, rows=(x, sample_weight))
     return result
 
 

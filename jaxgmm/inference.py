@@ -5,12 +5,15 @@ block, so that a new n compiles nothing.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import checks, em
+from .calls import public
 from .data.arrays import Rows, block_rows
 from .data.frame import unit_frame
 from .data.host import HostRows
@@ -22,8 +25,8 @@ from .numerics import first_of_largest, host
 from .numerics.backend import xp
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
-from .numerics.keys import as_key
-from .records import GaussianPrior, Mixture, Statistics
+from .numerics.keys import Key, as_key
+from .records import GaussianPrior, Mixture, Model, Statistics
 
 SCORED_TOGETHER = 2**16  # rows a call of the compiled function
 
@@ -35,9 +38,15 @@ def rows_for(mixture: Mixture, x, sample_weight, form, block_size) -> Rows:
     return (HostRows if host.hosted() else Rows)(x, sample_weight, unit_frame(d, dtype), block, str(dtype))
 
 
+@public
 @in_precision_of("x")
 def e_step(
-    mixture: Mixture, x, sample_weight=None, *, form: str = "accurate", block_size: int | None = None
+    mixture: Model,
+    x: Any,
+    sample_weight: ArrayLike | None = None,
+    *,
+    form: str = "accurate",
+    block_size: int | None = None,
 ) -> Statistics:
     """Expected sufficient statistics of the rows under the mixture.
 
@@ -57,9 +66,8 @@ def e_step(
 
     Cost: O(n·k·d²) for full covariances, O(n·k·d) for the others.
     """
-    x = checks.table(x)
-    checks.like_mixture(x, mixture)
-    checks.choice(form, "form", ("accurate", "moments"))
+    x = checks.rows_of(x, mixture)
+    form = checks.choice(form, "form", ("accurate", "moments"))
     if block_size is not None:
         checks.count(block_size, "block_size")
     dtype, family = compute_dtype(x), mixture.family
@@ -85,7 +93,8 @@ def expected(rows: Rows, mixture: Mixture, form: str) -> Statistics:
     return em.shifted(statistics, left_out(rows, family, chosen))
 
 
-def m_step(mixture: Mixture, statistics: Statistics, prior: GaussianPrior | None = None) -> Mixture:
+@public
+def m_step(mixture: Model, statistics: Statistics, prior: GaussianPrior | None = None) -> Mixture:
     """The mixture that maximises the expected log-likelihood of ``statistics``.
 
     Args:
@@ -173,8 +182,7 @@ def _whole(function, mixture, rows):
 
 def _by_rows(function, mixture, x):
     """``function(mixture, block)`` of every row of x, whatever x is."""
-    x = checks.table(x)
-    checks.like_mixture(x, mixture)
+    x = checks.rows_of(x, mixture)
     mixture = cast(mixture, compute_dtype(x))
     form = mixture.family.accurate
     x, n = on_host(x), x.shape[0]
@@ -197,8 +205,9 @@ def _by_rows(function, mixture, x):
     return on_device(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
 
+@public
 @in_precision_of("x")
-def log_prob(mixture: Mixture, x) -> jax.Array:
+def log_prob(mixture: Model, x: Any) -> jax.Array:
     """Log density of every row, (n, d) -> (n,): -inf outside the support, NaN for a row with NaN.
 
     Raises:
@@ -207,8 +216,9 @@ def log_prob(mixture: Mixture, x) -> jax.Array:
     return _by_rows(log_prob_of, mixture, x)
 
 
+@public
 @in_precision_of("x")
-def joint_log_prob(mixture: Mixture, x) -> jax.Array:
+def joint_log_prob(mixture: Model, x: Any) -> jax.Array:
     """Log weight plus log density of every component, (n, d) -> (n, k).
 
     Raises:
@@ -217,8 +227,9 @@ def joint_log_prob(mixture: Mixture, x) -> jax.Array:
     return _by_rows(_joint, mixture, x)
 
 
+@public
 @in_precision_of("x")
-def responsibilities(mixture: Mixture, x) -> jax.Array:
+def responsibilities(mixture: Model, x: Any) -> jax.Array:
     """Posterior probability of every component, (n, d) -> (n, k).
 
     A row that is impossible under every component has the weights; a row with NaN has NaN.
@@ -229,8 +240,9 @@ def responsibilities(mixture: Mixture, x) -> jax.Array:
     return _by_rows(responsibilities_of, mixture, x)
 
 
+@public
 @in_precision_of("x")
-def predict(mixture: Mixture, x) -> jax.Array:
+def predict(mixture: Model, x: Any) -> jax.Array:
     """Most probable component of every row, (n, d) -> (n,) int32; the lowest index of equal ones.
 
     A row that is impossible under every component has the one of largest weight; a row with NaN has -1.
@@ -241,7 +253,8 @@ def predict(mixture: Mixture, x) -> jax.Array:
     return _by_rows(labels_of, mixture, x)
 
 
-def sample(key, mixture: Mixture, n: int) -> tuple[jax.Array, jax.Array]:
+@public
+def sample(key: Key, mixture: Model, n: int) -> tuple[jax.Array, jax.Array]:
     """Draws from the mixture: rows (n, d) in random order and their components (n,) int32.
 
     Args:
@@ -268,8 +281,9 @@ def _draw(key, mixture, n):
     return mixture.family.sample(value_key, mixture.components, labels), labels
 
 
+@public
 @in_precision_of("mixture")
-def n_parameters(mixture: Mixture) -> int:
+def n_parameters(mixture: Model) -> int:
     """Number of free parameters: k - 1 weights and those of the components; of a batch of mixtures, an array.
 
     A categorical feature has one less than the codes that it shows: those to which any component of positive weight

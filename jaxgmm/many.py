@@ -4,10 +4,14 @@ The answers are those of ``vmap`` of `fit`. Under a plain vmap every data set co
 one; here a fit that stops makes room for the next.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import checks
+from .calls import public
 from .data.padding import few_sizes, on_host, padded, padded_sets
 from .data.route import goes_to_host
 from .em.squarem import method_of
@@ -16,7 +20,7 @@ from .init.draws import Start
 from .init.kmeans import INITIALIZERS
 from .numerics import forward_only, host
 from .numerics.dtypes import compute_dtype, in_precision_of, numbers, on_device
-from .numerics.keys import as_key
+from .numerics.keys import Key, as_key
 from .numerics.plain import plain
 from .records import FitResult, GaussianPrior
 from .search import data_sets, stages
@@ -24,16 +28,17 @@ from .search.data_sets import DataSets
 from .search.loading import Options, family_of
 
 
+@public
 @in_precision_of("x")
 def fit_many(
-    key,
-    x,
+    key: Key,
+    x: Any,
     n_components: int,
     *,
     family: str | Family = "full",
     n_init: int = 1,
     init: str = "auto",
-    sample_weight=None,
+    sample_weight: ArrayLike | None = None,
     prior: GaussianPrior | None = None,
     tol: float = 1e-6,
     max_iter: int = 1000,
@@ -68,8 +73,9 @@ def fit_many(
     if n < k:
         raise ValueError(f"n_components={k} needs at least as many rows, got {n}: ask for fewer components")
     family = family_of(family, x.reshape(b * n, d) if not traced else x)
-    checks.choice(init if isinstance(init, str) else repr(init), "init", INITIALIZERS)
+    init = checks.choice(init if isinstance(init, str) else repr(init), "init", INITIALIZERS)
     options, dtype = Options(tol, max_iter, accelerate, search).checked(), compute_dtype(x)
+    accelerate, search = options.accelerate, options.search
     prior = numbers(checks.prior_for(prior, family, dtype), dtype)
     weight, start = _weights(sample_weight, (b, n), dtype, k), Start(init, r, as_key(key), np.ones((1, k), bool))
     rule = options.limits(dtype), family, method_of(accelerate, family), search

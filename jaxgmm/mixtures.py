@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import checks
 from .families.base import Family, lookup, parameters
@@ -12,7 +13,7 @@ from .numerics.plain import plain
 from .records import Mixture
 
 
-def mixture(family: str | Family, *, weights, **params) -> Mixture:
+def mixture(family: str | Family, *, weights: ArrayLike, **params: ArrayLike) -> Mixture:
     """A mixture from its weights and the parameters of its components.
 
     Args:
@@ -31,7 +32,7 @@ def mixture(family: str | Family, *, weights, **params) -> Mixture:
             (covariances that are not positive definite), weights that do not sum to 1.
     """
     usable()
-    checks.is_family(family)
+    family = checks.family_name(family)
     given = {name: plain(value, name) for name, value in params.items()}
     if family == "categorical":
         if "probs" not in given or given["probs"].ndim != 3:

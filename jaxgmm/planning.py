@@ -93,7 +93,7 @@ def plan(
         raise ValueError(f"n must be an integer >= 1, got {n!r}")
     d, k = checks.count(d, "d"), checks.count(n_components, "n_components")
     n_init, devices = checks.count(n_init, "n_init"), checks.count(devices, "devices")
-    checks.is_family(family)
+    family = checks.family_name(family)
     family = checks.of_features(lookup(family), d)
     dtype = compute_dtype(np.empty(0, dtype))
     form, item = family.moments, dtype.itemsize

@@ -6,31 +6,35 @@ Many K of a family share one program: a component that was not asked for has log
 import dataclasses
 import functools
 import itertools
+import os
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import checks
+from .calls import public
 from .criteria import Certainties
 from .data.frame import unit_frame
 from .data.mesh import per_shard
 from .data.route import goes_to_host
 from .data.sources import opens
 from .distributed import alike, spans
+from .em.squarem import METHODS
 from .families.base import Family
-from .fitting import concrete, on_mesh, run, warn
+from .fitting import concrete, named, on_mesh, run, warn
 from .inference import n_parameters
 from .init.draws import Start
 from .init.kmeans import INITIALIZERS
 from .numerics.compiling import compiled as compiled_function
 from .numerics.dtypes import compute_dtype, in_precision_of
 from .numerics.host import hosted, on_host
-from .numerics.keys import as_key
+from .numerics.keys import Key, as_key
 from .records import FitResult, FitWarning, GaussianPrior, Selection, Status
-from .search import ranking
+from .search import floors, ranking
 from .search.callbacks import Glance
 from .search.checkpoints import opened, results_of, take_up
 from .search.driver import Driver
@@ -43,18 +47,19 @@ CRITERIA = ("bic", "aic", "icl")
 FEW_ROWS = 10_000  # below, one program for all K of a family
 
 
+@public
 @opens()
 @in_precision_of("x")
 def select(
-    key,
-    x,
-    n_components: Iterable[int],
+    key: Key,
+    x: Any,
+    n_components: int | Iterable[int],
     *,
-    families: Iterable[str | Family] = ("full", "tied", "diag", "spherical"),
+    families: str | Family | Iterable[str | Family] = ("full", "tied", "diag", "spherical"),
     criterion: str = "bic",
     n_init: int = 10,
     init: str = "auto",
-    sample_weight=None,
+    sample_weight: ArrayLike | None = None,
     prior: GaussianPrior | None = None,
     tol: float = 1e-6,
     max_iter: int = 1000,
@@ -65,7 +70,7 @@ def select(
     callback: Callable[[Glance], Any] | None = None,
     every: int = 10,
     verbose: int = 0,
-    checkpoint=None,
+    checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
     mesh: jax.sharding.Mesh | None = None,
@@ -77,7 +82,7 @@ def select(
         x: (n, d) concrete rows, or rows that stream, as in `fit`.
         n_components: the numbers of components, an iterable of ints. Those above the number of rows (of positive
             weight) are left out; all of them are an error.
-        families: names or `Family` records.
+        families: names or `Family` records, or one of them.
         criterion: "bic", "aic" or "icl"; lower is better.
         n_init, init, sample_weight, prior, tol, max_iter, accelerate, search, compiled, block_size: as in `fit`; init
             is a name. The prior goes to the Gaussian families.
@@ -92,11 +97,14 @@ def select(
         out; where none had begun, Ctrl-C is Python's KeyboardInterrupt.
 
     Raises:
-        ValueError: bad values or shapes, before anything runs.
+        ValueError: bad values or shapes, before anything runs. Or a constant column, where families with a variance
+            for each feature would be compared with others by the height of a floor.
 
     Warns:
-        FitWarning: the best fit ended badly, there are fewer rows than the largest K, or Σ w is below it.
+        FitWarning: the best fit ended badly, there are fewer rows than the largest K, or Σ w is below it. Or columns
+            are collinear: fits of whole covariances then rank behind the others, of which no floor sets the likelihood.
     """
+    columns = checks.names_of(x)
     x, sample_weight, mesh = on_mesh(x, sample_weight, mesh)
     if checks.in_trace(x, sample_weight):
         raise ValueError("select is a host function: it needs concrete data; use fit inside jit or vmap")
@@ -104,13 +112,14 @@ def select(
     families = [families] if isinstance(families, (str, Family)) else list(families)
     if not families:
         raise ValueError("families must name at least one family")
-    checks.choice(criterion, "criterion", CRITERIA)
-    checks.choice(init if isinstance(init, str) else repr(init), "init", INITIALIZERS)
-    checks.choice(search, "search", SEARCHES)
+    criterion, search = checks.choice(criterion, "criterion", CRITERIA), checks.choice(search, "search", SEARCHES)
+    init = checks.choice(init if isinstance(init, str) else repr(init), "init", INITIALIZERS)
+    accelerate = checks.choice(accelerate, "accelerate", METHODS)
     n_init = checks.count(n_init, "n_init")
     families = [family_of(family, x, mesh) for family in families]
     key = as_key(key)
     dtype = compute_dtype(x)
+    given_prior = prior
     models = [(family, checks.prior_for(prior if _located(family) else None, family, dtype)) for family in families]
     if spans(mesh):
         alike([len(ks), min(ks), max(ks)])
@@ -119,7 +128,10 @@ def select(
     options = Options(tol, max_iter, accelerate, search, block_size, mesh)
     with on_host(here, at_once=all(family.in_numpy for family in families)):
         problems = load(x, sample_weight, min(ks), models, options)
-        ks = within(ks, int(problems[0].known.measured.positive), stacklevel=5)
+        ks = within(ks, int(problems[0].known.measured.positive), stacklevel=6)
+        flat = None if floors.meant(given_prior) else floors.Flat.of(problems, [prior for _, prior in models])
+        if flat:
+            flat.refuse_to_compare(columns)
         together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
 
         fits = {}
@@ -140,7 +152,7 @@ def select(
             if driver.stopped or not fits:
                 raise
     cells = [fits[family, k] for family in families for k in ks if (family, k) in fits]
-    results = [result for result, _ in cells]
+    results = [named(result, columns) for result, _ in cells]
     weight = float(problems[0].known.measured.weight)
     table = [_row(result, weight, certain) for result, certain in cells]
 
@@ -149,10 +161,14 @@ def select(
             f"the weights sum to {weight:g}, less than n_components={max(ks)}: weights are frequencies; scale them to "
             "sum to the number of rows",
             FitWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
-    best = min(range(len(table)), key=lambda i: (_rank(results[i].status), _or_infinite(table[i][criterion])))
-    warn(results[best], tol, "the best fit", stacklevel=5, rows=(x, sample_weight) if mesh is None else ())
+    held = [flat is not None and flat.holds(result) for result in results]
+    best = min(range(len(table)), key=lambda i: (_rank(results[i].status), held[i], _or_infinite(table[i][criterion])))
+    said = flat.words(results, held, best) if flat else ""
+    if said:
+        warnings.warn(said, FitWarning, stacklevel=5)
+    warn(results[best], tol, "the best fit", stacklevel=6, rows=(x, sample_weight) if mesh is None else ())
     return Selection(results[best], table, results, criterion)
 
 

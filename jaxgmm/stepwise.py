@@ -17,8 +17,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import checks, em
+from .calls import public
 from .data import streamed_summary
 from .data.arrays import Rows
 from .data.frame import Frame, enter, leave
@@ -27,14 +29,15 @@ from .data.sources import Stream, opens
 from .data.sources import rows as streamed
 from .data.summary import Known, Measured, left_out
 from .families.base import Family
-from .fitting import concrete, fit, warn
+from .fitting import concrete, fit, named, warn
 from .init import states
 from .init.kmeans import INITIALIZERS
 from .mixtures import cast
 from .numerics import divide, eps
 from .numerics.compiling import compiled
 from .numerics.dtypes import in_precision_of
-from .records import FitResult, FitWarning, GaussianPrior, Mixture, Statistics, Status, record
+from .numerics.keys import Key
+from .records import FitResult, FitWarning, GaussianPrior, Init, Mixture, Statistics, Status, record
 from .search import ranking
 from .search.loading import Options, family_of, load
 
@@ -112,17 +115,18 @@ def advance(blend: Blend, rows: Rows, prior) -> tuple[Blend, Any, Any]:
     return jax.tree.map(lambda a, b: jnp.where(kept, a, b), blend, after), mean.log_likelihood, lossy
 
 
+@public
 @opens()
 @in_precision_of("x")
 def fit_stepwise(
-    key,
-    x,
+    key: Key,
+    x: Any,
     n_components: int,
     *,
     family: str | Family = "full",
     n_init: int = 1,
-    init="auto",
-    sample_weight=None,
+    init: Init = "auto",
+    sample_weight: ArrayLike | None = None,
     prior: GaussianPrior | None = None,
     passes: int = 1,
     tol: float = 1e-6,
@@ -141,7 +145,8 @@ def fit_stepwise(
         n_components: K >= 1.
         family: as in `jaxgmm.fit`.
         n_init: number of starts, all of them fitted to the first block; the best goes on.
-        init: "auto", "k-means++", "kmeans", "random" or a callable, for the fit to the first block; or a `Mixture`.
+        init: "auto", "k-means++", "kmeans", "random" or a callable, for the fit to the first block; or a `Mixture`,
+            or what holds one.
         sample_weight: (n,) weights >= 0, as frequencies.
         prior: as in `jaxgmm.fit`.
         passes: over the rows.
@@ -166,9 +171,12 @@ def fit_stepwise(
     if checks.in_trace(x, sample_weight):
         raise ValueError("fit_stepwise needs concrete data: call it outside jit and vmap")
     if isinstance(init, str):
-        checks.choice(init, "init", INITIALIZERS)
+        init = checks.choice(init, "init", INITIALIZERS)
     elif not (isinstance(init, Mixture) or callable(init)):
         raise ValueError("init must be a name, a callable or a Mixture: responsibilities are not of a block")
+    columns, given = checks.names_of(x), isinstance(init, Mixture)
+    if given and columns is not None and init.columns not in (None, columns):
+        raise ValueError(f"init is a mixture of columns {', '.join(init.columns)}; x has {', '.join(columns)}")
     x = x if isinstance(x, Stream) else np.asarray(checks.table(x))
     stream = streamed(x, sample_weight, block_size=block_size)
     if block_size is None:
@@ -190,12 +198,11 @@ def fit_stepwise(
             census.enough(k)
         if lossy:
             break
-    given = isinstance(init, Mixture)
     if lossy:
-        return _finished(key, stream, blend, options, given)
+        return named(_finished(key, stream, blend, options, given), columns)
     result = _judged(flow, family, blend, census.heaviest, given)
-    warn(result, 0, "stepwise EM", stacklevel=5)
-    return result
+    warn(result, 0, "stepwise EM", stacklevel=6)
+    return named(result, columns)
 
 
 def _block_size(stream: Stream, k: int) -> int:
@@ -253,7 +260,7 @@ def _seen(mixture: Mixture, reference) -> em.Expected:
 
 def _finished(key, stream, blend: Blend, options: dict, keeps_order: bool) -> FitResult:
     """The result of batch EM from where stepwise EM had to end."""
-    warnings.warn(f"{LOST}: after {int(blend.steps)} blocks, batch iterations go on", FitWarning, stacklevel=5)
+    warnings.warn(f"{LOST}: after {int(blend.steps)} blocks, batch iterations go on", FitWarning, stacklevel=6)
     mixture = dataclasses.replace(blend.mixture, components=leave(blend.mixture.components, blend.frame))
     result = fit(key, stream, mixture.n_components, init=mixture, **options)
     mixture = result.mixture if keeps_order else ranking.by_weight(result.mixture)

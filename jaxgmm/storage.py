@@ -20,25 +20,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .checks import n_features
+from .calls import public
 from .data.files import replacing
 from .families.base import Family, known, lookup, registered
 from .mixtures import mixture as built
 from .numerics.plain import plain
-from .records import Mixture
+from .records import Mixture, Model
 
 FORMAT = "jaxgmm mixture"
 VERSION = 2
 PREFIX = "components."
 
 
-def save(path: str | os.PathLike, mixture: Mixture, *, columns: Sequence[str] | None = None) -> None:
+@public
+def save(path: str | os.PathLike[str], mixture: Model, *, columns: Sequence[str] | None = None) -> None:
     """Write a mixture to a .npz file, whole or not at all.
 
     Args:
         path: the file, taken literally: no ending is added.
-        mixture: one mixture (not a batch of them).
-        columns: names of the d features.
+        mixture: one mixture (not a batch of them), or what holds one.
+        columns: names of the d features; default those that the mixture has.
 
     Raises:
         ValueError: the mixture is a batch, there is not one name for each feature, or the name of its family is that of
@@ -48,10 +49,11 @@ def save(path: str | os.PathLike, mixture: Mixture, *, columns: Sequence[str] | 
     if log_weights.ndim != 1:
         raise ValueError(f"mixture must be a single one, got a batch {log_weights.shape[:-1]}; save them one by one")
     arrays = {PREFIX + name: np.asarray(values) for name, values in vars(mixture.components).items()}
+    columns = mixture.columns if columns is None else columns
     if columns is not None:
         columns = [str(name) for name in columns]
-        if len(columns) != n_features(mixture):
-            raise ValueError(f"columns must name {n_features(mixture)} features, got {len(columns)} names")
+        if len(columns) != mixture.n_features:
+            raise ValueError(f"columns must name {mixture.n_features} features, got {len(columns)} names")
         arrays["columns"] = np.array(columns, dtype=np.str_)
     about = {"format": FORMAT, "version": VERSION, "family": mixture.family.name, "options": _options(mixture.family)}
     with replacing(path) as file:
@@ -71,8 +73,8 @@ def _options(family: Family) -> str:
         raise ValueError(f"options of {family} must be numbers, strings or tuples of them: {error}") from None
 
 
-def load(path: str | os.PathLike) -> Mixture:
-    """The mixture of a file that `save` wrote, bit for bit and in its dtype.
+def load(path: str | os.PathLike[str]) -> Mixture:
+    """The mixture of a file that `save` wrote, bit for bit and in its dtype, with the names of its columns.
 
     Raises:
         ValueError: the file is something else, damaged, of a newer format, or of a family that is not there.
@@ -81,7 +83,7 @@ def load(path: str | os.PathLike) -> Mixture:
     return load_with_columns(path)[0]
 
 
-def load_with_columns(path: str | os.PathLike) -> tuple[Mixture, tuple[str, ...] | None]:
+def load_with_columns(path: str | os.PathLike[str]) -> tuple[Mixture, tuple[str, ...] | None]:
     """What `load` gives, and the names of the features (None where none were saved)."""
     entries = _entries(path)
     try:
@@ -91,9 +93,9 @@ def load_with_columns(path: str | os.PathLike) -> tuple[Mixture, tuple[str, ...]
     if "columns" not in entries:
         return mixture, None
     columns = tuple(map(str, np.atleast_1d(entries["columns"])))
-    if len(columns) != n_features(mixture):
-        raise ValueError(f"{path}: its columns name {len(columns)} of {n_features(mixture)} features")
-    return mixture, columns
+    if len(columns) != mixture.n_features:
+        raise ValueError(f"{path}: its columns name {len(columns)} of {mixture.n_features} features")
+    return dataclasses.replace(mixture, columns=columns), columns
 
 
 def _entries(path: str | os.PathLike) -> dict[str, np.ndarray]:

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .calls import public
 from .families.base import parameters
 from .numerics.backend import is_jax
 from .numerics.dtypes import in_precision_of
-from .records import Mixture, record, static
+from .records import Mixture, Model, record, static
 
 
 @record
@@ -25,8 +26,9 @@ class Unconstrained:
     family: Any = static()
 
 
+@public
 @in_precision_of("mixture")
-def unconstrain(mixture: Mixture) -> Unconstrained:
+def unconstrain(mixture: Model) -> Unconstrained:
     """The unconstrained view of a mixture: a pytree of arrays in which any real numbers are legal.
 
     Matrices (..., d, d) become packed triangles (..., d(d+1)/2).

@@ -11,6 +11,7 @@ from families import DTYPES
 from scipy.special import logsumexp
 
 import jaxgmm
+from jaxgmm import tables
 from jaxgmm.cli import report
 from jaxgmm.plot.given import means_of
 
@@ -163,7 +164,9 @@ def test_codes_that_cannot_be_are_a_value_error(what):
 def test_the_command_line_prints_codes():
     mixture = jaxgmm.fit(0, named(ranks()), 2, **FIT).mixture
     columns = ["size", "sex", "year"]
-    said = [line.split()[:3] for line in report.describe(mixture, columns).splitlines() if "=" in line]
+    said = [
+        line.split()[:3] for line in tables.as_text(tables.of_mixture(mixture, columns)).splitlines() if "=" in line
+    ]
     assert said == [[name, "=", str(code)] for name, own in zip(columns, NAMES, strict=True) for code in own]
     chosen = jaxgmm.select(0, named(ranks()), [1], families=["categorical"], n_init=1)
     assert '"options": {"codes": [[10, 20, 30], [1, 2], [-7, 1990, 2000000]]}' in report.as_json(chosen, 0.0, columns)

@@ -105,7 +105,7 @@ def test_kill_9_at_any_moment(kind, whole, tmp_path):
         process.wait()
         if path.exists():
             with np.load(path) as file:  # whole, whatever happened
-                assert str(file["format"]) == "jaxgmm checkpoint 3"
+                assert str(file["format"]) == "jaxgmm checkpoint 4"
     assert same(killed.work(kind, path), whole(kind))
     assert [file.name for file in tmp_path.iterdir()] == ["c"]
 

@@ -209,7 +209,8 @@ def test_degenerate_fits_are_marked(capsys, tmp_path):
     np.save(tmp_path / "x.npy", np.concatenate([np.random.default_rng(0).normal(size=(20, 1)), np.full((20, 1), 9.0)]))
     assert main(["fit", str(tmp_path / "x.npy"), "--components", "1:2", "--family", "full", "--restarts", "2"]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert rows[1].endswith("<- best") and rows[2].endswith("degenerate")
+    assert rows[1].endswith("<- best") and rows[2].endswith("degenerate *")
+    assert rows[3].startswith("* lower than the best, and not to be chosen (degenerate): ")
 
 
 # --plot
@@ -240,9 +241,11 @@ def test_a_picture_shows_the_best_mixture_and_how_it_was_chosen(monkeypatch, x, 
     seen = []
     monkeypatch.setattr(figure.Figure, "savefig", lambda self, *args, **options: seen.append(self))
     selection = jaxgmm.select(0, x, [1, 2], families=["diag"], n_init=2)
-    figure.write(str(tmp_path / "out.png"), selection, x, NAMES)
+    figure.write(str(tmp_path / "out.png"), selection, (x, None), NAMES)
     wide = np.hstack([x, x + 1])
-    figure.write(str(tmp_path / "out.png"), jaxgmm.select(0, wide, [2], families=["diag"], n_init=2), wide, None)
+    figure.write(
+        str(tmp_path / "out.png"), jaxgmm.select(0, wide, [2], families=["diag"], n_init=2), (wide, None), None
+    )
     left, right = seen[0].axes
     assert (left.get_xlabel(), right.get_xlabel(), right.get_ylabel()) == ("number of components", *NAMES)
     assert len(seen[1].axes) == 16

@@ -77,4 +77,4 @@ def test_bad_options_are_refused_by_name():
     with pytest.raises(ValueError, match="family='diag' were asked for"):
         jaxgmm.fit_gradient(0, x, 3, family="diag", init=BY_NAME["full"].mixture(), optimizer=ADAM, steps=1)
     with pytest.raises(ValueError, match="init must be one of"):
-        jaxgmm.fit_gradient(0, x, 3, init="kmeans++", optimizer=ADAM, steps=1)
+        jaxgmm.fit_gradient(0, x, 3, init="k-medians", optimizer=ADAM, steps=1)

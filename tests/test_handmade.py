@@ -10,7 +10,7 @@ import scipy.special
 import scipy.stats
 
 import jaxgmm
-from jaxgmm.cli.report import describe
+from jaxgmm import tables
 from jaxgmm.data.frame import Frame, enter, leave
 from jaxgmm.family import Constraint, parameter
 from jaxgmm.records import record
@@ -160,7 +160,8 @@ def test_a_fit_of_parameters_with_axes_of_their_own_is_that_of_diag(q):
 
 def test_what_is_printed_goes_by_axes_too():
     x = np.random.default_rng(0).normal(size=(20, 2)) * [1000.0, 0.01]
-    lines = describe(jaxgmm.fit(0, x, 2, family=handmade.copies(3), max_iter=0, tol=0).mixture, ["a", "b"]).split("\n")
+    mixture = jaxgmm.fit(0, x, 2, family=handmade.copies(3), max_iter=0, tol=0).mixture
+    lines = tables.as_text(tables.of_mixture(mixture, ["a", "b"])).split("\n")
     assert lines[lines.index("means, component 0") + 1].split() == ["a", "b"]
     assert lines[lines.index("variances, component 0") + 1].split() == ["0", "1", "2"]
     assert [line.split()[0] for line in lines[lines.index("variances, component 0") + 2 :][:2]] == ["a", "b"]

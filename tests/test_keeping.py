@@ -20,7 +20,7 @@ from sklearn.model_selection import cross_val_score
 
 import jaxgmm
 from jaxgmm import em
-from jaxgmm.records import Kept
+from jaxgmm.pytrees import Kept
 from jaxgmm.sklearn import GaussianMixture
 
 T0 = 1.7e9  # UNIX seconds, of which float32 keeps every 128th

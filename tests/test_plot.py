@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 import jaxgmm
 from jaxgmm import plot
-from jaxgmm.plot import palette, plane
+from jaxgmm.plot import palette, points
 
 matplotlib.use("Agg")
 FULL = BY_NAME["full"]
@@ -170,7 +170,7 @@ BAD = {
     "one twice": (lambda: plot.classification(PLANE, X, features=[1, 1]), "two or more different ones"),
     "NaN": (lambda: plot.uncertainty(PLANE, np.where(np.arange(len(X))[:, None] == 7, np.nan, X)), "row 7 is not"),
     "counts": (lambda: plot.density(COUNTS, np.ones((4, 2))), "no density to draw"),
-    "no mixture": (lambda: plot.classification(7, X), "a Mixture, a FitResult or a fitted estimator, got int"),
+    "no mixture": (lambda: plot.classification(7, X), "which hold one, got int"),
     "no selection": (lambda: plot.selection([]), "must be a jaxgmm.Selection, got list"),
     "no records": (lambda: plot.trace([]), "at least one record"),
     "no history": (lambda: plot.trace(7), "at least one record"),
@@ -281,9 +281,9 @@ def test_points_are_the_rows_in_the_colour_of_their_component(dtype, ax):
     labels = np.argmax(oracles.log_density("full", params_of_plane(), x) + np.log(WEIGHTS), axis=1)
     drawn = called(ax, "rows")
     assert len(drawn) == K
-    for k, points in enumerate(drawn):
-        close(points.get_offsets(), x[labels == k])
-        close(points.get_facecolors()[0, :3], to_rgb(palette.HUES[k]))
+    for k, dots in enumerate(drawn):
+        close(dots.get_offsets(), x[labels == k])
+        close(dots.get_facecolors()[0, :3], to_rgb(palette.HUES[k]))
 
 
 def params_of_plane():
@@ -295,7 +295,7 @@ def test_float64_rows_are_judged_in_float64(ax):
     mixture = jaxgmm.mixture("spherical", weights=[0.5, 0.5], means=means, covariances=[0.01, 0.01])
     plot.classification(mixture, means, ax=ax)
     close(one(ax, "means").get_offsets(), means)
-    assert [len(points.get_offsets()) for points in called(ax, "rows")] == [1, 1]
+    assert [len(each.get_offsets()) for each in called(ax, "rows")] == [1, 1]
 
 
 def test_a_dead_component_is_not_drawn(ax):
@@ -308,18 +308,18 @@ def test_a_dead_component_is_not_drawn(ax):
 def test_integers_are_scattered_so_that_equal_rows_are_seen(ax):
     case = BY_NAME["bernoulli"]
     plot.classification(case.mixture(), case.data(), features=[0, 1], ax=ax)
-    points = np.concatenate([points.get_offsets() for points in called(ax, "rows")])
+    points = np.concatenate([each.get_offsets() for each in called(ax, "rows")])
     assert len(np.unique(points, axis=0)) == len(case.data())
     close(np.abs(points - points.round()).max() <= 0.25, True)
 
 
 @pytest.mark.parametrize("draw", IN_THE_PLANE)
 def test_many_rows_are_counted_in_cells(draw, ax, monkeypatch):
-    monkeypatch.setattr(plane, "MOST_POINTS", 100)
+    monkeypatch.setattr(points, "MOST_POINTS", 100)
     draw(PLANE, X, ax=ax)
     image = one(ax, "rows")
     alpha = image.get_array()[..., 3]
-    column, row = [np.minimum((v - v.min()) / np.ptp(v) * plane.CELLS, plane.CELLS - 1).astype(int) for v in X.T]
+    column, row = [np.minimum((v - v.min()) / np.ptp(v) * points.CELLS, points.CELLS - 1).astype(int) for v in X.T]
     counts = np.zeros_like(alpha)
     np.add.at(counts, (row, column), 1)
     assert ((alpha > 0) == (counts > 0)).all()
@@ -367,7 +367,7 @@ def test_three_features_are_a_grid_of_pairs(draw, pyplot):
         for j in range(3):
             assert cells[i, j].axison == (j <= i)
             if j < i:
-                points = np.concatenate([points.get_offsets() for points in called(cells[i, j], "rows")])
+                points = np.concatenate([each.get_offsets() for each in called(cells[i, j], "rows")])
                 wanted = FULL.data()[:, [j, i]]
                 close(points[np.lexsort(points.T)], wanted[np.lexsort(wanted.T)])
                 assert cells[i, j].get_ylim() == cells[i, 0].get_ylim()
@@ -533,8 +533,8 @@ def test_the_band_reaches_to_the_median_start(ax):
 
 
 def test_fits_far_worse_leave_the_picture(ax):
-    plot.selection(a_selection({"full": [1e6, 30, 20, 25, 26], "diag": [1e6, 60, 50, 55, 56]}), ax=ax)
-    assert 60 < ax.get_ylim()[1] < 200
+    plot.selection(a_selection({"full": [90, 30, 20, 25, 26], "diag": [1e6, 60, 50, 55, 56]}), ax=ax)
+    assert 90 < ax.get_ylim()[1] < 200
 
 
 def test_a_selection_of_real_fits_is_drawn(ax):

@@ -234,6 +234,8 @@ def test_too_few_distinct_rows_say_what_comes_of_it():
     x = np.repeat([[0.0, 0], [1, 5]], 10, axis=0)
     with pytest.warns(jaxgmm.sklearn.DegenerateWarning) as said:
         GaussianMixture(3, random_state=0).fit(x)
+    _, flat = said
+    assert str(flat.message).startswith("column 0 - 0.2 column 1 does not vary")  # on one line
     assert not [each for each in said if "distinct clusters" in str(each.message)]
 
 

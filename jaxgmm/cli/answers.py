@@ -12,7 +12,7 @@ import numpy as np
 
 import jaxgmm
 
-from .. import checks, storage
+from .. import checks, storage, tables
 from ..data.pick import KEPT
 from ..data.remarks import missing
 from ..records import Mixture
@@ -62,7 +62,7 @@ def sample(args: argparse.Namespace) -> int:
     paths.check_table(args.output)
     mixture, columns = storage.load_with_columns(args.model)
     x, _ = jaxgmm.sample(args.seed, mixture, args.n)
-    output.write(args.output, report.feature_names(columns, x.shape[1]), [[x]])
+    output.write(args.output, tables.feature_names(columns, x.shape[1]), [[x]])
     return 0
 
 
@@ -79,7 +79,7 @@ def _model_and_data(args: argparse.Namespace) -> tuple[Mixture, Table]:
     """The mixture (k components of d features), and rows (n, d) it can describe."""
     mixture, names = storage.load_with_columns(args.model)
     table = opened(args, names, KEPT)
-    d = checks.n_features(mixture)
+    d = mixture.n_features
     if table.x.shape[1] != d:
         wanted = f"{d} ({', '.join(names)})" if names else d
         raise ValueError(f"{args.data}: has {table.x.shape[1]} columns, {args.model} has {wanted}; pick with --columns")

@@ -21,11 +21,13 @@ def check(path: str) -> None:
         raise ValueError(f"{path}: a picture ends in one of {', '.join('.' + each for each in sorted(known))}")
 
 
-def write(path: str, selection: Selection, x, columns: Sequence[str] | None) -> None:
-    """The picture of the best mixture with rows x (n, d); beside it the criterion, where there are several mixtures.
+def write(path: str, selection: Selection, rows: tuple, columns: Sequence[str] | None) -> None:
+    """The picture of the best mixture with rows, x (n, d) and weights (n,) or None; beside it the criterion, where
+    there are several mixtures.
 
     No window is opened and nothing of matplotlib's state is touched.
     """
+    x, sample_weight = rows
     m = min(x.shape[1], MOST_FEATURES)
     side = 1 + 2 * m if m > 2 else 5.5
     several = len(selection.table) > 1
@@ -35,12 +37,12 @@ def write(path: str, selection: Selection, x, columns: Sequence[str] | None) -> 
         plot.selection(selection, ax=left.subplots())
     else:
         right = figure
-    mixture = selection.best.mixture
+    options = {"sample_weight": sample_weight, "columns": columns}
     if m == 1:
-        plot.histogram(mixture, x, columns=columns, ax=right.subplots())
+        plot.histogram(selection, x, ax=right.subplots(), **options)
     else:
         ax = right.subplots() if m == 2 else right.subplots(m, m)
-        plot.classification(mixture, x, columns=columns, features=range(m), ax=ax)
+        plot.classification(selection, x, features=range(m), ax=ax, **options)
     with replacing(path) as file:
         figure.savefig(file, format=_suffix(path), dpi=120)
 

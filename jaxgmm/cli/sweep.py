@@ -11,6 +11,7 @@ import jaxgmm
 
 from ..checks import enough_weight
 from ..distributed import agreed
+from ..numerics.plain import under_names
 from ..search.loading import family_of
 from ..selection import within
 from . import estimate, labels, options, paths, processes, report, standard, terminal
@@ -52,7 +53,7 @@ def fit(args: argparse.Namespace) -> int:
     if args.labels:
         labels.write(args, args.labels, table, best.mixture)
     if figure and speaks:
-        figure.write(args.plot, selection, _some(table.x), table.columns)
+        figure.write(args.plot, selection, _some(table), table.columns)
     if speaks:
         if args.json:
             asked = _asked(args, components)
@@ -75,7 +76,7 @@ def _fitted(args: argparse.Namespace, table: Table, components: list[int], other
     try:
         selection = jaxgmm.select(
             args.seed,
-            x,
+            x if others["mesh"] is not None or table.streams else under_names(x, table.columns),
             components,
             families=args.family,
             criterion=args.criterion,
@@ -140,9 +141,12 @@ def _asked(args: argparse.Namespace, components: list[int]) -> dict:
     return {"components": components} | {name: getattr(args, name) for name in names}
 
 
-def _some(x) -> np.ndarray:
-    """Rows that a picture can show: of a stream, evenly chosen ones."""
-    if not hasattr(x, "blocks"):
-        return x
+def _some(table: Table) -> tuple:
+    """Rows that a picture can show, and their weights or None: of a stream, evenly chosen ones."""
+    if not table.streams:
+        return table.x, table.sample_weight
+    x = table.x
     step = -(-x.n // PICTURED)
-    return np.concatenate([rows[-first % step :: step] for rows, _, first in x.blocks(x.block_size)])
+    some = [(rows[-first % step :: step], weight, -first % step) for rows, weight, first in x.blocks(x.block_size)]
+    weights = [weight[begin::step] for _, weight, begin in some if weight is not None]
+    return np.concatenate([rows for rows, *_ in some]), np.concatenate(weights) if weights else None

@@ -7,9 +7,10 @@ import functools
 import inspect
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -21,10 +22,13 @@ from .pick import DROPPED, REFUSED, Pick
 from .remarks import grouped, remarks
 from .streams import Stream
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 def rows(
-    source,
-    sample_weight=None,
+    source: Any,
+    sample_weight: Any = None,
     *,
     columns: Sequence[str | int] | None = None,
     drop: Sequence[str | int] = (),
@@ -145,14 +149,14 @@ def read_ahead(blocks: Iterator) -> Iterator:
             yield block
 
 
-def opens(name: str = "x"):
+def opens(name: str = "x") -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: paths, memory maps, h5py and zarr arrays given for this argument become streams."""
 
-    def decorate(function):
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         place = list(inspect.signature(function).parameters).index(name)
 
         @functools.wraps(function)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             if len(args) > place:
                 args = (*args[:place], marked(args[place]), *args[place + 1 :])
             elif name in kwargs:

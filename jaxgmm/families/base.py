@@ -29,7 +29,7 @@ import numpy as np
 
 from .constraints import Constraint
 from .forms import ExponentialForm
-from .registry import _REGISTRY, known, lookup, register, registered, with_options  # noqa: F401
+from .registry import _REGISTRY, known, lookup, register, registered, spelled, with_options  # noqa: F401
 
 
 def parameter(shape: str, constraint: Constraint, *, units: int = 0, located: bool = False):

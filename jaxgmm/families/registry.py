@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 
 _REGISTRY: dict[str, Callable] = {}
+OTHERS = {"vvv": "full", "eee": "tied", "vvi": "diag", "vii": "spherical", "diagonal": "diag"}  # what others call them
 
 
 def register(name: str, make: Callable) -> None:
@@ -29,14 +30,27 @@ def lookup(family, **options):
     """
     if not isinstance(family, str):
         return family
-    if family not in _REGISTRY:
-        raise ValueError(f"family must be one of {', '.join(known())} or a jaxgmm.Family, got {family!r}")
+    family = spelled(family)
     make = _REGISTRY[family]
     try:
         inspect.signature(make).bind(**options)
     except TypeError as error:
         raise ValueError(f"family {family!r} with options {options}: {error}; pass the jaxgmm.Family") from None
     return make(**options)
+
+
+def spelled(name: str) -> str:
+    """The registered name that is meant, in whatever case.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    alike = [name] if name in _REGISTRY else [one for one in _REGISTRY if one.lower() == name.lower()]
+    if len(alike) != 1:
+        others = OTHERS.get(name.lower())
+        meant = f": that is {others!r} here" if others else ""
+        raise ValueError(f"family must be one of {', '.join(known())} or a jaxgmm.Family, got {name!r}{meant}")
+    return alike[0]
 
 
 def with_options(name: str, options: tuple):

@@ -6,7 +6,8 @@ argument that decides, and runs inside ``jax.enable_x64(True)`` when that is flo
 
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
 
 import jax
 import numpy as np
@@ -15,6 +16,9 @@ from .forks import usable
 from .plain import plain
 
 HALF = ("float16", "bfloat16")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def compute_dtype(x) -> np.dtype:
@@ -64,16 +68,16 @@ def floats_in(dtype, tree):
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype)[()] if np.asarray(leaf).dtype.kind == "f" else leaf, tree)
 
 
-def in_precision_of(*names: str):
+def in_precision_of(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: run the function in the precision of these arguments (arrays, or records of arrays): in float64 where
     any of them has it."""
 
-    def decorate(function):
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         order = list(inspect.signature(function).parameters)
         places = {name: order.index(name) for name in names}
 
         @functools.wraps(function)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             usable()
             decisive = (args[i] if len(args) > i else kwargs.get(name) for name, i in places.items())
             with jax.enable_x64(jax.config.jax_enable_x64 or any(map(is_double, decisive))):

@@ -1,5 +1,7 @@
 """Keys, and draws that belong to rows: one key, one draw, whatever the dtype, the blocks and the devices."""
 
+from typing import TypeAlias
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from jax.extend.random import threefry_2x32
 from .backend import xp
 from .host import hosted
 
+Key: TypeAlias = int | np.integer | jax.Array | np.ndarray  # what users pass: a seed, or a key of JAX
 MASK = 2**32 - 1
 ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)  # bits, in even and in odd rounds of four
 

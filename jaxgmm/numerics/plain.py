@@ -69,6 +69,25 @@ def columns_of(x) -> list | None:
     return None
 
 
+def names_of(x) -> tuple[str, ...] | None:
+    """The names of the columns of a frame, of the fields of an array or of rows that stream; None where there are none,
+    or they are no words (those of a pandas frame that nobody named are numbers)."""
+    if hasattr(x, "blocks"):
+        return x.columns
+    columns = columns_of(x)
+    if not columns or not all(isinstance(name, str) for name, _ in columns):
+        return None
+    return tuple(name for name, _ in columns)
+
+
+def under_names(x: np.ndarray, columns) -> np.ndarray:
+    """Rows (n, d) as an array (n,) whose fields have these names, a view; as they are where there are no names, or two
+    equal ones."""
+    if columns is None or len(set(columns)) < len(columns) or "" in columns:
+        return x
+    return np.ascontiguousarray(x).view([(str(name), x.dtype) for name in columns])[:, 0]
+
+
 def _held(x, name: str) -> np.ndarray:
     """What x holds, in whatever dtype and byte order; masks stay."""
     library = type(x).__module__.partition(".")[0]

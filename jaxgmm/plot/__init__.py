@@ -6,7 +6,7 @@ shown, saved or styled for the rest of the session.
     fits    `selection`, `trace`, `restarts`, `stability`
     data    `classification`, `responsibilities`, `uncertainty`, `density` (two features and more), `histogram` (one)
 
-Where a mixture is asked for, a `FitResult` and a fitted estimator (its ``mixture_``) will do.
+Where a mixture is asked for, a `FitResult`, a `Selection` (its best) and a fitted estimator (its ``mixture_``) will do.
 """
 
 try:

@@ -6,11 +6,17 @@ from the mixture.
 Source: Hyndman, Computing and graphing highest density regions (1996), section 3.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from .. import inference
-from . import palette
-from .given import axes, covariances_of, discrete, means_of, mixture_of, names_of, rows_of
+from ..records import Model
+from . import palette, points
+from .given import axes, covariances_of, discrete, means_of, names_of, rows_of, single, weights_of
 
 MASSES = (0.25, 0.5, 0.75, 0.9)
 DRAWS = 2**14  # a mass is then right to 0.004
@@ -18,26 +24,34 @@ FINE = 201
 MOST_SEEN = 5_000
 
 
-def density(mixture, x, *, columns=None, ax=None):
+def density(
+    mixture: Model,
+    x: Any,
+    *,
+    sample_weight: ArrayLike | None = None,
+    columns: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Axes with the rows and the contours of the regions of highest density that hold 25, 50, 75 and 90 % of the mass.
 
     Args:
-        mixture: a `Mixture`, `FitResult` or fitted estimator of two continuous features.
+        mixture: a `Mixture` of two continuous features, or what holds one.
         x: (n, 2) rows; 5,000 of them are drawn where there are more.
-        columns: names of the two features; default those of a DataFrame.
+        sample_weight: (n,) weights >= 0: the area of a point grows with its weight, and rows of weight 0 are not drawn.
+        columns: names of the two features; default those of the mixture or of a DataFrame.
         ax: Axes; default a new figure.
 
     Raises:
         ValueError: not two features, a family on integers, or rows that are not finite.
     """
-    mixture = mixture_of(mixture)
-    inference.log_prob(mixture, x)  # says what is wrong with x
-    rows = rows_of(x)
+    mixture = single(mixture)
+    rows = rows_of(x, mixture)
     if rows.shape[1] != 2:
         raise ValueError(f"x has {rows.shape[1]} features, density draws two: use classification or histogram")
     if discrete(mixture, rows):
         raise ValueError(f"a mixture of family {mixture.family.name!r} has no density to draw: use classification")
-    names = names_of(columns, x, 2)
+    names, weight = names_of(columns, x, mixture), weights_of(sample_weight, rows)
+    rows, weight = rows[weight > 0], weight[weight > 0]
     draws = np.asarray(inference.sample(0, mixture, DRAWS)[0], np.float64)
     levels = np.quantile(_log_density(mixture, draws), 1 - np.array(MASSES))
     across, up = (_ticks(mixture, rows, draws, j) for j in (0, 1))
@@ -46,7 +60,7 @@ def density(mixture, x, *, columns=None, ax=None):
 
     ax = axes(ax)
     step = -(-len(rows) // MOST_SEEN)
-    ax.scatter(*rows[::step].T, s=5, color="0.6", linewidths=0, gid="rows", zorder=1)
+    ax.scatter(*rows[::step].T, s=5 * points.share(weight)[::step], color="0.6", linewidths=0, gid="rows", zorder=1)
     ordered, first = np.unique(levels, return_index=True)
     shades = [palette.colours(1)[0] * share + (1 - share) for share in np.linspace(0.45, 1, len(ordered))]
     lines = ax.contour(across, up, surface, levels=ordered, colors=shades, linewidths=1.5, linestyles="-", zorder=2)

@@ -1,6 +1,9 @@
 """How fits went: the criterion over a grid, the log-likelihood along a run, where starts end, and if they agree."""
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..records import Selection, Status
@@ -11,7 +14,7 @@ SOUND = (Status.CONVERGED, Status.MAX_ITER, Status.STOPPED)
 SAME_END = 1e-5  # relative to the log-likelihood: starts that end this close have found the same maximum
 
 
-def selection(selection, *, ax=None):
+def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
     """Axes with the criterion against K, one line a family, and a ring around the best fit.
 
     Args:
@@ -21,15 +24,15 @@ def selection(selection, *, ax=None):
     Returns:
         Axes: a line is broken where a fit is degenerate or failed; a faint cross marks what such a fit would score. The
         band reaches from the best start of every fit to its median start, counting the log-likelihood alone (for ICL
-        the responsibilities of the other starts are not known). Fits far worse than the better 80 % and than the best
-        of their family leave the view upwards.
+        the responsibilities of the other starts are not known). All fits of the best one's family are in view, and the
+        best of every family; triangles at the edge mark what is above the view, and degenerate fits below it.
 
     Raises:
         ValueError: selection is not a Selection.
     """
     if not isinstance(selection, Selection):
         raise ValueError(f"selection must be a jaxgmm.Selection, got {type(selection).__name__}")
-    ax, table, criterion = axes(ax), selection.table, selection.criterion
+    ax, table, criterion, banded = axes(ax), selection.table, selection.criterion, False
     for i, family in enumerate(dict.fromkeys(row["family"] for row in table)):
         cells = sorted((j for j, row in enumerate(table) if row["family"] == family), key=lambda j: _size(table[j]))
         ks = np.array([_size(table[j]) for j in cells])
@@ -42,32 +45,51 @@ def selection(selection, *, ax=None):
         spread = np.array([_spread(selection.results[j]) for j in cells])
         if (spread > 0).any():
             ax.fill_between(ks, line, line + spread, color=colour, alpha=0.15, lw=0, gid=f"restarts {family}", zorder=1)
+            banded = True
         if (np.isfinite(values) & ~sound).any():
             marks = {"marker": "x", "s": 18, "color": [colour], "alpha": 0.45, "gid": "degenerate"}
             ax.scatter(ks[~sound], values[~sound], **marks)
     sound = [result.status in SOUND for result in selection.results]
     if not all(sound):
         ax.scatter([], [], marker="x", s=18, color="0.6", label="degenerate or failed")
+    if banded:
+        ax.fill_between([], [], [], color="0.5", alpha=0.25, lw=0, label="up to the median start")
     _ring(ax, selection)
-    _look_at(ax, table, sound, criterion)
+    _look_at(ax, selection, np.array(sound))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="number of components", ylabel=f"{criterion.upper()} (lower is better)")
     ax.legend(loc="best", fontsize="small")
     return ax
 
 
-def _look_at(ax, table, sound, criterion):
-    """Limits of the criterion that leave out fits far worse than those one chooses between."""
-    cells = [row for row, good in zip(table, sound, strict=True) if good and np.isfinite(row[criterion])]
-    if not cells:
+def _look_at(ax, selection, sound):
+    """Limits of the criterion between which all fits are that one chooses between, and marks of what is beyond them."""
+    table, names = selection.table, [row["family"] for row in selection.table]
+    values = np.array([row[selection.criterion] for row in table], float)
+    sound = sound & np.isfinite(values)
+    if not sound.any():
         return
-    best = {}
-    for row in cells:
-        best[row["family"]] = min(row[criterion], best.get(row["family"], np.inf))
-    high = max(max(best.values()), float(np.quantile([row[criterion] for row in cells], 0.8, method="lower")))
-    span = high - min(best.values())
-    if ax.get_ylim()[1] > high + span + 1:
-        ax.set_ylim(top=high + 0.5 * span + 1)
+    lowest = {name: min(v for v, n in zip(values[sound], np.array(names)[sound], strict=True) if n == name)
+              for name in np.array(names)[sound]}  # fmt: skip
+    winner = sound & (np.array(names) == selection.best.mixture.family.name)
+    usual = float(np.quantile(values[sound], 0.8, method="lower"))
+    low, high = values[sound].min(), max(*lowest.values(), usual, *values[winner])
+    room = 0.08 * (high - low) + 0.5
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(max(bottom, low - 4 * room), min(top, high + 4 * room))
+    bottom, top = ax.get_ylim()
+    places = list(dict.fromkeys(names))
+    for beyond, height, marker, words in (
+        (values > top, 0.985, "^", "above the view"),
+        ((values < bottom) & ~sound, 0.015, "v", "below the view"),
+    ):
+        if beyond.any():
+            ax.plot([], [], marker=marker, ms=5, ls="", color="0.5", label=words)
+        for j in np.flatnonzero(beyond):
+            i = places.index(names[j])
+            across = _size(table[j]) + 0.09 * (i - (len(places) - 1) / 2)
+            look = {"marker": marker, "ms": 5, "ls": "", "color": palette.colours(i + 1)[i], "clip_on": False}
+            ax.plot([across], [height], transform=ax.get_xaxis_transform(), gid="beyond", **look)
 
 
 def _size(row):
@@ -89,7 +111,7 @@ def _ring(ax, selection):
             ax.scatter(_size(row), row[selection.criterion], label=label, gid="best", **look)
 
 
-def trace(history, *, ax=None):
+def trace(history: Any, *, ax: Axes | None = None) -> Axes:
     """Axes with the log-likelihood of every iteration; where it falls, the line is red.
 
     Args:
@@ -127,50 +149,60 @@ def trace(history, *, ax=None):
     return ax
 
 
-def restarts(result, *, ax=None):
+def restarts(result: Any, *, ax: Axes | None = None) -> Axes:
     """Axes with the final log-likelihoods of all starts, best first: was ``n_init`` enough?
 
     Args:
-        result: a `FitResult`, or anything with ``restarts`` (n_init,) and ``log_likelihood``.
+        result: a `FitResult`, a `Selection` (its best), or anything with ``restarts`` (n_init,) and ``log_likelihood``.
         ax: Axes; default a new figure.
 
     Returns:
         Axes: the line is the result's log-likelihood. The legend counts the starts that reach it (up to 1e-5 of its
-        size), those above it, which were passed over (hollow: a degenerate start can have any log-likelihood), and
-        those that are not finite, which cannot be drawn.
+        size), those above it, which were passed over (hollow: a degenerate start can have any log-likelihood), those
+        that the search left behind before their end, and those that are not finite, which cannot be drawn. Differences
+        that count as none are not made to look large.
 
     Raises:
         ValueError: result is something else, or a batch.
     """
+    result = getattr(result, "best", result)
     ends, best = getattr(result, "restarts", None), getattr(result, "log_likelihood", None)
     if ends is None or best is None or np.ndim(ends) != 1 or np.ndim(best) != 0:
         raise ValueError(f"result must be one FitResult (.restarts, .log_likelihood), got {type(result).__name__}")
     ax, ends, best = axes(ax), np.asarray(ends, np.float64), float(best)
-    finite = np.sort(ends[np.isfinite(ends)])[::-1]
+    order = np.argsort(-np.where(np.isfinite(ends), ends, -np.inf), kind="stable")[: np.isfinite(ends).sum()]
+    finite, statuses = ends[order], getattr(result, "restart_status", None)
+    left = np.zeros(len(finite), bool) if statuses is None else np.asarray(statuses)[order] == Status.STOPPED
     rank = np.arange(1, len(finite) + 1)
     near = SAME_END * max(abs(best), 1.0)
     above, lost = finite > best + near, len(ends) - len(finite)
     reached = np.abs(finite - best) <= near
+    below = ~above & ~reached
     ax.axhline(best, color=palette.INK, lw=0.9, ls="--", zorder=1)
     groups = [
         (above, "none", "above, passed over as degenerate"),
         (reached, palette.HUES[0], f"of {len(ends)} starts reach the best"),
-        (~above & ~reached, palette.HUES[1], "below"),
+        (below & ~left, palette.HUES[1], "below"),
+        (below & left, palette.PAPER, "left behind by the search"),
     ]
     for group, face, words in groups:
         if group.any():
-            edge = palette.HUES[0] if face == "none" else face
+            edge = {"none": palette.HUES[0], palette.PAPER: "0.6"}.get(face, face)
             label, look = f"{group.sum()} {words}", {"facecolors": face, "edgecolors": edge, "s": 22, "zorder": 2}
             ax.scatter(rank[group], finite[group], label=label, **look)
     if lost:
         ax.plot([], [], ls="", label=f"{lost} not finite")
+    low, high = ax.get_ylim()
+    if np.isfinite(best) and high - low < 20 * near:  # what the legend calls equal must look equal
+        middle = (low + high) / 2
+        ax.set_ylim(middle - 10 * near, middle + 10 * near)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="start, by final log-likelihood", ylabel="final log-likelihood")
     ax.legend(loc="best", fontsize="small")
     return ax
 
 
-def stability(search, *, ax=None):
+def stability(search: Any, *, ax: Axes | None = None) -> Axes:
     """Axes with how alike the starts of every K label the rows: where they disagree, K is not what the data say.
 
     Args:

@@ -5,35 +5,44 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..numerics.plain import plain
-from ..records import Mixture
+from .. import checks
+from ..records import Mixture, mixture_of
 
 
-def mixture_of(model) -> Mixture:
-    """The mixture itself, that of a `FitResult`, or that of a fitted estimator."""
-    for name in ("mixture_", "mixture"):
-        model = getattr(model, name, model)
-    if not isinstance(model, Mixture):
-        raise ValueError(f"mixture must be a Mixture, a FitResult or a fitted estimator, got {type(model).__name__}")
-    if np.ndim(model.log_weights) != 1:
-        batch = np.shape(model.log_weights)[:-1]
+def single(model) -> Mixture:
+    """The one mixture that a model is or holds."""
+    mixture = mixture_of(model)
+    if np.ndim(mixture.log_weights) != 1:
+        batch = np.shape(mixture.log_weights)[:-1]
         raise ValueError(f"mixture must be a single one, got a batch {batch}: draw them one by one")
-    return model
+    return mixture
 
 
-def rows_of(x) -> np.ndarray:
-    """x, which a function of `inference` has accepted, as finite float64 rows (n, d)."""
-    rows = np.asarray(plain(x), np.float64)
+def rows_of(x, mixture: Mixture) -> np.ndarray:
+    """Rows of the mixture's features as finite float64 rows (n, d); of a frame its columns, by name."""
+    rows = np.asarray(checks.rows_of(x, mixture), np.float64)
     wrong = ~np.isfinite(rows).all(1)
     if wrong.any():
         raise ValueError(f"x must be finite; row {int(np.argmax(wrong))} is not: drop or impute such rows")
     return rows
 
 
-def names_of(columns, x, d: int) -> list[str]:
-    """Names of the d features: ``columns``, those of a DataFrame, or numbers."""
+def weights_of(sample_weight, rows) -> np.ndarray:
+    """Weights (n,) of rows, 1 where none are given.
+
+    Raises:
+        ValueError: they are not one a row, negative, not finite, or all zero.
+    """
+    weight = np.asarray(checks.weights(sample_weight, len(rows), np.dtype(np.float64)))
+    checks.enough_weight(checks.legal_weights(weight), 1)
+    return weight
+
+
+def names_of(columns, x, mixture: Mixture) -> list[str]:
+    """Names of the d features: ``columns``, those that the mixture has, those of a DataFrame, or numbers."""
+    d = mixture.n_features
     if columns is None:
-        columns = getattr(x, "columns", None)
+        columns = mixture.columns or getattr(x, "columns", None)
     if columns is None:
         return [f"feature {j}" for j in range(d)]
     if isinstance(columns, str):

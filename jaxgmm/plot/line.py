@@ -1,71 +1,96 @@
 """One feature: how often its values occur, and what the mixture says of them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from .. import inference
-from . import palette
-from .given import axes, covariances_of, discrete, means_of, mixture_of, names_of, possible, rows_of
+from ..records import Model
+from . import bars, palette
+from .given import axes, covariances_of, discrete, means_of, names_of, possible, rows_of, single, weights_of
 
 MOST_TICKS = 500
-MOST_BINS = 150
 MOST_NAMED = 10  # components in the legend
 MOST_BARS = 400
 FINE = 800  # points of a curve before those at its narrow places
 
 
-def histogram(mixture, x, *, columns=None, ax=None):
+def histogram(
+    mixture: Model,
+    x: Any,
+    *,
+    sample_weight: ArrayLike | None = None,
+    columns: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Axes with the histogram of one feature, the density of every weighted component, and their total.
 
     Args:
-        mixture: a `Mixture`, `FitResult` or fitted estimator of one feature.
+        mixture: a `Mixture` of one feature, or what holds one.
         x: (n, 1) rows.
-        columns: the name of the feature; default that of a DataFrame.
+        sample_weight: (n,) weights >= 0, which bars count by; rows of weight 0 are not drawn.
+        columns: the name of the feature; default that of the mixture or of a DataFrame.
         ax: Axes; default a new figure.
 
     Returns:
-        Axes: bars of area 1 and a rug of the rows (500 of them where there are more, at equal ranks). Families on
-        integers have a bar and a point at every integer instead, the share of the rows and the probability; where
-        they reach over more than 400, a bar is the mean of several.
+        Axes: bars of area 1, which on rounded values follow their grid, and a rug of the rows (500 of them where there
+        are more, at equal ranks by weight; the legend says so). Families on integers have a bar and a point at every
+        integer instead, the share of the rows and the probability; where they reach over more than 400, a bar is the
+        mean of several.
 
     Raises:
         ValueError: more than one feature (see `classification`), or rows that are not finite.
     """
-    mixture = mixture_of(mixture)
-    inference.log_prob(mixture, x)  # says what is wrong with x
-    rows = rows_of(x)
+    mixture = single(mixture)
+    rows = rows_of(x, mixture)
     if rows.shape[1] != 1:
         raise ValueError(f"x has {rows.shape[1]} features, a histogram shows one: use jaxgmm.plot.classification")
-    (name,), ax, values = names_of(columns, x, 1), axes(ax), rows[:, 0]
-    top = (_integers if discrete(mixture, rows) else _curves)(ax, mixture, values)
+    (name,), weight = names_of(columns, x, mixture), weights_of(sample_weight, rows)
+    ax, kept = axes(ax), weight > 0
+    top = (_integers if discrete(mixture, rows) else _curves)(ax, mixture, rows[kept, 0], weight[kept])
     ax.set_ylim(0, top)
     ax.set_xlabel(name)
     ax.legend(loc="best", fontsize="small")
     return ax
 
 
-def _integers(ax, mixture, values):
+def _counted(values, weight) -> str:
+    even = (weight == 1).all()
+    return f"{len(values):,} rows" if even else f"{len(values):,} rows of weight {weight.sum():,.6g}"
+
+
+def _integers(ax, mixture, values, weight):
     low, high = int(values.min()), int(values.max())
     step = 1 + (high - low) // MOST_BARS
     at = np.arange(low, high + 1, step)
-    shares = np.bincount((values - low).astype(int) // step, minlength=len(at)) / (len(values) * step)
-    ax.bar(at + (step - 1) / 2, shares, width=0.8 * step, color=palette.PAPER, label="rows", gid="rows")
+    shares = np.bincount((values - low).astype(int) // step, weight, minlength=len(at)) / (weight.sum() * step)
+    ax.bar(
+        at + (step - 1) / 2, shares, width=0.8 * step, color=palette.PAPER, label=_counted(values, weight), gid="rows"
+    )
     total = _draw(ax, mixture, at, {"lw": 0.8, "ms": 4.5} if step == 1 else {"lw": 1.8, "marker": ""})
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylabel("probability")
     return 1.12 * max(shares.max(), total.max())
 
 
-def _curves(ax, mixture, values):
-    bars, edges = np.histogram(values, bins=_bins(values), density=True)
-    ax.stairs(bars, edges, fill=True, color=palette.PAPER, label="rows", gid="rows")
+def _curves(ax, mixture, values, weight):
+    edges = bars.edges_of(values, weight)
+    heights = bars.heights_of(values, weight, edges)
+    ax.stairs(heights, edges, fill=True, color=palette.PAPER, label=_counted(values, weight), gid="rows")
     total = _draw(ax, mixture, _abscissae(mixture, values), {"lw": 1.8, "marker": ""})
-    ticks = np.sort(values)[np.linspace(0, len(values) - 1, min(len(values), MOST_TICKS)).round().astype(int)]
+    ticks, some = values, len(values) > MOST_TICKS
+    if some:
+        ticks = bars.quantiles(values, weight, (np.arange(MOST_TICKS) + 0.5) / MOST_TICKS)
     rug = {"transform": ax.get_xaxis_transform(), "gid": "rug", "clip_on": False}
     bold = {"ms": 9, "mew": 1.3, "alpha": 0.9} if len(ticks) <= 50 else {"ms": 6, "mew": 0.7, "alpha": 0.6}
-    ax.plot(ticks, np.full(len(ticks), 0.012), "|", color=palette.INK, **bold, **rug)
+    label = f"{MOST_TICKS} of the rows" if some else None
+    ax.plot(ticks, np.full(len(ticks), 0.012), "|", color=palette.INK, label=label, **bold, **rug)
     ax.set_ylabel("density")
-    return 1.08 * max(bars.max(), min(total.max(), 3 * bars.max()))  # a spike may leave the picture
+    return 1.08 * max(heights.max(), min(total.max(), 3 * heights.max()))  # a spike may leave the picture
 
 
 def _draw(ax, mixture, at, look):
@@ -81,14 +106,6 @@ def _draw(ax, mixture, at, look):
     wide = {"lw": 2.5 * look["lw"], "alpha": 0.4, "zorder": 2}  # where it is one component's, both are seen
     ax.plot(at, total, **wide, color=palette.INK, label="mixture", gid="total")
     return total
-
-
-def _bins(values):
-    """Freedman and Diaconis (1981), within reason: clusters far apart make their bins too wide."""
-    low, quarter, three, high = np.quantile(values, [0, 0.25, 0.75, 1])
-    width = 2 * (three - quarter) / len(values) ** (1 / 3)
-    least = np.clip(len(values) ** 0.5, 8, 40)
-    return int(np.clip((high - low) / width, least, MOST_BINS)) if width > 0 else int(least)
 
 
 def _abscissae(mixture, values):

@@ -9,104 +9,140 @@ number.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 from matplotlib.patheffects import withStroke
+from numpy.typing import ArrayLike
 
 from .. import inference
-from . import palette
-from .given import axes, covariances_of, discrete, grid, means_of, mixture_of, names_of, rows_of
+from ..records import Model
+from . import bars, palette, points
+from .given import axes, covariances_of, discrete, grid, means_of, names_of, rows_of, single, weights_of
 
 HELD = (0.5, 0.9)  # probability inside an ellipse
-MOST_POINTS = 100_000
+WIDTHS = (1.8, 1.2)  # of their lines
 MOST_FEATURES = 6
-CELLS = 200
 CIRCLE = np.linspace(0, 2 * np.pi, 181)[:-1]
 GREYS = (0.82, 0.0)  # of a row without doubt, and of one as uncertain as can be
 
 
-def classification(mixture, x, *, columns=None, features=None, ax=None):
-    """Axes with the rows coloured by their most probable component, ellipses and means.
+def classification(
+    mixture: Model,
+    x: Any,
+    *,
+    sample_weight: ArrayLike | None = None,
+    columns: Sequence[str] | None = None,
+    features: Sequence[int | str] | None = None,
+    ax: Any = None,
+) -> Any:
+    """Axes with the rows coloured by their most probable component, ellipses that hold 50 and 90 % of each, and means.
 
     Args:
-        mixture: a `Mixture`, `FitResult` or fitted estimator of two features or more. Components that are not Gaussian
-            have no ellipses.
+        mixture: a `Mixture` of two features or more, or what holds one. Components that are not Gaussian have no
+            ellipses.
         x: (n, d) rows. Above 100,000 of them a two-dimensional histogram takes the place of points. Integers of a
             discrete family are scattered by up to a quarter, so that equal rows can be seen.
-        columns: names of the d features; default those of a DataFrame.
+        sample_weight: (n,) weights >= 0: the area of a point grows with its weight, cells and bars count by weight,
+            and rows of weight 0 are not drawn.
+        columns: names of the d features; default those of the mixture or of a DataFrame.
         features: which features to draw, by number or name; default all, or the first six of more.
         ax: Axes, or an (m, m) array of them for m > 2 features; default a new figure.
 
     Returns:
         Axes: crosses are means, in area growing with the weight, and are numbered as `predict` numbers components. For
-        m > 2 features an array (m, m): pairs below the diagonal, histograms with the components' marginal densities on
-        it, nothing above.
+        m > 2 features an array (m, m): pairs below the diagonal; on it bars with the components' marginal densities,
+        or probabilities of counts and codes; above it what is shown.
 
     Raises:
         ValueError: one feature (see `histogram`), shapes that do not fit, names that are not there, rows not finite.
     """
-    mixture = mixture_of(mixture)
-    labels = np.asarray(inference.predict(mixture, x))
-    seen = _seen(mixture, x, columns, features)
+    mixture = single(mixture)
+    seen = _seen(mixture, x, sample_weight, columns, features)
+    labels = np.asarray(inference.predict(mixture, x))[seen.kept]
     rgb = palette.colours(mixture.n_components)
 
     def draw(ax, i, j):
-        if len(labels) > MOST_POINTS:
-            _cells(ax, seen.rows[:, [i, j]], rgb[labels])
+        if len(labels) > points.MOST_POINTS:
+            points.cells(ax, seen.rows[:, [i, j]], rgb[labels], seen.weight)
         else:
+            area = points.areas(seen.weight)
             for k in np.unique(labels):
-                rows = seen.rows[labels == k][:, [i, j]]
-                _points(ax, rows, color=[rgb[k]], s=_even(len(labels)), marker=palette.marker(k))
+                own = labels == k
+                points.scatter(ax, seen.rows[own][:, [i, j]], color=[rgb[k]], s=area[own], marker=palette.marker(k))
         _ellipses(ax, seen, [i, j], rgb)
         _means(ax, seen, [i, j], rgb)
 
-    return _draw_on(ax, seen, draw)
+    drawn = _draw_on(ax, seen, draw)
+    held = [
+        Line2D([], [], color="0.35", lw=width, label=f"holds {100 * part:.0f} % of it")
+        for part, width in zip(HELD, WIDTHS, strict=True)
+    ]
+    mean = Line2D([], [], ls="", marker="X", mew=0, color="0.35", label="mean of a component")
+    _explain(drawn, [mean, *(held if mixture.family.covariance is not None else [])])
+    return drawn
 
 
-def responsibilities(mixture, x, *, columns=None, features=None, ax=None):
+def responsibilities(
+    mixture: Model,
+    x: Any,
+    *,
+    sample_weight: ArrayLike | None = None,
+    columns: Sequence[str] | None = None,
+    features: Sequence[int | str] | None = None,
+    ax: Any = None,
+) -> Any:
     """Axes with the rows in their components' colours, mixed by responsibility.
 
     Args, Returns, Raises: as `classification`; without ellipses.
     """
-    mixture = mixture_of(mixture)
-    resp = np.asarray(inference.responsibilities(mixture, x), np.float64)
-    seen = _seen(mixture, x, columns, features)
+    mixture = single(mixture)
+    seen = _seen(mixture, x, sample_weight, columns, features)
+    resp = np.asarray(inference.responsibilities(mixture, x), np.float64)[seen.kept]
     rgb = palette.colours(mixture.n_components)
     mixed = np.clip(resp @ rgb, 0, 1)  # (n, 3)
 
     def draw(ax, i, j):
-        if len(mixed) > MOST_POINTS:
-            _cells(ax, seen.rows[:, [i, j]], mixed)
+        if len(mixed) > points.MOST_POINTS:
+            points.cells(ax, seen.rows[:, [i, j]], mixed, seen.weight)
         else:
-            _points(ax, seen.rows[:, [i, j]], color=mixed, s=_even(len(mixed)))
+            points.scatter(ax, seen.rows[:, [i, j]], color=mixed, s=points.areas(seen.weight))
         _means(ax, seen, [i, j], rgb)
 
     return _draw_on(ax, seen, draw)
 
 
-def uncertainty(mixture, x, *, columns=None, features=None, ax=None):
+def uncertainty(
+    mixture: Model,
+    x: Any,
+    *,
+    sample_weight: ArrayLike | None = None,
+    columns: Sequence[str] | None = None,
+    features: Sequence[int | str] | None = None,
+    ax: Any = None,
+) -> Any:
     """Axes with the rows larger and darker the less certain their component is: 1 - max responsibility.
 
     Args, Returns, Raises: as `classification`; without ellipses. The most uncertain rows lie on top.
 
     Source: Fraley and Raftery, mclust (1999): uncertainty plots.
     """
-    mixture = mixture_of(mixture)
-    doubt = 1 - np.asarray(inference.responsibilities(mixture, x), np.float64).max(1)  # (n,)
-    seen = _seen(mixture, x, columns, features)
+    mixture = single(mixture)
+    seen = _seen(mixture, x, sample_weight, columns, features)
+    doubt = 1 - np.asarray(inference.responsibilities(mixture, x), np.float64)[seen.kept].max(1)  # (n,)
     order = np.argsort(doubt, kind="stable")
     most = max(1 - 1 / mixture.n_components, 0.5)  # one component: no doubt anywhere
     grey = np.repeat(_grey(doubt[order] / most)[:, None], 3, axis=1)
 
     def draw(ax, i, j):
         rows = seen.rows[order][:, [i, j]]
-        if len(rows) > MOST_POINTS:
-            _cells(ax, rows, grey, least=0.5)
+        if len(rows) > points.MOST_POINTS:
+            points.cells(ax, rows, grey, seen.weight[order], least=0.5)
         else:
-            _points(ax, rows, color=grey, s=_area(doubt[order] / most))
+            points.scatter(ax, rows, color=grey, s=_area(doubt[order] / most) * points.share(seen.weight[order]))
         _means(ax, seen, [i, j], palette.colours(mixture.n_components))
 
     drawn = _draw_on(ax, seen, draw)
@@ -115,16 +151,27 @@ def uncertainty(mixture, x, *, columns=None, features=None, ax=None):
     ends = [
         Line2D([], [], **dots, color=str(_grey(u / most)), ms=_area(u / most) ** 0.5, label=f"{u:.2g}") for u in shown
     ]
-    corner = drawn if len(seen.features) == 2 else drawn[0, -1]
-    corner.legend(handles=ends, title="uncertainty", loc="best" if len(seen.features) == 2 else "upper right")
+    _explain(drawn, ends, title="uncertainty")
     return drawn
+
+
+def _explain(drawn, handles, **options):
+    """The legend: in the plane, or in the empty corner of a grid."""
+    if isinstance(drawn, np.ndarray):
+        drawn[0, -1].legend(handles=handles, loc="upper right", fontsize="small", **options)
+    else:  # to look for the best place among many points takes long
+        few = sum(len(each.get_offsets()) for each in drawn.collections) < 10_000
+        drawn.legend(handles=handles, loc="best" if few else "upper right", fontsize="small", **options)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Seen:
-    """What is drawn: rows (n, d), which features, what they are called, and the components."""
+    """What is drawn: rows (n, d) of positive weight, which features, what they are called, and the components."""
 
-    rows: np.ndarray
+    rows: np.ndarray  # integers scattered
+    exact: np.ndarray
+    weight: np.ndarray  # (n,)
+    kept: np.ndarray  # which of the rows given
     features: np.ndarray  # (m,)
     names: list
     weights: np.ndarray  # (k,)
@@ -132,16 +179,19 @@ class _Seen:
     mixture: Any
 
 
-def _seen(mixture, x, columns, features) -> _Seen:
-    rows = rows_of(x)
-    d = rows.shape[1]
+def _seen(mixture, x, sample_weight, columns, features) -> _Seen:
+    exact = rows_of(x, mixture)
+    d, weight = exact.shape[1], weights_of(sample_weight, exact)
     if d == 1:
         raise ValueError("x has one feature, and a plane needs two: use jaxgmm.plot.histogram")
-    names = names_of(columns, x, d)
-    features = _chosen(features, names, d)
+    names = names_of(columns, x, mixture)
+    features, kept = _chosen(features, names, d), weight > 0
+    exact, weight = exact[kept], weight[kept]
+    rows = exact
     if discrete(mixture, rows):
         rows = rows + np.random.default_rng(0).uniform(-0.25, 0.25, rows.shape)
-    return _Seen(rows, features, names, np.asarray(mixture.weights, np.float64), means_of(mixture), mixture)
+    about = np.asarray(mixture.weights, np.float64), means_of(mixture)
+    return _Seen(rows, exact, weight, kept, features, names, *about, mixture)
 
 
 def _chosen(features, names, d) -> np.ndarray:
@@ -172,11 +222,14 @@ def _draw_on(ax, seen: _Seen, draw):
         if column > row:
             cell.set_axis_off()
         elif column == row:
-            _marginal(cell, seen, seen.features[row])
+            bars.draw_marginal(cell, seen.mixture, seen.exact, seen.weight, seen.features[row])
         else:
             draw(cell, seen.features[column], seen.features[row])
             cell.autoscale_view()
     _align(cells, seen)
+    m, d = len(seen.features), seen.rows.shape[1]
+    if m < d:
+        cells[0, 1].text(0, 1, f"{m} of {d} features", va="top", transform=cells[0, 1].transAxes, gid="shown")
     return cells
 
 
@@ -197,41 +250,14 @@ def _align(cells, seen: _Seen):
         cell.set_ylabel(seen.names[seen.features[row]] if column == 0 and row > 0 else "")
 
 
-def _points(ax, rows, *, color, s, marker="o"):
-    look = {"alpha": 0.7, "linewidths": 0, "rasterized": len(rows) > 10_000, "gid": "rows", "zorder": 1}
-    ax.scatter(*rows.T, c=color, s=s, marker=marker, **look)
-
-
-def _even(n):
-    """The area of one of n points."""
-    return np.clip(40_000 / n, 2, 22)
-
-
-def _cells(ax, rows, colours, least=0.15):
-    """The mean colour of the rows of every cell, stronger where there are more of them."""
-    low, high = rows.min(0), rows.max(0)
-    width = np.where(high > low, high - low, 1)
-    column, row = np.minimum(((rows - low) / width * CELLS).astype(int), CELLS - 1).T
-    place = row * CELLS + column
-    counts = np.bincount(place, minlength=CELLS**2)
-    image = np.zeros((CELLS**2, 4))
-    for channel in range(3):
-        sums = np.bincount(place, colours[:, channel], minlength=CELLS**2)
-        image[:, channel] = np.clip(sums / np.maximum(counts, 1), 0, 1)
-    image[:, 3] = np.where(counts > 0, least + (1 - least) * np.sqrt(counts / counts.max()), 0)
-    extent = (low[0], low[0] + width[0], low[1], low[1] + width[1])
-    image = image.reshape(CELLS, CELLS, 4)
-    ax.imshow(image, origin="lower", extent=extent, aspect="auto", interpolation="nearest", gid="rows", zorder=1)
-
-
 def _ellipses(ax, seen: _Seen, pair, rgb):
     covariances = covariances_of(seen.mixture, pair)
     if covariances is None:
         return
     for k in np.flatnonzero(seen.weights > 0):
-        for held in HELD:
+        for held, width in zip(HELD, WIDTHS, strict=True):
             outline = seen.means[k, pair] + np.sqrt(-2 * np.log1p(-held)) * _unit_ellipse(covariances[k])
-            style = {"ls": palette.line(k), "lw": 1.8 if held == HELD[0] else 1.2, "ec": 0.75 * rgb[k]}
+            style = {"ls": palette.line(k), "lw": width, "ec": 0.75 * rgb[k]}
             halo = [withStroke(linewidth=style["lw"] + 1.6, foreground="white", alpha=0.8)]
             ax.add_patch(Polygon(outline, fill=False, path_effects=halo, gid=f"ellipse {k} {held}", zorder=3, **style))
 
@@ -257,26 +283,6 @@ def _means(ax, seen: _Seen, pair, rgb):
             str(k), places[k], offset, textcoords="offset points", color=palette.INK, fontsize="small",
             path_effects=halo, zorder=5, annotation_clip=True,
         )  # fmt: skip
-
-
-def _marginal(ax, seen: _Seen, feature):
-    """The histogram of a feature, and the components' marginal densities where they are Gaussian."""
-    values = seen.rows[:, feature]
-    low, high = values.min(), values.max()
-    whole = discrete(seen.mixture, seen.rows) and high - low < 200
-    bins = np.arange(np.floor(low + 0.5) - 0.5, high + 1) if whole else 40  # one an integer
-    ax.hist(values, bins=bins, density=True, color=palette.PAPER, gid="rows")
-    covariances = covariances_of(seen.mixture, [feature])
-    if covariances is None:
-        return
-    top = ax.get_ylim()[1]
-    for k, colour in enumerate(palette.colours(len(seen.weights))):
-        mean, sd = seen.means[k, feature], np.sqrt(covariances[k, 0, 0])
-        z = np.linspace(-4, 4, 161)
-        height = seen.weights[k] * np.exp(-0.5 * z**2) / (sd * np.sqrt(2 * np.pi))
-        ax.plot(mean + sd * z, height, color=colour, ls=palette.line(k), lw=1.4, gid=f"component {k}")
-        top = max(top, min(1.05 * height.max(), 2 * top))
-    ax.set_ylim(0, top)
 
 
 def _area(share):

@@ -31,10 +31,10 @@ class History:
     Used for several fits, it goes on with the same list.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.records: list[Glance] = []
 
-    def __call__(self, glance: Glance):
+    def __call__(self, glance: Glance) -> None:
         self.records.append(glance)
 
 
@@ -45,7 +45,7 @@ class Progress:
         ModuleNotFoundError: tqdm is not installed.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         try:
             from tqdm.auto import tqdm
         except ModuleNotFoundError as error:
@@ -55,7 +55,7 @@ class Progress:
             raise ModuleNotFoundError(words, name="tqdm") from None
         self._tqdm, self._bar = tqdm, None
 
-    def __call__(self, glance: Glance):
+    def __call__(self, glance: Glance) -> None:
         if self._bar is None:
             self._bar = self._tqdm(total=glance.fits, unit="fit")
         self._bar.n = glance.fits_done
@@ -63,7 +63,7 @@ class Progress:
         if glance.fits_done == glance.fits:
             self.close()
 
-    def close(self):
+    def close(self) -> None:
         """End the bar; it ends by itself when all fits are done. The next glance opens a new one."""
         if self._bar is not None:
             self._bar.close()

@@ -30,7 +30,7 @@ from .identity import alike, facts
 from .stages import Search
 
 KIND = "jaxgmm checkpoint"
-FORMAT = f"{KIND} 3"
+FORMAT = f"{KIND} 4"
 SECONDS = 60.0  # from one file to the next, unless iterations are asked for
 UNKNOWN = "of unknown functions"
 

@@ -43,19 +43,18 @@ class Options:
         return Limits(numbers(self.tol, dtype), numbers(self.max_iter, np.int32))
 
     def checked(self) -> "Options":
-        checks.choice(self.accelerate, "accelerate", METHODS)
-        checks.choice(self.search, "search", SEARCHES)
+        accelerate = checks.choice(self.accelerate, "accelerate", METHODS)
+        search = checks.choice(self.search, "search", SEARCHES)
         checks.number(self.tol, "tol")
         if not checks.in_trace(self.max_iter):
             checks.count(self.max_iter, "max_iter", least=0)
-        if self.block_size is None:
-            return self
-        return dataclasses.replace(self, block_size=checks.count(self.block_size, "block_size"))
+        block_size = self.block_size if self.block_size is None else checks.count(self.block_size, "block_size")
+        return dataclasses.replace(self, accelerate=accelerate, search=search, block_size=block_size)
 
 
 def family_of(family, x, mesh=None) -> Family:
     """The Family asked for; the codes of "categorical" are read off concrete data, in every process that has some."""
-    checks.is_family(family)
+    family = checks.family_name(family)
     if family != "categorical":
         return checks.of_features(lookup(family), x.shape[-1])
     if checks.in_trace(x):

@@ -56,13 +56,15 @@ def conclude(known: Known, lanes, active, left=None, *, keep_order: bool = False
         def of_best(leaf):
             return entries_of(leaf, best, values.ndim - 1)
 
+        status_of_starts = status
         state, status = jax.tree.map(of_best, (states, status))
         mixture = state.mixture if keep_order else by_weight(state.mixture)
         mixture = dataclasses.replace(mixture, components=leave(mixture.components, frame))
         n_iter = xp.maximum(state.n_iter, 0)
         cut_short = left.any(-1) & (status <= Status.MAX_ITER)
         final = xp.where(cut_short, int(Status.STOPPED), status)
-        return FitResult(mixture, of_best(values), n_iter, final, values)
+        ends = xp.where(status_of_starts < 0, int(Status.STOPPED), status_of_starts)
+        return FitResult(mixture, of_best(values), n_iter, final, values, ends)
 
     return each(choose)(*of_fits)
 
@@ -78,7 +80,7 @@ def conclude_one(known: Known, lanes, left=None, active=None, *, keep_order: boo
 def template(family) -> FitResult:
     """The structure of a result, with nothing in it."""
     params = family.parameters(**dict.fromkeys(parameters(family.parameters), 0.0))
-    return FitResult(Mixture(0.0, params, family), 0.0, 0, 0, 0.0)
+    return FitResult(Mixture(0.0, params, family), 0.0, 0, 0, 0.0, 0)
 
 
 def standing(method, lane, active, heaviest) -> Standing:

@@ -2,9 +2,11 @@
 
 import abc
 import numbers
+from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_non_negative, validate_data
@@ -29,6 +31,8 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
     of free memory, are taken for such): those are answered block by block, in NumPy.
     """
 
+    n_features_in_: int
+    feature_names_in_: np.ndarray
     _dtypes = "numeric"  # what X may be; integers stay as they are
 
     @property
@@ -36,40 +40,40 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
     def mixture_(self) -> Mixture:
         """The fitted parameters as the core's `Mixture`, in NumPy."""
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         """Most probable component of every row, (n_samples,)."""
         labels = self._answer(inference.predict, X)
         return labels.astype(np.int64) if isinstance(labels, np.ndarray) else labels
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Any:
         """Posterior probability of every component, (n_samples, n_components)."""
         return self._answer(inference.responsibilities, X)
 
-    def score_samples(self, X):
+    def score_samples(self, X: Any) -> Any:
         """Log density of every row, (n_samples,)."""
         return self._answer(inference.log_prob, X)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Mean log density of the rows, a float: Σ w log p(x) / Σ w."""
         total, weight = self._log_likelihood(X, sample_weight)
         return total / weight
 
-    def bic(self, X, sample_weight=None):
+    def bic(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
         """Bayesian information criterion, a float; lower is better. The number of rows is Σ w."""
         total, weight = self._log_likelihood(X, sample_weight)
         return -2 * total + self._n_parameters() * float(np.log(weight))
 
-    def aic(self, X, sample_weight=None):
+    def aic(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
         """Akaike information criterion, a float; lower is better."""
         return -2 * self._log_likelihood(X, sample_weight)[0] + 2 * self._n_parameters()
 
-    def icl(self, X, sample_weight=None):
+    def icl(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
         """Integrated completed likelihood, a float; lower is better."""
         mixture = self.mixture_
         certainty = sum(float(_certainty(mixture, *part)) for part in self._pieces(X, sample_weight))
         return self.bic(X, sample_weight) - 2 * certainty
 
-    def sample(self, n_samples=1):
+    def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
         """Rows drawn from the mixture (n_samples, n_features) and their components (n_samples,), in order of these."""
         mixture, rng = self.mixture_, check_random_state(self.random_state)
         if not isinstance(n_samples, numbers.Integral) or n_samples < 1:

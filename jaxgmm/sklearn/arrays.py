@@ -1,6 +1,7 @@
 """Arrays in and out: NumPy for NumPy, JAX for JAX, and what speaks DLPack (torch, CuPy) in kind, without a copy."""
 
 import sys
+from typing import TypeAlias
 
 import jax
 import numpy as np
@@ -10,6 +11,8 @@ from ..data.files import too_large
 from ..data.sources import Stream, marked, rows
 from ..numerics.dtypes import compute_dtype
 from ..numerics.dtypes import on_device as to_device
+
+Array: TypeAlias = np.ndarray | jax.Array  # of the kind that an estimator was fitted to; torch's and CuPy's too
 
 
 def source(X):

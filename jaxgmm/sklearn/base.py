@@ -1,10 +1,13 @@
 """How estimators are fitted: `fit`, `partial_fit`, their checks, and the fitted attributes of any family."""
 
 import abc
+import dataclasses
 import warnings
+from typing import Any, Self
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -15,18 +18,25 @@ from ..data.sources import Stream
 from ..em.squarem import METHODS
 from ..families.base import Family, parameters
 from ..numerics.dtypes import compute_dtype
-from ..records import FitResult, FitWarning, Kept, Mixture, kept, restored
-from ..search import repeats
+from ..pytrees import Kept, kept, restored
+from ..records import FitResult, FitWarning, Mixture
+from ..search import floors, repeats
 from . import arrays, few, solving, starts, stepwise
 from .answers import MixtureAnswers
 
 
 class DegenerateWarning(ConvergenceWarning, FitWarning):
-    """A component is held up by ``reg_covar`` or by less than a row of data."""
+    """Components are held up by ``reg_covar``, where the data do not vary, or one is, or by less than a row of data."""
 
 
 class MixtureEstimator(MixtureAnswers):
     """Fitting, in any family. Subclasses name the family and the given parameters."""
+
+    weights_: arrays.Array
+    converged_: bool
+    n_iter_: int
+    lower_bound_: float
+    lower_bounds_: list[float]
 
     # -- what a subclass says ------------------------------------------------------------------------------------
 
@@ -51,7 +61,7 @@ class MixtureEstimator(MixtureAnswers):
 
     # -- fitting -------------------------------------------------------------------------------------------------
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """The estimator, fitted by EM.
 
         Args:
@@ -64,7 +74,8 @@ class MixtureEstimator(MixtureAnswers):
 
         Warns:
             ConvergenceWarning: ``max_iter`` came before the stopping rule's end.
-            DegenerateWarning: a component is held up by ``reg_covar`` or by less than a row.
+            DegenerateWarning: a component is held up by ``reg_covar`` or by less than a row; or all are, in a direction
+                in which X does not vary.
         """
         x = self._rows(X, reset=True)
         goes_on = bool(self.warm_start) and hasattr(self, "converged_")
@@ -88,11 +99,11 @@ class MixtureEstimator(MixtureAnswers):
         self._warn(solution, x, weight)
         return self
 
-    def fit_predict(self, X, y=None, sample_weight=None):
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
         """Labels (n_samples,) of the rows that the estimator was fitted to: those of ``fit(X).predict(X)``."""
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """The estimator after one step of stepwise EM with a block of rows; a step a block where rows stream.
 
         The statistics of the t-th block are blended into those before it with γ_t = t^(-0.6), times the block's weight
@@ -125,7 +136,9 @@ class MixtureEstimator(MixtureAnswers):
         values = {name: self._fitted(name) for name in parameters(family.parameters)}
         with np.errstate(divide="ignore"):
             log_weights = np.log(np.asarray(self.weights_))
-        return Mixture(log_weights, family.parameters(**values), family)
+        names = getattr(self, "feature_names_in_", None)
+        columns = None if names is None else tuple(names)
+        return Mixture(log_weights, family.parameters(**values), family, columns)
 
     # -- below the surface ---------------------------------------------------------------------------------------
 
@@ -175,7 +188,7 @@ class MixtureEstimator(MixtureAnswers):
     def _going_on(self, family, k, d) -> Mixture:
         """The fitted mixture, which must be one of what is asked for."""
         mixture = self.mixture_
-        fitted = mixture.n_components, checks.n_features(mixture)
+        fitted = mixture.n_components, mixture.n_features
         declared = parameters(family.parameters)
         alike = all(getattr(mixture.components, name).ndim == len(declared[name]["shape"]) for name in declared)
         if fitted != (k, d) or not alike:
@@ -230,6 +243,12 @@ class MixtureEstimator(MixtureAnswers):
                 DegenerateWarning,
                 stacklevel=3,
             )
+        if not isinstance(x, Stream) and solution.n_iter > 0 and floors.has_floors(solution.mixture.family):
+            columns = getattr(self, "feature_names_in_", None)
+            mixture = dataclasses.replace(solution.mixture, columns=None if columns is None else tuple(columns))
+            said = floors.words(mixture, self._prior(), floors.varying(x, weight))
+            if said:
+                warnings.warn(said, DegenerateWarning, stacklevel=3)
 
     def __getstate__(self):
         """JAX arrays keep their dtype, as those of records."""

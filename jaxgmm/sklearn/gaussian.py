@@ -2,13 +2,14 @@
 
 import numpy as np
 import sklearn.mixture
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from .. import checks
 from ..families.base import lookup
 from ..numerics import triangular_inverse
 from ..numerics.plain import plain
-from ..records import GaussianPrior, Mixture
+from ..records import GaussianPrior, Init, Mixture
 from . import arrays
 from .base import MixtureEstimator
 
@@ -50,27 +51,31 @@ class GaussianMixture(MixtureEstimator):
         n_features_in_, feature_names_in_: number of columns of the data, and their names where they have any.
     """
 
+    means_: arrays.Array
+    covariances_: arrays.Array
+    precisions_: arrays.Array
+    precisions_cholesky_: arrays.Array
     _dtypes = (np.float64, np.float32)
 
     def __init__(
         self,
-        n_components=1,
+        n_components: int = 1,
         *,
-        covariance_type="full",
-        tol=1e-3,
-        reg_covar=1e-6,
-        max_iter=100,
-        n_init=1,
-        init_params="kmeans",
-        weights_init=None,
-        means_init=None,
-        precisions_init=None,
-        random_state=None,
-        warm_start=False,
-        verbose=0,
-        verbose_interval=10,
-        accelerate="auto",
-    ):
+        covariance_type: str = "full",
+        tol: float | str = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Init = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        accelerate: str = "auto",
+    ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.tol = tol

@@ -4,8 +4,9 @@ import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
 from .. import checks
-from ..families.base import lookup
+from ..families.base import Family, lookup
 from ..families.categorical import codes_of, of_shown
+from ..records import Init
 from ..search.loading import family_of
 from . import arrays, labels
 from .base import MixtureEstimator
@@ -29,18 +30,18 @@ class OtherMixture(MixtureEstimator):
 
     def __init__(
         self,
-        n_components=1,
+        n_components: int = 1,
         *,
-        tol=1e-3,
-        max_iter=100,
-        n_init=1,
-        init_params="kmeans",
-        random_state=None,
-        warm_start=False,
-        verbose=0,
-        verbose_interval=10,
-        accelerate="auto",
-    ):
+        tol: float | str = 1e-3,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Init = "kmeans",
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        accelerate: str = "auto",
+    ) -> None:
         self.n_components = n_components
         self.tol = tol
         self.max_iter = max_iter
@@ -68,18 +69,21 @@ class OtherMixture(MixtureEstimator):
 class BernoulliMixture(OtherMixture):
     """Mixture of independent Bernoulli features, 0 or 1. Attribute: ``probs_`` (K, n_features), those of a 1."""
 
+    probs_: arrays.Array
     _name, _integers = "bernoulli", True
 
 
 class PoissonMixture(OtherMixture):
     """Mixture of independent Poisson features, counts 0, 1, 2, ... Attribute: ``rates_`` (K, n_features)."""
 
+    rates_: arrays.Array
     _name, _integers = "poisson", True
 
 
 class ExponentialMixture(OtherMixture):
     """Mixture of independent exponential features, numbers >= 0. Attribute: ``rates_`` (K, n_features)."""
 
+    rates_: arrays.Array
     _name = "exponential"
 
 
@@ -89,6 +93,8 @@ class GammaMixture(OtherMixture):
     Attributes: ``concentrations_`` and ``rates_``, each (K, n_features).
     """
 
+    concentrations_: arrays.Array
+    rates_: arrays.Array
     _name = "gamma"
 
 
@@ -104,24 +110,26 @@ class CategoricalMixture(OtherMixture):
             ``mixture_`` knows codes, and of columns of words the places of their labels in these arrays.
     """
 
+    probs_: arrays.Array
+    categories_: list[np.ndarray]
     _integers = True
     _labels = None  # those that the data hold in place of codes
 
     def __init__(
         self,
-        n_components=1,
+        n_components: int = 1,
         *,
-        n_categories=None,
-        tol=1e-3,
-        max_iter=100,
-        n_init=1,
-        init_params="kmeans",
-        random_state=None,
-        warm_start=False,
-        verbose=0,
-        verbose_interval=10,
-        accelerate="auto",
-    ):
+        n_categories: int | None = None,
+        tol: float | str = 1e-3,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Init = "kmeans",
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        accelerate: str = "auto",
+    ) -> None:
         self.n_categories = n_categories
         super().__init__(
             n_components,
@@ -189,21 +197,23 @@ class FamilyMixture(OtherMixture):
     Attributes: ``family_``, and its parameters by their names with an underscore, such as ``means_``.
     """
 
+    family_: Family
+
     def __init__(
         self,
-        n_components=1,
+        n_components: int = 1,
         *,
-        family="full",
-        tol=1e-3,
-        max_iter=100,
-        n_init=1,
-        init_params="kmeans",
-        random_state=None,
-        warm_start=False,
-        verbose=0,
-        verbose_interval=10,
-        accelerate="auto",
-    ):
+        family: str | Family = "full",
+        tol: float | str = 1e-3,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Init = "kmeans",
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        accelerate: str = "auto",
+    ) -> None:
         super().__init__(
             n_components,
             tol=tol,

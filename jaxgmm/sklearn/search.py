@@ -1,8 +1,11 @@
 """`MixtureSearch`: numbers of components, covariance types and starts in one fit, ranked by a criterion."""
 
 import warnings
+from collections.abc import Iterable
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -42,24 +45,30 @@ class MixtureSearch(MixtureAnswers):
         n_features_in_, feature_names_in_: as in `GaussianMixture`.
     """
 
+    best_estimator_: GaussianMixture
+    best_params_: dict[str, Any]
+    best_score_: float
+    best_index_: int
+    cv_results_: dict[str, Any]
+    stability_: dict[str, np.ndarray]
     _dtypes = (np.float64, np.float32)
 
     def __init__(
         self,
-        n_components=(1, 2, 3, 4, 5, 6, 7, 8, 9),
+        n_components: int | Iterable[int] = (1, 2, 3, 4, 5, 6, 7, 8, 9),
         *,
-        covariance_types=TYPES,
-        n_init=10,
-        criterion="bic",
-        random_state=None,
-    ):
+        covariance_types: str | Iterable[str] = TYPES,
+        n_init: int = 10,
+        criterion: str = "bic",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_components = n_components
         self.covariance_types = covariance_types
         self.n_init = n_init
         self.criterion = criterion
         self.random_state = random_state
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """The search, fitted: every K and covariance type from ``n_init`` starts.
 
         Args:
@@ -102,7 +111,7 @@ class MixtureSearch(MixtureAnswers):
         self._warn(chosen.best, x, weight)
         return self
 
-    def fit_predict(self, X, y=None, sample_weight=None):
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
         """Labels (n_samples,) of the rows that the search was fitted to, by the best estimator."""
         return self.fit(X, sample_weight=sample_weight).predict(X)
 

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .. import em, fitting
+from .. import em
 from ..data.route import goes_to_host
 from ..families.base import Family
 from ..numerics.compiling import compiled
@@ -18,6 +18,7 @@ from ..numerics.dtypes import in_precision_of
 from ..numerics.host import each, on_host
 from ..records import Mixture, Status
 from ..search import loading, ranking, stages
+from ..search.beginnings import keeps_order
 from . import rule, starts
 from .narrator import Narrator
 
@@ -82,7 +83,7 @@ def _solved(x, weight, options: Options, rng) -> Solution:
     values = np.asarray(ended.log_likelihood)
     best = int(np.argmax(np.where(np.isnan(values), -np.inf, values))) if options.max_iter else len(values) - 1
     if options.tol == "limit" and options.max_iter:  # a start that nothing judged has no likelihood to rank by
-        result = ranking.conclude_one(problem.known, ended, keep_order=fitting.keeps_order(options.init))
+        result = ranking.conclude_one(problem.known, ended, keep_order=keeps_order(options.init))
         best = int(np.nanargmin(np.abs(np.asarray(result.restarts) - np.asarray(result.log_likelihood))))
     else:
         result = ranking.conclude_one(problem.known, lane(ended, best), keep_order=True)

@@ -1,0 +1,106 @@
+"""Where a fit begins: `init` as users pass it, checked, and the first lanes that it makes."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..data.frame import enter
+from ..data.mesh import already_there, rewrapped
+from ..data.padding import filled
+from ..data.sources import Stream
+from ..init import states, streamed_states
+from ..init.draws import Start, keys_of
+from ..init.kmeans import INITIALIZERS
+from ..mixtures import cast
+from ..numerics.dtypes import on_device
+from ..numerics.host import hosted, on_host
+from ..numerics.plain import plain
+from ..records import Mixture
+from .problem import Problem
+from .rungs import begun
+
+
+def checked_init(init, n_init: int, x, *, like: tuple, in_processes: bool = False):
+    """What a fit of rows x is to start from; ``like`` is the family and the number of components asked for, and the
+    names of the columns of x."""
+    family, k, columns = like
+    if isinstance(init, str):
+        return checks.choice(init, "init", INITIALIZERS)
+    if callable(init):
+        if in_processes:
+            raise ValueError("init as a callable would see the rows of one process: pass a name, a Mixture or (n, k)")
+        return init
+    if n_init != 1:
+        raise ValueError(f"n_init must be 1 where init is a mixture or responsibilities, got {n_init}")
+    if isinstance(init, Mixture):
+        checks.mixture_to_start_from(init, x, k, family, "init")
+        if columns is not None and init.columns not in (None, columns):
+            raise ValueError(f"init is a mixture of columns {', '.join(init.columns)}; x has {', '.join(columns)}")
+        return init
+    if not hasattr(init, "shape") and not isinstance(init, (list, tuple)):
+        raise ValueError(
+            f"init must be one of {', '.join(map(repr, INITIALIZERS))}, a callable, a Mixture or responsibilities "
+            f"(n, k), got {init!r}"
+        )
+    if isinstance(x, Stream):
+        raise ValueError("init cannot be responsibilities where rows stream: pass a name, a callable or a Mixture")
+    resp = plain(init, "init")
+    if resp.shape != (x.shape[0], k):
+        raise ValueError(f"init must hold responsibilities of shape {(x.shape[0], k)}, got {resp.shape}")
+    if not checks.in_trace(resp):
+        values = np.asarray(resp)
+        if not (np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4)):
+            raise ValueError("init must hold responsibilities >= 0 whose rows sum to 1")
+    return init
+
+
+def first_lanes(problem: Problem, start: Start, x, sample_weight):
+    """First lanes of the starts; x and its weights are as the caller gave them."""
+    init, k, family, dtype = start.init, start.k, problem.family, problem.rows.dtype
+    if isinstance(init, str):
+        return begun(problem, start)
+    begins = streamed_states if problem.streams else states
+    problem = dataclasses.replace(problem, rows=problem.rows.cut(family.moments, k, start.r))
+    if callable(init):
+        with on_host(False):  # the function may use JAX
+            every = keys_of(start.key, start.r)
+            given = [init(every[i], x, sample_weight, k) for i in range(start.r)]
+            centres = [jnp.asarray(checks.centres(some, (k, x.shape[1]), "init"), dtype) for some in given]
+        layout = None if problem.streams else problem.rows.layout
+        stack = jnp.stack if layout is None and not hosted() else lambda arrays: np.stack(list(map(np.asarray, arrays)))
+        return begins.begin_at(problem, stack(centres), start.active[0])
+    if isinstance(init, Mixture):
+        return states.begin_from(problem, _framed(cast(init, dtype), problem))
+    return states.begin_with(problem, _placed(plain(init, "init").astype(dtype), problem.rows))
+
+
+def _framed(mixture: Mixture, problem: Problem) -> Mixture:
+    """A mixture to start from, in the frame of the rows and where they lie."""
+    frame = problem.rows.frame
+    if hosted():
+        mixture = jax.tree.map(np.asarray, mixture)
+    elif not problem.streams and problem.rows.layout is not None:  # values of one device and of all do not mix
+        mixture, frame = at_home((mixture, frame))
+    return dataclasses.replace(mixture, components=enter(mixture.components, frame))
+
+
+def _placed(resp, rows):
+    """Responsibilities (n, k) where the rows lie."""
+    if hosted():
+        return np.asarray(resp)
+    if rows.layout is not None:
+        return rewrapped(resp, rows.layout) if already_there(resp, rows.layout.mesh) else rows.layout.put(resp)
+    return filled(resp, rows.x.shape[0])
+
+
+def keeps_order(init) -> bool:
+    """Whether the components of a result stand as those it started from."""
+    return not isinstance(init, str) and not callable(init)
+
+
+def at_home(tree):
+    """Values that are the same on all devices of a mesh, on the default one."""
+    return jax.tree.map(lambda leaf: on_device(np.asarray(leaf)), tree)
