@@ -166,9 +166,10 @@ def fit(
     if checks.in_trace(result):
         return forward_only(dataclasses.replace(result, status=traced_status(problem, result.status)))
     result = named(concrete(result), columns)
+    rows = (x, sample_weight) if mesh is None and not isinstance(x, Stream) else ()
     if result.n_iter > 0 and not floors.meant(given_prior):
-        warn_of_floors(result, prior, problem, stacklevel=7)
-    warn(result, tol, stacklevel=6, rows=(x, sample_weight) if mesh is None else ())
+        warn_of_floors(result, prior, problem, rows)
+    warn(result, tol, stacklevel=6, rows=rows)
     if mesh is None:
         return result
     return named(dataclasses.replace(result, mixture=at_home(result.mixture)), columns)
@@ -223,11 +224,11 @@ def concrete(result: FitResult) -> FitResult:
     )
 
 
-def warn_of_floors(result: FitResult, prior, problem: Problem, stacklevel: int):
+def warn_of_floors(result: FitResult, prior, problem: Problem, rows: tuple):
     """A FitWarning where the data do not vary in some direction, and a floor sets the likelihood."""
-    said = floors.words(result.mixture, prior, np.asarray(problem.known.frame.inverse) > 0)
+    said = floors.words(result.mixture, prior, np.asarray(problem.known.frame.inverse) > 0, rows)
     if said:
-        warnings.warn(said, FitWarning, stacklevel=stacklevel)
+        warnings.warn(said, FitWarning, stacklevel=7)
 
 
 def warn(result: FitResult, tol, what: str = "the fit", stacklevel: int = 4, rows=()):

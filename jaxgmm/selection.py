@@ -21,7 +21,7 @@ from .criteria import Certainties
 from .data.frame import unit_frame
 from .data.mesh import per_shard
 from .data.route import goes_to_host
-from .data.sources import opens
+from .data.sources import Stream, opens
 from .distributed import alike, spans
 from .em.squarem import METHODS
 from .families.base import Family
@@ -126,10 +126,11 @@ def select(
     lanes, middle = len(ks) * n_init, sum(ks) // len(ks)
     here = goes_to_host(families, x, lanes, middle, compiled=compiled, mesh=mesh)
     options = Options(tol, max_iter, accelerate, search, block_size, mesh)
+    rows = (x, sample_weight) if mesh is None and not isinstance(x, Stream) else ()
     with on_host(here, at_once=all(family.in_numpy for family in families)):
         problems = load(x, sample_weight, min(ks), models, options)
         ks = within(ks, int(problems[0].known.measured.positive), stacklevel=6)
-        flat = None if floors.meant(given_prior) else floors.Flat.of(problems, [prior for _, prior in models])
+        flat = None if floors.meant(given_prior) else floors.Flat.of(problems, [prior for _, prior in models], rows)
         if flat:
             flat.refuse_to_compare(columns)
         together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
@@ -168,7 +169,7 @@ def select(
     said = flat.words(results, held, best) if flat else ""
     if said:
         warnings.warn(said, FitWarning, stacklevel=5)
-    warn(results[best], tol, "the best fit", stacklevel=6, rows=(x, sample_weight) if mesh is None else ())
+    warn(results[best], tol, "the best fit", stacklevel=6, rows=rows)
     return Selection(results[best], table, results, criterion)
 
 

@@ -32,7 +32,7 @@ def gaussian(mixture, what: str, name: str = "mixture") -> Mixture:
 
 def of_one(mixture, feature, name: str = "feature") -> tuple[int]:
     """The one feature that is asked for."""
-    d = checks.n_features(mixture)
+    d = mixture.n_features
     if feature is None:
         if d > 1:
             raise ValueError(f"the mixture has {d} features: say which one by {name}=, a number from 0 to {d - 1}")
@@ -109,6 +109,6 @@ def concrete(function: str, *values):
 
 
 def same_features(p, q):
-    d, other = checks.n_features(p), checks.n_features(q)
+    d, other = p.n_features, q.n_features
     if d != other:
         raise ValueError(f"p has {d} features, q has {other}")

@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from .. import checks
 from ..families.forms import Of
 from ..inference import joint
 from ..numerics import LOG_2PI, cholesky, constant, diagonal, product, triangular_inverse
@@ -39,7 +38,7 @@ def marginal(mixture, features) -> Mixture:
     Cost: O(k·d²) at most: entries are taken.
     """
     mixture = arguments.mixture_of(mixture)
-    features = arguments.indices(features, checks.n_features(mixture), "features")
+    features = arguments.indices(features, mixture.n_features, "features")
     return evaluated(Of(part, features), mixture)
 
 
@@ -73,7 +72,7 @@ def conditional(mixture, given, values) -> Mixture:
 def given_features(mixture, given, values):
     """The checked arguments of `conditional` and `regress`."""
     mixture = arguments.mixture_of(mixture)
-    d = checks.n_features(mixture)
+    d = mixture.n_features
     known = arguments.indices(given, d, "given")
     if len(known) == d:
         raise ValueError(f"given names all {d} features: leave one of them unknown")
@@ -100,7 +99,7 @@ class Conditioned:
 
 def conditioned(known: tuple, mixture, rows) -> Conditioned:
     """Conditions on rows (..., g, n)."""
-    unknown = others(known, checks.n_features(mixture))
+    unknown = others(known, mixture.n_features)
     rest = part(unknown, mixture)
     if mixture.family.margins.independent:
         logits = joint(part(known, mixture), rows)

@@ -48,10 +48,8 @@ def concatenate(mixtures, weights) -> Mixture:
             raise ValueError(
                 f"mixtures must be of one family, or all Gaussian, got {first.family} and {mixture.family}"
             )
-        if checks.n_features(mixture) != checks.n_features(first):
-            raise ValueError(
-                f"mixtures must have the same features, got {checks.n_features(first)} and {checks.n_features(mixture)}"
-            )
+        if mixture.n_features != first.n_features:
+            raise ValueError(f"mixtures must have the same features, got {first.n_features} and {mixture.n_features}")
     weights = arguments.real(weights, "weights")
     if weights.shape != (len(mixtures),):
         raise ValueError(f"weights must have shape ({len(mixtures)},), one for each mixture, got {weights.shape}")

@@ -37,7 +37,7 @@ def transform(mixture, a, b=0.0):
     Cost: O(k·m·d²).
     """
     mixture = arguments.gaussian(mixture, "only Gaussian components keep their family under a linear map")
-    d, a, b = checks.n_features(mixture), arguments.real(a, "a"), arguments.real(b, "b")
+    d, a, b = mixture.n_features, arguments.real(a, "a"), arguments.real(b, "b")
     if a.ndim != 2 or a.shape[1] != d or 0 in a.shape:
         raise ValueError(f"a must have shape (m, {d}) for a mixture of {d} features, got {a.shape}")
     if a.shape[0] > d or (not checks.in_trace(a) and np.linalg.matrix_rank(np.asarray(a, np.float64)) < a.shape[0]):

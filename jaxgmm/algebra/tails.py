@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from .. import checks
 from ..families.forms import Of
 from ..numerics import constant, pooled, product, with_diagonal
 from ..numerics.backend import is_jax, xp
@@ -213,7 +212,7 @@ def probability(mixture, lower, upper):
         ValueError: covariance matrices of several features, shapes that do not fit, NaN.
     """
     mixture = arguments.single(arguments.mixture_of(mixture))
-    d = checks.n_features(mixture)
+    d = mixture.n_features
     if not mixture.family.margins.independent and d > 1:
         raise ValueError(
             f"family {mixture.family.name!r} has dependent features, whose boxes have no closed form: draw rows by "

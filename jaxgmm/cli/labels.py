@@ -11,8 +11,8 @@ import numpy as np
 import jaxgmm
 
 from ..records import Mixture
+from ..tables import feature_names
 from . import output
-from .report import feature_names
 from .table import Table, index_of
 
 

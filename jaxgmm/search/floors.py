@@ -33,11 +33,12 @@ def constant(varies, columns) -> str:
     return _listed(found)
 
 
-def words(mixture: Mixture, prior: GaussianPrior | None, varies) -> str:
-    """What is flat about the data that a mixture was fitted to, and what to do; "" where no floor sets anything."""
+def words(mixture: Mixture, prior: GaussianPrior | None, varies, rows: tuple) -> str:
+    """What is flat about the data that a mixture was fitted to, and what to do; "" where no floor sets anything.
+    ``rows`` are as in `directions`."""
     if not has_floors(mixture.family):
         return ""
-    said, flat = constant(varies, mixture.columns), directions(mixture, prior, varies)
+    said, flat = constant(varies, mixture.columns), directions(mixture, prior, varies, rows)
     if said:
         said += " is constant" if (~np.asarray(varies)).sum() == 1 else " are constant"
     if flat:
@@ -65,16 +66,18 @@ def varying(x, sample_weight=None):
 
 @dataclasses.dataclass(frozen=True)
 class Flat:
-    """Where the rows of a sweep do not vary: for each family its prior, and which columns vary (d,)."""
+    """Where the rows of a sweep do not vary: for each family its prior, and which columns vary (d,); and the rows, as
+    in `directions`."""
 
     known: dict
+    rows: tuple
 
     @classmethod
-    def of(cls, problems, priors) -> "Flat":
+    def of(cls, problems, priors, rows: tuple) -> "Flat":
         """What is known of the rows of some problems, whose priors are these."""
         varies = [np.asarray(problem.known.frame.inverse) > 0 for problem in problems]
         families = [problem.family for problem in problems]
-        return cls(dict(zip(families, zip(priors, varies, strict=True), strict=True)))
+        return cls(dict(zip(families, zip(priors, varies, strict=True), strict=True)), rows)
 
     def refuse_to_compare(self, columns) -> None:
         """ValueError where families that a constant column sends to a floor would be ranked against others."""
@@ -91,13 +94,13 @@ class Flat:
     def holds(self, result: FitResult) -> bool:
         """Whether columns are collinear, and a floor sets the likelihood of this fit, which sees that."""
         mixture = result.mixture
-        return result.n_iter > 0 and bool(directions(mixture, *self.known[mixture.family]))
+        return result.n_iter > 0 and bool(directions(mixture, *self.known[mixture.family], self.rows))
 
     def words(self, results, held, best: int) -> str:
         """What is flat: for the best, or for those that rank behind it because a floor holds them."""
         first = best if held[best] or not any(held) else held.index(True)
         mixture = results[first].mixture
-        said = words(mixture, *self.known[mixture.family]) if results[first].n_iter > 0 else ""
+        said = words(mixture, *self.known[mixture.family], self.rows) if results[first].n_iter > 0 else ""
         if first == best:
             return said
         names = dict.fromkeys(
@@ -106,8 +109,12 @@ class Flat:
         return f"{said}. Fits of {', '.join(names)} rank behind the others, of which no floor sets the likelihood"
 
 
-def directions(mixture: Mixture, prior: GaussianPrior | None, varies) -> list[str]:
-    """Sums of columns that do not vary, though each of them does, as ``a - 2 b``: of families with whole matrices."""
+def directions(mixture: Mixture, prior: GaussianPrior | None, varies, rows: tuple) -> list[str]:
+    """Sums of columns that do not vary, though each of them does, as ``a - 2 b``: of families with whole matrices.
+
+    The mixture knows a covariance no better than to rounding, of which a narrow direction is the square: ``rows``, x
+    (n, d) and weights or None, have the last word. Without them, (), float32 cannot tell.
+    """
     d, varies = mixture.n_features, np.asarray(varies)
     matrices = any(about["shape"].count("d") > 1 for about in parameters(mixture.family.parameters).values())
     if not matrices or d > WIDEST or varies.sum() < 2:
@@ -126,7 +133,18 @@ def directions(mixture: Mixture, prior: GaussianPrior | None, varies) -> list[st
     values, vectors = np.linalg.eigh(whole / np.outer(deviations, deviations))
     least = 8 * d * float(eps(np.asarray(mixture.log_weights)))
     names = [_name(j, mixture.columns) for j in np.flatnonzero(varies)]
-    return [_sum(vector, deviations, names) for value, vector in zip(values, vectors.T, strict=True) if value < least]
+    seen = [vector for value, vector in zip(values, vectors.T, strict=True) if value < least]
+    return [_sum(vector, deviations, names) for vector in seen if _is_flat(vector / deviations, varies, mixture, rows)]
+
+
+def _is_flat(slope, varies, mixture: Mixture, rows: tuple) -> bool:
+    """Whether Σ slope_j x_j of the columns that vary is the same for all rows of positive weight, to rounding."""
+    if not rows:
+        return mixture.log_weights.dtype == np.float64
+    x, weight = rows
+    x = np.asarray(x, np.float64)[:, varies]
+    x = x if weight is None else x[np.asarray(weight) > 0]
+    return bool(np.std(x @ slope) <= 8 * float(eps(mixture.log_weights)) * (np.abs(x).max(0) @ np.abs(slope)))
 
 
 def _sum(vector, deviations, names) -> str:

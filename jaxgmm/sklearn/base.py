@@ -246,7 +246,7 @@ class MixtureEstimator(MixtureAnswers):
         if not isinstance(x, Stream) and solution.n_iter > 0 and floors.has_floors(solution.mixture.family):
             columns = getattr(self, "feature_names_in_", None)
             mixture = dataclasses.replace(solution.mixture, columns=None if columns is None else tuple(columns))
-            said = floors.words(mixture, self._prior(), floors.varying(x, weight))
+            said = floors.words(mixture, self._prior(), floors.varying(x, weight), (x, weight))
             if said:
                 warnings.warn(said, DegenerateWarning, stacklevel=3)
 
