@@ -48,10 +48,11 @@ def test_the_example_runs_and_says(name):
 
 def test_readme_prints_what_it_shows(tmp_path):
     readme = (ROOT / "README.md").read_text()
-    lines, shown = re.search(r"```python\n(.*?)```.*?```text\n(.*?)```", readme, re.S).groups()
+    lines, shown = zip(*re.findall(r"```python\n(.*?)```\s*```text\n(.*?)```", readme, re.S), strict=True)
+    assert len(lines) == 2
     script = tmp_path / "lines.py"
-    script.write_text(lines)
-    assert run(script) == shown
+    script.write_text("".join(lines))
+    assert run(script) == "".join(shown)
 
 
 @pytest.mark.long
