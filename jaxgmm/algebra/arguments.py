@@ -8,13 +8,12 @@ import numpy as np
 from .. import checks
 from ..numerics.plain import plain
 from ..records import Mixture
+from ..records import mixture_of as held
 
 
 def mixture_of(mixture, name: str = "mixture") -> Mixture:
-    """A mixture whose margins are known, or that of a `FitResult`."""
-    mixture = getattr(mixture, "mixture", mixture)
-    if not isinstance(mixture, Mixture):
-        raise ValueError(f"{name} must be a Mixture or a FitResult, got {type(mixture).__name__}")
+    """The mixture, or that of what holds one; its margins are known."""
+    mixture = held(mixture, name)
     if mixture.family.margins is None:
         raise ValueError(
             f"{name}: family {mixture.family.name!r} does not say what its features are: see Family.margins"

@@ -35,7 +35,7 @@ def divergence(p, q, kind: str, *, key=None, n: int = DRAWS):
     """How far two mixtures of the same features lie apart.
 
     Args:
-        p, q: each a `Mixture` or `FitResult`; Gaussian ones, but for the kinds that draw.
+        p, q: each a `Mixture`, or what holds one; Gaussian ones, but for the kinds that draw.
         kind: what is measured:
 
             - "kl": Kullback-Leibler divergence KL(p ‖ q), "js": that of Jensen and Shannon, at most log 2; by Monte

@@ -33,7 +33,7 @@ def density_level(key, mixture, mass, *, n: int = DRAWS):
 
     Args:
         key: a JAX key or an int seed.
-        mixture: a `Mixture` or `FitResult`.
+        mixture: a `Mixture`, or what holds one.
         mass: a probability strictly between 0 and 1.
         n: how many draws are made.
 

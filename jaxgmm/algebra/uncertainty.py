@@ -26,7 +26,7 @@ def entropy(mixture, kind: str = "monte-carlo", *, key=None, n: int = DRAWS):
     """Entropy -E[log p(x)] in nats: differential, or of probabilities in families on integers.
 
     Args:
-        mixture: a `Mixture` or `FitResult`.
+        mixture: a `Mixture`, or what holds one.
         kind: "monte-carlo" in every family; a "lower" or an "upper" bound in closed form of Gaussian mixtures.
         key: a JAX key or an int seed, for Monte Carlo.
         n: how many draws it makes.
