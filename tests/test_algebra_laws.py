@@ -158,7 +158,8 @@ def test_a_stack_under_vmap_is_one_by_one(name):
         found = jax.jit(jax.vmap(function, (0, None)))(stack, array)
     for i, mixture in enumerate(mixtures):
         for many, one in zip(leaves(found), leaves(function(mixture, array)), strict=True):
-            np.testing.assert_allclose(many[i], one, rtol=1e-7, atol=1e-8)
+            # quantiles of draws, which are made in float32, differ by their rounding
+            np.testing.assert_allclose(many[i], one, rtol=1e-7, atol=1e-6 if name == "level" else 1e-8)
 
 
 EMPTY = (

@@ -29,7 +29,7 @@ def marginal(mixture, features) -> Mixture:
     """The distribution of some features: a mixture of the same family.
 
     Args:
-        mixture: a `Mixture`, or what holds one of d features; batches of mixtures (leading axes) are taken.
+        mixture: a `Mixture` of d features, or what holds one; batches of mixtures (leading axes) are taken.
         features: numbers from 0 to d - 1, in the order that the answer shall have; or one of them.
 
     Raises:
@@ -51,7 +51,7 @@ def conditional(mixture, given, values) -> Mixture:
     """The distribution of the other features where those in ``given`` have these values.
 
     Args:
-        mixture: a `Mixture`, or what holds one of d features.
+        mixture: a `Mixture` of d features, or what holds one.
         given: numbers of the g known features, from 0 to d - 1, or one of them; one feature at least is left.
         values: (..., g), one row or as many as wanted.
 

@@ -37,7 +37,7 @@ def to_numpyro(mixture):
     """NumPyro's ``MixtureSameFamily`` of the mixture, with events of shape (d,).
 
     Args:
-        mixture: a `Mixture`, or what holds one of any family of the library but the categorical one, of which NumPyro mixes
+        mixture: a `Mixture` of any family of the library but the categorical one, of which NumPyro mixes
             no components; the axes of a batch become a batch shape. Works inside a trace.
 
     Raises:
@@ -70,7 +70,7 @@ def to_scipy(mixture, *, feature=None):
     """SciPy's distribution of one feature: an object with ``pdf`` (``pmf`` of integers), ``cdf``, ``ppf``, ``rvs``, ...
 
     Args:
-        mixture: a `Mixture`, or what holds one; of several features, ``feature`` says which.
+        mixture: a `Mixture`; of several features, ``feature`` says which.
         feature: a number from 0 to d - 1.
 
     Returns:

@@ -63,7 +63,7 @@ def modes(mixture):
     """The modes of a Gaussian mixture that are reached from its means, by decreasing density.
 
     Args:
-        mixture: a Gaussian `Mixture` or `FitResult`, of concrete numbers: the function runs in NumPy, in float64.
+        mixture: a Gaussian `Mixture`, or what holds one, of concrete numbers: the function runs in NumPy, in float64.
 
     Returns:
         (modes (m, d), log densities (m,)): every local maximum once. Of one feature all there are; of several the

@@ -31,7 +31,7 @@ def regress(mixture, given, values, *, kind: str = "mean", key=None, covariances
     """The other features of rows in which those in ``given`` have these values.
 
     Args:
-        mixture: a `Mixture`, or what holds one of d features.
+        mixture: a `Mixture` of d features, or what holds one.
         given: numbers of the g known features, from 0 to d - 1, or one of them; one feature at least is left.
         values: (..., g), rows.
         kind: "mean" of the conditional distribution; its "mode" (Gaussian mixtures); or a "sample", one draw a row.

@@ -37,7 +37,7 @@ def moments(mixture) -> Moments:
     """Mean (d,), covariance (d, d), skewness (d,) and excess kurtosis (d,): a named tuple.
 
     Args:
-        mixture: a `Mixture`, or what holds one of any family of the library. Axes of a batch lead in the answer too.
+        mixture: a `Mixture` of any family of the library. Axes of a batch lead in the answer too.
 
     Returns:
         Moments: ``mean``, ``covariance``, ``skewness``, ``kurtosis``; the last two are NaN for a feature that is
@@ -77,7 +77,7 @@ def cdf(mixture, x, *, feature=None):
     """P(X <= x) of one feature, in the shape of x.
 
     Args:
-        mixture: a `Mixture`, or what holds one; of several features, ``feature`` says which.
+        mixture: a `Mixture`; of several features, ``feature`` says which.
         x: any shape; infinite values are taken, NaN gives NaN inside a trace.
         feature: a number from 0 to d - 1.
 
@@ -107,7 +107,7 @@ def quantile(mixture, p, *, feature=None):
     """The least x with P(X <= x) >= p, of one feature, in the shape of p.
 
     Args:
-        mixture: a `Mixture`, or what holds one; of several features, ``feature`` says which.
+        mixture: a `Mixture`; of several features, ``feature`` says which.
         p: any shape, probabilities strictly between 0 and 1 (NaN comes out of others inside a trace).
         feature: a number from 0 to d - 1.
 
@@ -200,7 +200,7 @@ def probability(mixture, lower, upper):
     """P(lower <= X <= upper), of every box.
 
     Args:
-        mixture: a `Mixture`, or what holds one of d features that are independent in every component (all families but full
+        mixture: a `Mixture` of d features that are independent in every component (all families but full
             and tied), or of one feature.
         lower, upper: (..., d) or one number for all features, the same shapes or such as can be broadcast; infinite
             ones are taken. A box is empty where lower is above upper.
