@@ -28,7 +28,7 @@ HOUSE = {
     "checks": "numerics records families",
     "mixtures": "numerics records families checks",
     "data": "numerics distributed records families checks",
-    "em": "numerics records unconstrained data",
+    "em": "numerics records families unconstrained data",
     "init": "numerics distributed records families data em",
     "inference": "numerics records calls checks mixtures data em",
     "algebra": "numerics records families checks mixtures data inference",

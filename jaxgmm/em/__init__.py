@@ -23,7 +23,7 @@ from .state import (
     going,
     initial_state,
     resume_accurately,
-    resume_in_float64,
+    resume_in_another_dtype,
     started_again,
 )
 from .steps import Expected, expect, maximise, normalise, shifted, supported

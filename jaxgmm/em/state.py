@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..families.base import nonsingular
 from ..numerics import eps
 from ..numerics.backend import xp
 from ..numerics.host import choose
@@ -94,18 +95,29 @@ def resume_accurately(method, lane):
     return choose(state.status == LOSSY, fresh, lane)
 
 
-def resume_in_float64(method, lane):
-    """A lane of float32, now in float64, as it should go on there: from its last good mixture if it is not at its end.
+def resume_in_another_dtype(method, lane, again):
+    """A lane that was cast to another dtype, as it should go on there: where ``again``, from its last good mixture.
 
     What its log-likelihood was is no measure for those to come: it may be too high by what the moment form loses.
     """
     if method.update.resume is not None:
-        return method.update.resume(lane)
+        state = lane.state
+        status = choose(again, xp.full_like(state.status, LOSSY), state.status)
+        state = dataclasses.replace(state, status=status, candidate=_nonsingular(state.candidate))
+        return method.update.resume(dataclasses.replace(lane, state=state))
     state = method.finish(lane)
-    running = (state.status == RUNNING) | (state.status == LOSSY)
-    lowered = state.log_likelihood - LOSS_LIMIT * state.counts.sum(-1)
-    doubted = dataclasses.replace(state, status=xp.full_like(state.status, LOSSY), log_likelihood=lowered)
-    return choose(running, method.start(_last_good(doubted)), lane)
+    doubted = dataclasses.replace(
+        state,
+        status=xp.full_like(state.status, LOSSY),
+        log_likelihood=state.log_likelihood - LOSS_LIMIT * state.counts.sum(-1),
+        mixture=_nonsingular(state.mixture),
+        candidate=_nonsingular(state.candidate),
+    )
+    return choose(again, method.start(_last_good(doubted)), lane)
+
+
+def _nonsingular(mixture: Mixture) -> Mixture:
+    return dataclasses.replace(mixture, components=nonsingular(mixture.components))
 
 
 def started_again(method, lane, begins):

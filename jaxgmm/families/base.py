@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from ..numerics import diagonal, positive_definite
 from .constraints import Constraint
 from .forms import ExponentialForm
 from .registry import _REGISTRY, known, lookup, register, registered, spelled, with_options  # noqa: F401
@@ -63,6 +64,20 @@ def declared(params, weights) -> int:
         shape = getattr(params, name).shape
         total += about["constraint"].free(shape[len(shape) - len(about["shape"]) :])  # without the axes of a batch
     return total
+
+
+def matrices(kind: type) -> list[str]:
+    """The parameters of a record class that are matrices of features."""
+    return [name for name, about in parameters(kind).items() if about["shape"].count("d") > 1]
+
+
+def nonsingular(params):
+    """Parameters whose matrices have a Cholesky factor in their dtype, also where another dtype has rounded them."""
+    lifted = {}
+    for name in matrices(type(params)):
+        value = getattr(params, name)
+        lifted[name] = positive_definite(value, 0 * diagonal(value))[0]
+    return dataclasses.replace(params, **lifted)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ forks          processes in which JAX cannot be used
 from .backend import is_jax, product, xp
 from .derivatives import constant, forward_only
 from .factors import cholesky, triangular_inverse
-from .matrices import diagonal, pack, positive_definite, unpack, upper, whitening, with_diagonal
+from .matrices import diagonal, hold_in, pack, positive_definite, unpack, upper, whitening, with_diagonal
 from .products import (
     LOG_2PI,
     LOG_ZERO,
@@ -40,6 +40,7 @@ __all__ = [
     "eps",
     "first_of_largest",
     "forward_only",
+    "hold_in",
     "is_jax",
     "keep_empty",
     "monomials",

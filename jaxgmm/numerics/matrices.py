@@ -51,6 +51,14 @@ def whitening(covariances):
     return lower, triangular_inverse(lower), xp.log(diagonal(lower)).sum(-1)
 
 
+def hold_in(dtype, covariances):
+    """Whether covariances keep a Cholesky factor where they are rounded to a dtype. (..., d, d) -> (...,)."""
+    d, variances = covariances.shape[-1], diagonal(covariances)
+    scale = xp.sqrt(xp.where(variances > 0, variances, 1))
+    pivots = diagonal(cholesky(covariances / (scale[..., :, None] * scale[..., None, :]))) ** 2
+    return (pivots >= 4 * d * float(np.finfo(dtype).eps)).all(-1)  # NaN compares False
+
+
 def positive_definite(covariances, floor):
     """Covariances whose Cholesky factor exists, and what was added to their diagonals. (..., d, d), (..., d) -> same.
 

@@ -59,6 +59,11 @@ class DataSets:
         """As of `Problem`."""
         return self if search.dtype == self.dtype else self.in_float64
 
+    @property
+    def widened(self) -> bool:
+        """As of `Problem`."""
+        return self.x.dtype == np.float32 and self.dtype == "float64"
+
     @functools.cached_property
     def in_float64(self) -> "DataSets":
         """As of `Problem`."""

@@ -67,6 +67,11 @@ class Problem:
         """The same in the precision that a search has come to."""
         return self if search.dtype == self.known.frame.scale.dtype else self.in_float64
 
+    @property
+    def widened(self) -> bool:
+        """Whether rows of float32 are computed on in float64."""
+        return not self.streams and self.rows.x.dtype == np.float32 and self.rows.dtype == "float64"
+
     @functools.cached_property
     def in_float64(self) -> "Problem":
         """The same in float64: float32 rows stay, and are cast block by block."""

@@ -19,6 +19,8 @@ import numpy as np
 from .. import em
 from ..checks import in_trace
 from ..em.loop import Queue, fresh_queue
+from ..families.base import matrices
+from ..numerics import hold_in
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import floats_in
 from ..numerics.host import choose, each, hosted
@@ -108,9 +110,15 @@ def advance(problem, search: Search, rounds) -> Search:
 def following(problem, search: Search) -> Search:
     """The search at the end of a run: what runs next, if anything."""
     stage, form = int(search.stage), int(search.form)
-    if form < len(problem.forms) - 1 and (np.asarray(search.standing.status) == em.LOSSY).any():
+    status, last = np.asarray(search.standing.status), len(problem.forms) - 1
+    if problem.widened:
+        lost = search.alive & ~_hold_in_float32(problem, search.lanes)
+        if lost.any():
+            back = in_another_dtype(problem, search, np.float32, search.alive & (lost | (status < 0)))
+            return _next(problem, back, stage, search.alive, last)
+    if form < last and (status == em.LOSSY).any():
         if hosted() and search.dtype == np.float32:
-            return _next(problem.in_float64, in_float64(problem.method, search), stage, search.alive)
+            return _next(problem, in_another_dtype(problem, search, np.float64, status < 0), stage, search.alive)
         return _next(problem, search, stage, search.alive, form + 1)
     if stage == LAST:
         return _end(problem, search)
@@ -124,12 +132,24 @@ def following(problem, search: Search) -> Search:
     return _next(problem, search, stage + 1, alive)
 
 
-def in_float64(method, search: Search) -> Search:
+def in_another_dtype(problem, search: Search, dtype, again) -> Search:
     """The search in float64, where a lane has lost its digits in float32: the fast form is faster there than the
-    accurate one in float32."""
-    lanes, firsts, standing = floats_in(np.float64, (search.lanes, search.firsts, search.standing))
-    lanes = each(functools.partial(em.resume_in_float64, method))(lanes)
-    return dataclasses.replace(search, lanes=lanes, firsts=firsts, standing=standing)
+    accurate one in float32. Or back in float32. Lanes ``again`` (l,) go on from what was good last."""
+    lanes, firsts, standing = floats_in(dtype, (search.lanes, search.firsts, search.standing))
+    resume = functools.partial(em.resume_in_another_dtype, problem.method)
+    return dataclasses.replace(search, lanes=each(resume)(lanes, again), firsts=firsts, standing=standing)
+
+
+def _hold_in_float32(problem, lanes):
+    """Lanes (l,) whose matrices float32, which results are given back in, can tell from singular ones."""
+    family = problem.family
+    if not matrices(family.parameters):
+        return np.ones(len(jax.tree.leaves(lanes)[0]), bool)
+
+    def holds(lane):
+        return hold_in(np.float32, family.covariance(problem.method.finish(lane).mixture.components)).all(-1)
+
+    return each(holds)(lanes)
 
 
 def _called_back(problem, search: Search, back) -> Search:

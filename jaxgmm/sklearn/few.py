@@ -14,8 +14,8 @@ from .. import checks, criteria, em, inference
 from ..data import streamed_summary
 from ..data.frame import enter_prior, leave
 from ..data.sources import Stream
-from ..families.base import Family
-from ..numerics import eps
+from ..families.base import Family, matrices, nonsingular
+from ..numerics import eps, hold_in
 from ..numerics.dtypes import compute_dtype, floats_in
 from ..records import Block, Mixture, Status
 from ..search import ranking
@@ -97,7 +97,7 @@ def solve(x, weight, options: Options, rng) -> Solution:
 def run(data: drawing.Data, prior, options: Options, start, narrator) -> Ended:
     """Plain EM under scikit-learn's rule (see `rule`) from a mixture, what was added to it, and its bound or -inf."""
     (mixture, added, bound), family = start, options.family
-    bounds, counts, status, dtype = [], np.zeros(options.k), Status.MAX_ITER, data.dtype
+    bounds, counts, status, dtype, came = [], np.zeros(options.k), Status.MAX_ITER, data.dtype, data
     most = em.DIGITS if dtype == np.float64 else em.LOSS_LIMIT
     form = family.moments if data.x.size * data.x.shape[1] <= WIDE else family.accurate
     while len(bounds) < options.max_iter and status is Status.MAX_ITER:
@@ -117,10 +117,18 @@ def run(data: drawing.Data, prior, options: Options, start, narrator) -> Ended:
         mixture, added = em.maximise(form, mixture, prepared, statistics, prior)
         status = Status.CONVERGED if abs(value - bound) < options.tol else status
         counts, bound = statistics.counts, value
+        if data.dtype != dtype and matrices(family.parameters) and not _holds(mixture, dtype):
+            data, (mixture, prior, added), form = came, floats_in(dtype, (mixture, prior, added)), family.accurate
+            mixture = dataclasses.replace(mixture, components=nonsingular(mixture.components))
+            most, status = np.inf, Status.MAX_ITER  # float32 cannot tell its matrices from singular ones
         bounds.append(value)
         if narrator:
             narrator.saw(bounds)
     return Ended(*floats_in(dtype, (mixture, added, counts)), bounds, status)
+
+
+def _holds(mixture: Mixture, dtype) -> bool:
+    return bool(hold_in(dtype, mixture.family.covariance(mixture.components)).all())
 
 
 def _concluded(data: drawing.Data, options: Options, ended: list, volume: float) -> Solution:
