@@ -16,7 +16,8 @@ from typing import TextIO
 import numpy as np
 
 from .dialects import Dialect, Rows, dialect_of, names_without_rows
-from .headers import LOOKED_AT, MISSING, doubt, judge
+from .fields import is_infinite, is_missing, is_number, is_text
+from .headers import LOOKED_AT, doubt, judge
 from .pick import REFUSED, Pick, Taken, label
 
 NO_TEXT = "is not a text file in UTF-8; tables are read from csv, tsv, npy, npz and parquet files"
@@ -56,7 +57,7 @@ def look(file: TextIO, pick: Pick) -> Look:
     if pick.header is None and not names:
         names = _names_in_comment(lines, dialect, len(first))
     rows = [fields for fields in (points[1:] if header else points) if len(fields) == len(first)]
-    text = [j for j, column in enumerate(zip(*rows, strict=True)) if _is_text(column)]
+    text = [j for j, column in enumerate(zip(*rows, strict=True)) if is_text(column)]
     taken = pick.of(names, len(first), text)
     doubts = (*([doubt(first)] if doubtful else []), *_doubts(lines, dialect, len(first)))
     return Look(dialect, taken, header, pick.missing != REFUSED, doubts)
@@ -79,12 +80,6 @@ def _names_in_comment(lines: list[str], dialect: Dialect, width: int) -> tuple[s
         names = [name.strip() for name in next(dialect.fields([line.lstrip(" #")]), [])]
         return tuple(names) if len(names) == width > 1 and not any(map(is_number, names)) and all(names) else None
     return None
-
-
-def _is_text(column: Sequence[str]) -> bool:
-    """Whether most fields of a column, of those that are not missing, are words; numbers with commas are none."""
-    present = [field.replace(",", "") for field in column if not is_missing(field)]
-    return 2 * sum(not (is_number(field) or _is_infinite(field)) for field in present) > len(present)
 
 
 def read(file: TextIO, seen: Look, size: int | None, beside: Sequence[int] = ()) -> Iterator[tuple]:
@@ -151,7 +146,7 @@ def _number(field: str, column: int, where: str, seen: Look) -> float:
             return math.nan
         advice = "fill it in, or leave such rows out with drop_missing=True (--drop-missing)"
         raise ValueError(f"{where}: the value is missing; {advice}")
-    if _is_infinite(point):
+    if is_infinite(point):
         wrong = "is not finite"
     elif mixed:
         wrong = "has a point, and the first numbers of the file have decimal commas"
@@ -166,22 +161,3 @@ def _with_point(field: str, dialect: Dialect) -> str:
     """A number with a decimal comma as it would be with a point; any other field as it is."""
     point = field.replace(",", ".") if dialect.decimal == "," else field
     return point if is_number(point) else field
-
-
-def is_number(field: str) -> bool:
-    """Whether a field is a finite number."""
-    try:
-        return math.isfinite(float(field)) and "_" not in field  # float("2020_01") is 202001
-    except ValueError:
-        return False
-
-
-def is_missing(field: str) -> bool:
-    return field.strip().lower() in MISSING
-
-
-def _is_infinite(field: str) -> bool:
-    try:
-        return math.isinf(float(field))
-    except ValueError:
-        return False
