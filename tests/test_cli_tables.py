@@ -110,6 +110,19 @@ def test_what_is_wrong_is_said_in_options(capsys, gaps):
     assert "leave it out with --drop n\n" in err and "drop=" not in err
 
 
+def test_truth_values_are_appended_as_they_were_written(capsys, tmp_path):
+    path, flags = tmp_path / "a.csv", ["TRUE", "FALSE", "TRUE", "TRUE"] * 5
+    lines = [f"{x},{flag}" for x, flag in zip(X[:, 0].tolist(), flags, strict=False)]
+    path.write_text("\n".join(["a,b", *lines]) + "\n")
+    one = ["--components", "1", "--family", "diag", "--restarts", "1"]
+    run(capsys, "fit", path, *one, "--output", tmp_path / "m.npz")
+    run(capsys, "predict", tmp_path / "m.npz", path, "--append", "--output", tmp_path / "b.csv")
+    assert (tmp_path / "b.csv").read_text().splitlines() == [
+        "a,b,label,probability_0",
+        *(f"{line},0,1.0" for line in lines),
+    ]
+
+
 def test_a_row_that_a_family_does_not_describe_is_that_of_the_file(capsys, tmp_path):
     path = tmp_path / "counts.csv"
     path.write_text("name,a,b\nu,1,2\nv,,3\nw,3,0.5\nx,4,5\n")

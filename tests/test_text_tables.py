@@ -366,3 +366,54 @@ def test_what_only_looks_a_little_like_row_numbers_is_not_said(write):
         "width,hidden\n" + "".join(f"{i * i},{i**3}\n" for i in range(9)),
     ):
         read(write(content))
+
+
+@pytest.mark.parametrize("true, false", [("TRUE", "FALSE"), ("True", "False"), ("true", "false"), ("T", "F")])
+@pytest.mark.parametrize("header", ["weight,smokes,ill\n", ""])
+def test_truth_values_are_one_and_zero(write, true, false, header):
+    flags = [[1, 0], [0, 0], [0, 1], [1, 1]]
+    lines = [f"{i}.5,{true if a else false},{true if b else false}\n" for i, (a, b) in enumerate(flags)]
+    expected = [[i + 0.5, a, b] for i, (a, b) in enumerate(flags)]
+    assert read(write(header + "".join(lines)))[0].tolist() == expected
+    with_gap = write(header + "".join([*lines, f"4.5,NA,{true}\n"]))
+    with pytest.raises(ValueError, match=r"row 5 .*: the value is missing"):
+        readers.read(with_gap)
+    with pytest.warns(jaxgmm.FitWarning, match="1 of 5 rows left out"):
+        assert read(with_gap, missing="dropped")[0].tolist() == expected
+    picked = {"columns": ["ill"], "weights": "smokes"} if header else {"columns": ["2"], "weights": "1"}
+    x, _, weights = read(write(header + "".join(lines)), **picked)
+    assert x.tolist() == [[0], [0], [1], [1]] and weights.tolist() == [1, 0, 0, 1]
+
+
+def test_a_table_of_truth_values_alone_needs_no_header(write):
+    content = "TRUE,FALSE\nFALSE,FALSE\nTRUE,TRUE\n"
+    x, names, _ = read(write(content))
+    assert x.tolist() == [[1, 0], [0, 0], [1, 1]] and names is None
+    x, names, _ = read(write("a,b\n" + content))
+    assert x.tolist() == [[1, 0], [0, 0], [1, 1]] and names == ("a", "b")
+
+
+def test_words_that_only_look_like_truth_values_stay_words(write):
+    rows = [("F", "A", "yes", "TRUE", "T"), ("F", "T", "no", "T", "TRUE"), ("F", "C", "no", "FALSE", "F")]
+    lines = [",".join([*row, str(i)]) + "\n" for i, row in enumerate(rows)]
+    with pytest.warns(jaxgmm.FitWarning, match="columns of text are left out: sex, base, answer, mixed, mixture$"):
+        x, names, _ = read(write("sex,base,answer,mixed,mixture,n\n" + "".join(lines)))
+    assert x.tolist() == [[0], [1], [2]] and names == ("n",)
+
+
+def test_a_word_below_truth_values_is_named(write):
+    late = write("a,b\n" + "TRUE,1.5\nFALSE,2.5\n" * 150 + "perhaps,1\n")
+    with pytest.raises(ValueError, match=r"row 301 \(line 302\), column 'a': 'perhaps' is not a number; leave"):
+        readers.read(late)
+
+
+def test_files_of_a_directory_have_the_truth_values_of_the_first(write, tmp_path):
+    write("a,b\nT,1.5\nF,2.5\n", "0.csv")
+    write("a,b\nF,3.5\nF,4.5\n", "1.csv")
+    [(x, _)] = jaxgmm.rows(tmp_path)
+    assert x.tolist() == [[1, 1.5], [0, 2.5], [0, 3.5], [0, 4.5]]
+
+
+def test_features_of_a_model_may_show_one_truth_value_alone(write):
+    path = write("a,b\nF,1.5\nF,2.5\n")
+    assert readers.read(path, expected=("a", "b"))[0].tolist() == [[0, 1.5], [0, 2.5]]

@@ -1,4 +1,4 @@
-"""What a field of a text stands for: a number, a missing value, or none of them."""
+"""What a field of a text stands for: a number, a truth value, a missing value, or none of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "."})
+TRUTH = {"true": "1", "false": "0", "t": "1", "f": "0"}
+WHOLE, SHORT = frozenset({"true", "false"}), frozenset({"t", "f"})  # the ways to write them, in any case
 
 
 def is_number(field: str) -> bool:
@@ -25,6 +27,18 @@ def is_infinite(field: str) -> bool:
 
 def is_missing(field: str) -> bool:
     return field.strip().lower() in MISSING
+
+
+def is_logical(column: Sequence[str], one_letter: bool = False) -> bool:
+    """Whether all fields of a column, of those that are not missing, are TRUE or FALSE, or all T or F. The letters
+    have to occur both, unless ``one_letter`` is known to do: a column of F alone may go on with M."""
+    words = {field.strip().lower() for field in column} - MISSING
+    return bool(words) and (words <= WHOLE or words == SHORT or (one_letter and words <= SHORT))
+
+
+def truth(field: str) -> str:
+    """1 or 0 for a truth value; any other field as it is."""
+    return TRUTH.get(field.strip().lower(), field)
 
 
 def is_text(column: Sequence[str]) -> bool:

@@ -39,8 +39,8 @@ def rows(
     starts.
 
     Text is cut at tabs, semicolons, commas or blanks, as its first lines are; with semicolons numbers may have decimal
-    commas. It may be packed by gzip; lines that begin with # are comments. Columns of text are left out, with a warning
-    that names them.
+    commas. It may be packed by gzip; lines that begin with # are comments. Columns of TRUE and FALSE, or T and F, are 1
+    and 0. Columns of text are left out, with a warning that names them.
 
     Args:
         source: an array with ``.shape`` and slices of rows; a frame; a path or a list of paths (npy, npz, csv, tsv,

@@ -16,7 +16,7 @@ from typing import TextIO
 import numpy as np
 
 from .dialects import Dialect, Rows, dialect_of, names_without_rows
-from .fields import is_infinite, is_missing, is_number, is_text
+from .fields import is_infinite, is_logical, is_missing, is_number, is_text, truth
 from .headers import LOOKED_AT, doubt, judge
 from .pick import REFUSED, Pick, Taken, label
 
@@ -26,11 +26,13 @@ NO_TEXT = "is not a text file in UTF-8; tables are read from csv, tsv, npy, npz 
 @dataclasses.dataclass(frozen=True)
 class Look:
     """What the first lines of a text tell: how it is cut, what is taken of it, whether its first row is a header, and
-    what was assumed where the lines leave a doubt. ``keeps_missing``: a missing value is NaN, not an error."""
+    what was assumed where the lines leave a doubt. ``logical``: the indices of columns of truth values, which are read
+    as 1 and 0. ``keeps_missing``: a missing value is NaN, not an error."""
 
     dialect: Dialect
     taken: Taken
     header: bool
+    logical: tuple[int, ...]
     keeps_missing: bool
     doubts: tuple[str, ...]
 
@@ -52,15 +54,28 @@ def look(file: TextIO, pick: Pick) -> Look:
     if below and {len(fields) for fields in below} == {len(first) + 1}:
         first = [""] * (len(first) == names_without_rows(dialect.mark, len(first) + 1)) + first
     points = [[_with_point(field, dialect) for field in fields] for fields in (first, *below)]
-    header, doubtful = judge(points[0], points[1:]) if pick.header is None else (pick.header, False)
+    header, doubtful = _judged(points) if pick.header is None else (pick.header, False)
     names = tuple(name.strip() for name in first) if header and first else None
     if pick.header is None and not names:
         names = _names_in_comment(lines, dialect, len(first))
     rows = [fields for fields in (points[1:] if header else points) if len(fields) == len(first)]
-    text = [j for j, column in enumerate(zip(*rows, strict=True)) if is_text(column)]
+    columns = list(zip(*rows, strict=True))
+    known = [pick.text is not None or label(names, j) in pick.expected for j in range(len(first))]  # to be no text
+    logical = tuple(j for j, column in enumerate(columns) if is_logical(column, one_letter=known[j]))
+    text = [j for j, column in enumerate(columns) if j not in logical and is_text(column)]
     taken = pick.of(names, len(first), text)
-    doubts = (*([doubt(first)] if doubtful else []), *_doubts(lines, dialect, len(first)))
-    return Look(dialect, taken, header, pick.missing != REFUSED, doubts)
+    doubts = [doubt(first)] if doubtful else []
+    doubts += _doubts(lines, dialect, len(first))
+    return Look(dialect, taken, header, logical, pick.missing != REFUSED, tuple(doubts))
+
+
+def _judged(rows: list[list[str]]) -> tuple[bool, bool]:
+    """Whether the first row is a header, and whether that is in doubt; truth values over truth values are data."""
+    first, *below = rows
+    columns = zip(*(fields for fields in rows if len(fields) == len(first)), strict=True)
+    if any(is_logical(column[:1], True) and is_logical(column[1:], True) for column in columns):
+        return False, False
+    return judge(first, below)
 
 
 def _doubts(lines: list[str], dialect: Dialect, width: int) -> Iterator[str]:
@@ -102,9 +117,12 @@ def read(file: TextIO, seen: Look, size: int | None, beside: Sequence[int] = ())
             if len(fields) != seen.taken.width:
                 where = _where(row, rows, origin)
                 raise ValueError(f"{where} has {len(fields)} fields where {seen.taken.width} are expected")
-            if not _extended(numbers, [fields[j] for j in taken], seen.dialect):
+            values = [fields[j] for j in taken]
+            if seen.logical:
+                values = [truth(value) if j in seen.logical else value for value, j in zip(values, taken, strict=True)]
+            if not _extended(numbers, values, seen.dialect):
                 where = _where(row, rows, origin)
-                numbers.extend([_number(fields[j], j, where, seen) for j in taken])
+                numbers.extend([_number(value, j, where, seen) for value, j in zip(values, taken, strict=True)])
             if beside:
                 words.append([_with_point(fields[j], seen.dialect) for j in beside])
     except UnicodeDecodeError as error:
