@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import shlex
 import sys
 
 import numpy as np
@@ -108,6 +109,11 @@ def test_what_is_wrong_is_said_in_options(capsys, gaps):
     gaps.write_text("n,a,b\n" + rows)
     err = run(capsys, "fit", gaps, *ONE, "--max-iter", "1", "--tol", "0").err
     assert "leave it out with --drop n\n" in err and "drop=" not in err
+    for name, typed in (("Unnamed: 0", "'Unnamed: 0'"), ("row (no), id", "'\"row (no), id\"'")):
+        gaps.write_text(f'"{name}",a,b\n' + rows)
+        short = ["fit", gaps, *ONE, "--max-iter", "1", "--tol", "0"]
+        assert f"leave it out with --drop {typed}\n" in run(capsys, *short).err
+        assert run(capsys, *short, "--drop", *shlex.split(typed)).err == ""
 
 
 def test_truth_values_are_appended_as_they_were_written(capsys, tmp_path):

@@ -349,7 +349,8 @@ def test_a_fit_of_a_stream_without_missing_rows_is_that_of_the_others(tmp_path):
 )
 def test_a_column_that_numbers_the_rows_is_said(write, content, name):
     path = write(content)
-    sentence = rf"column {name!r} seems to number the rows: .* leave it out with drop=\[{name!r}\] \(--drop {name}\)"
+    typed = repr(name) if " " in name else name
+    sentence = rf"column {name!r} seems to number the rows: .* leave it out with drop=\[{name!r}\] \(--drop {typed}\)"
     for reader in (readers.read, jaxgmm.rows):
         with pytest.warns(jaxgmm.FitWarning, match=sentence):
             reader(path)

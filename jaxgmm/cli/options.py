@@ -29,7 +29,7 @@ FAMILIES = {
 
 ARGUMENTS = {  # patterns, the longer first
     r"\bdrop_missing=True \((--drop-missing)\)": r"\1",
-    r"\bdrop=\[[^\]]*\] \((--drop[^)]*)\)": r"\1",
+    r"""\bdrop=\[(?:'[^']*'|"[^"]*")\] \((--drop(?: '[^']*'| [^\s)]*)?)\)""": r"\1",
     r"\bheader=True or (header=)?False \(--header, --no-header\)": "--header or --no-header",
     r"\(n_init\)": "(--restarts)",
     r"\bn_components=": "--components ",
