@@ -116,10 +116,33 @@ def test_what_is_wrong_is_said_in_options(capsys, gaps):
         assert run(capsys, *short, "--drop", *shlex.split(typed)).err == ""
 
 
+def test_marks_of_text_are_options(capsys, tmp_path):
+    path, rows = tmp_path / "a.csv", [(i * i % 23, 10 + 7 * i * i % 89) for i in range(40)]
+    path.write_text("".join(f"{a},{b}\n" for a, b in rows))
+    said = (
+        f"jaxgmm: warning: {path}: its lines are read as two columns of whole numbers, and may be one column of "
+        "numbers with decimal commas; --decimal ',' reads 5,69 as 5.69, and --separator ',' as 5 and 69\n"
+    )
+    of_fit = ["fit", path, "--components", "1", "--family", "full", "--json"]
+    for given, expected, err in (
+        ([], np.array(rows, float), said),
+        (["--separator", ","], np.array(rows, float), ""),
+        (["--decimal", ","], np.array([[a + b / 100] for a, b in rows]), ""),
+    ):
+        answered = run(capsys, *of_fit, *given)
+        assert answered.err == err
+        [means] = json.loads(answered.out)["best"]["components"]["means"]
+        np.testing.assert_allclose(means, expected.mean(axis=0), rtol=1e-9)
+    path.write_text("".join(f"{a}\t{b} {a}\n" for a, b in rows))
+    assert "is not a number" in refused(capsys, *of_fit, "--separator", r"\t", "--columns", "0,1")
+    assert "--separator must be one character that is in no number" in refused(capsys, *of_fit, "--separator", "ab")
+    assert "--decimal" in refused(capsys, *of_fit, "--decimal", ";")
+
+
 def test_truth_values_are_appended_as_they_were_written(capsys, tmp_path):
     path, flags = tmp_path / "a.csv", ["TRUE", "FALSE", "TRUE", "TRUE"] * 5
     lines = [f"{x},{flag}" for x, flag in zip(X[:, 0].tolist(), flags, strict=False)]
-    path.write_text("\n".join(["a,b", *lines]) + "\n")
+    path.write_text("\n".join(["sep=,", "a,b", *lines]) + "\n")
     one = ["--components", "1", "--family", "diag", "--restarts", "1"]
     run(capsys, "fit", path, *one, "--output", tmp_path / "m.npz")
     run(capsys, "predict", tmp_path / "m.npz", path, "--append", "--output", tmp_path / "b.csv")

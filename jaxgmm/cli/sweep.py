@@ -130,6 +130,8 @@ def _asked(args: argparse.Namespace, components: list[int]) -> dict:
         "drop",
         "drop_missing",
         "header",
+        "decimal",
+        "separator",
         "weights",
         "family",
         "standardize",

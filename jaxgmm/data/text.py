@@ -15,11 +15,16 @@ from typing import TextIO
 
 import numpy as np
 
-from .dialects import Dialect, Rows, dialect_of, names_without_rows
+from .dialects import Dialect, Rows, dialect_of, may_be_one_column, names_without_rows, separator_of
 from .fields import is_infinite, is_logical, is_missing, is_number, is_text, truth
 from .headers import LOOKED_AT, doubt, judge
 from .pick import REFUSED, Pick, Taken, label
 
+SETTLED = "decimal=',' or decimal='.' (--decimal) settles it"
+ONE_OR_TWO = (
+    "its lines are read as two columns of whole numbers, and may be one column of numbers with decimal commas; "
+    "decimal=',' (--decimal ',') reads 5,69 as 5.69, and separator=',' (--separator ',') as 5 and 69"
+)
 NO_TEXT = "is not a text file in UTF-8; tables are read from csv, tsv, npy, npz and parquet files"
 
 
@@ -49,7 +54,10 @@ def look(file: TextIO, pick: Pick) -> Look:
         raise ValueError(NO_TEXT) from error
     if not lines:
         raise ValueError("is empty")
-    dialect = dialect_of(lines, len(lines) <= LOOKED_AT)
+    whole, in_file = len(lines) <= LOOKED_AT, separator_of(lines[0])
+    separator = pick.separator or in_file
+    lines = lines[in_file is not None :]
+    dialect = dialect_of(lines, whole, separator, pick.decimal)
     first, *below = list(Rows(lines, dialect)) or [[]]
     if below and {len(fields) for fields in below} == {len(first) + 1}:
         first = [""] * (len(first) == names_without_rows(dialect.mark, len(first) + 1)) + first
@@ -66,6 +74,8 @@ def look(file: TextIO, pick: Pick) -> Look:
     taken = pick.of(names, len(first), text)
     doubts = [doubt(first)] if doubtful else []
     doubts += _doubts(lines, dialect, len(first))
+    if not (names or separator or pick.tells_width or pick.decimal) and may_be_one_column(dialect, rows):
+        doubts.append(ONE_OR_TWO)
     return Look(dialect, taken, header, logical, pick.missing != REFUSED, tuple(doubts))
 
 
@@ -81,7 +91,7 @@ def _judged(rows: list[list[str]]) -> tuple[bool, bool]:
 def _doubts(lines: list[str], dialect: Dialect, width: int) -> Iterator[str]:
     """What to say of commas that may divide thousands, and of comments that may be rows."""
     if not dialect.sure:
-        yield "its commas are taken for decimal ones: 1,234 is 1.234"
+        yield f"its commas are taken for decimal ones: 1,234 is 1.234; {SETTLED}"
     comments = [line for line in itertools.dropwhile(dialect.is_comment, lines) if dialect.is_comment(line)]
     if dialect.mark != " " and width > 1 and any(len(fields) == width for fields in dialect.fields(comments)):
         yield "lines that begin with # are left out, though they may be rows; a field in quotes is none"
@@ -169,7 +179,8 @@ def _number(field: str, column: int, where: str, seen: Look) -> float:
     elif mixed:
         wrong = "has a point, and the first numbers of the file have decimal commas"
     elif is_number(field.replace(",", ".", 1)):
-        wrong = "has a comma: numbers have decimal commas where semicolons divide the fields, and no other has a point"
+        found = "numbers have decimal commas where semicolons divide the fields, and no other has a point"
+        wrong = f"has a comma: {found}; decimal=',' (--decimal ',') takes every comma for one"
     else:
         wrong = f"is not a number; leave the column out with drop=[{known!r}] (--drop), or pick others with --columns"
     raise ValueError(f"{where}: {field.strip()!r} {wrong}")
