@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import shlex
 import sys
 
 import numpy as np
@@ -108,6 +109,47 @@ def test_what_is_wrong_is_said_in_options(capsys, gaps):
     gaps.write_text("n,a,b\n" + rows)
     err = run(capsys, "fit", gaps, *ONE, "--max-iter", "1", "--tol", "0").err
     assert "leave it out with --drop n\n" in err and "drop=" not in err
+    for name, typed in (("Unnamed: 0", "'Unnamed: 0'"), ("row (no), id", "'\"row (no), id\"'")):
+        gaps.write_text(f'"{name}",a,b\n' + rows)
+        short = ["fit", gaps, *ONE, "--max-iter", "1", "--tol", "0"]
+        assert f"leave it out with --drop {typed}\n" in run(capsys, *short).err
+        assert run(capsys, *short, "--drop", *shlex.split(typed)).err == ""
+
+
+def test_marks_of_text_are_options(capsys, tmp_path):
+    path, rows = tmp_path / "a.csv", [(i * i % 23, 10 + 7 * i * i % 89) for i in range(40)]
+    path.write_text("".join(f"{a},{b}\n" for a, b in rows))
+    said = (
+        f"jaxgmm: warning: {path}: its lines are read as two columns of whole numbers, and may be one column of "
+        "numbers with decimal commas; --decimal ',' reads 5,69 as 5.69, and --separator ',' as 5 and 69\n"
+    )
+    of_fit = ["fit", path, "--components", "1", "--family", "full", "--json"]
+    for given, expected, err in (
+        ([], np.array(rows, float), said),
+        (["--separator", ","], np.array(rows, float), ""),
+        (["--decimal", ","], np.array([[a + b / 100] for a, b in rows]), ""),
+    ):
+        answered = run(capsys, *of_fit, *given)
+        assert answered.err == err
+        [means] = json.loads(answered.out)["best"]["components"]["means"]
+        np.testing.assert_allclose(means, expected.mean(axis=0), rtol=1e-9)
+    path.write_text("".join(f"{a}\t{b} {a}\n" for a, b in rows))
+    assert "is not a number" in refused(capsys, *of_fit, "--separator", r"\t", "--columns", "0,1")
+    assert "--separator must be one character that is in no number" in refused(capsys, *of_fit, "--separator", "ab")
+    assert "--decimal" in refused(capsys, *of_fit, "--decimal", ";")
+
+
+def test_truth_values_are_appended_as_they_were_written(capsys, tmp_path):
+    path, flags = tmp_path / "a.csv", ["TRUE", "FALSE", "TRUE", "TRUE"] * 5
+    lines = [f"{x},{flag}" for x, flag in zip(X[:, 0].tolist(), flags, strict=False)]
+    path.write_text("\n".join(["sep=,", "a,b", *lines]) + "\n")
+    one = ["--components", "1", "--family", "diag", "--restarts", "1"]
+    run(capsys, "fit", path, *one, "--output", tmp_path / "m.npz")
+    run(capsys, "predict", tmp_path / "m.npz", path, "--append", "--output", tmp_path / "b.csv")
+    assert (tmp_path / "b.csv").read_text().splitlines() == [
+        "a,b,label,probability_0",
+        *(f"{line},0,1.0" for line in lines),
+    ]
 
 
 def test_a_row_that_a_family_does_not_describe_is_that_of_the_file(capsys, tmp_path):

@@ -25,7 +25,7 @@ def write(tmp_path):
 def read(path, **options):
     """(x, names, weights) in memory; as a stream, twice, they are the same."""
     x, names, weights = readers.read(path, **options)
-    picked = {name: options[name] for name in ("columns", "drop", "header") if name in options}
+    picked = {name: options[name] for name in ("columns", "drop", "header", "decimal", "separator") if name in options}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", jaxgmm.FitWarning)
         drops = options.get("missing") == "dropped"
@@ -349,7 +349,8 @@ def test_a_fit_of_a_stream_without_missing_rows_is_that_of_the_others(tmp_path):
 )
 def test_a_column_that_numbers_the_rows_is_said(write, content, name):
     path = write(content)
-    sentence = rf"column {name!r} seems to number the rows: .* leave it out with drop=\[{name!r}\] \(--drop {name}\)"
+    typed = repr(name) if " " in name else name
+    sentence = rf"column {name!r} seems to number the rows: .* leave it out with drop=\[{name!r}\] \(--drop {typed}\)"
     for reader in (readers.read, jaxgmm.rows):
         with pytest.warns(jaxgmm.FitWarning, match=sentence):
             reader(path)
@@ -366,3 +367,157 @@ def test_what_only_looks_a_little_like_row_numbers_is_not_said(write):
         "width,hidden\n" + "".join(f"{i * i},{i**3}\n" for i in range(9)),
     ):
         read(write(content))
+
+
+@pytest.mark.parametrize("mark", [";", ",", "\t", "|", " "])
+@pytest.mark.parametrize("line", ["sep={}", '"sep={}"', "SEP={}"])
+def test_a_first_line_that_names_the_separator_is_no_row(write, mark, line):
+    first = line.format(mark) + "\r\n"
+    for header in (NAMES, None):
+        x, names, _ = read(write("\ufeff" + first + table(mark, header).replace("\n", "\r\n")))
+        np.testing.assert_array_equal(x, ROWS)
+        assert names == header
+    with pytest.raises(ValueError, match=r"row 2 \(line 4\), column 'waiting': 'x' is not a number"):
+        readers.read(write(first + table(mark).replace("54.0", "x")))
+
+
+def test_a_first_line_names_the_separator_whatever_the_lines_look_like(write):
+    x, names, _ = read(write("sep=;\n5,69\n6,64\n7,11\n"))
+    assert x.tolist() == [[5.69], [6.64], [7.11]] and names is None
+    assert read(write("sep=,\n5,69\n6,64\n7,11\n"))[0].tolist() == [[5, 69], [6, 64], [7, 11]]
+    assert read(write("sep=|\n# a|b\n5,6|1\n7,8|2\n"))[1] == ("a", "b")
+    assert read(write("sep=,b\n1,2\n3,4\n"))[1] == ("sep=", "b")  # a name
+
+
+@pytest.mark.parametrize("true, false", [("TRUE", "FALSE"), ("True", "False"), ("true", "false"), ("T", "F")])
+@pytest.mark.parametrize("header", ["weight,smokes,ill\n", ""])
+def test_truth_values_are_one_and_zero(write, true, false, header):
+    flags = [[1, 0], [0, 0], [0, 1], [1, 1]]
+    lines = [f"{i}.5,{true if a else false},{true if b else false}\n" for i, (a, b) in enumerate(flags)]
+    expected = [[i + 0.5, a, b] for i, (a, b) in enumerate(flags)]
+    assert read(write(header + "".join(lines)))[0].tolist() == expected
+    with_gap = write(header + "".join([*lines, f"4.5,NA,{true}\n"]))
+    with pytest.raises(ValueError, match=r"row 5 .*: the value is missing"):
+        readers.read(with_gap)
+    with pytest.warns(jaxgmm.FitWarning, match="1 of 5 rows left out"):
+        assert read(with_gap, missing="dropped")[0].tolist() == expected
+    picked = {"columns": ["ill"], "weights": "smokes"} if header else {"columns": ["2"], "weights": "1"}
+    x, _, weights = read(write(header + "".join(lines)), **picked)
+    assert x.tolist() == [[0], [0], [1], [1]] and weights.tolist() == [1, 0, 0, 1]
+
+
+def test_a_table_of_truth_values_alone_needs_no_header(write):
+    content = "TRUE,FALSE\nFALSE,FALSE\nTRUE,TRUE\n"
+    x, names, _ = read(write(content))
+    assert x.tolist() == [[1, 0], [0, 0], [1, 1]] and names is None
+    x, names, _ = read(write("a,b\n" + content))
+    assert x.tolist() == [[1, 0], [0, 0], [1, 1]] and names == ("a", "b")
+
+
+def test_words_that_only_look_like_truth_values_stay_words(write):
+    rows = [("F", "A", "yes", "TRUE", "T"), ("F", "T", "no", "T", "TRUE"), ("F", "C", "no", "FALSE", "F")]
+    lines = [",".join([*row, str(i)]) + "\n" for i, row in enumerate(rows)]
+    with pytest.warns(jaxgmm.FitWarning, match="columns of text are left out: sex, base, answer, mixed, mixture$"):
+        x, names, _ = read(write("sex,base,answer,mixed,mixture,n\n" + "".join(lines)))
+    assert x.tolist() == [[0], [1], [2]] and names == ("n",)
+
+
+def test_a_word_below_truth_values_is_named(write):
+    late = write("a,b\n" + "TRUE,1.5\nFALSE,2.5\n" * 150 + "perhaps,1\n")
+    with pytest.raises(ValueError, match=r"row 301 \(line 302\), column 'a': 'perhaps' is not a number; leave"):
+        readers.read(late)
+
+
+def test_files_of_a_directory_have_the_truth_values_of_the_first(write, tmp_path):
+    write("a,b\nT,1.5\nF,2.5\n", "0.csv")
+    write("a,b\nF,3.5\nF,4.5\n", "1.csv")
+    [(x, _)] = jaxgmm.rows(tmp_path)
+    assert x.tolist() == [[1, 1.5], [0, 2.5], [0, 3.5], [0, 4.5]]
+
+
+def test_features_of_a_model_may_show_one_truth_value_alone(write):
+    path = write("a,b\nF,1.5\nF,2.5\n")
+    assert readers.read(path, expected=("a", "b"))[0].tolist() == [[0, 1.5], [0, 2.5]]
+
+
+COMMAS = "5,69\n6,64\n4,07\n-5,31\n"
+IN_TWO, IN_ONE = [[5, 69], [6, 64], [4, 7], [-5, 31]], [[5.69], [6.64], [4.07], [-5.31]]
+EITHER = "read as two columns of whole numbers, and may be one column of numbers with decimal commas; decimal=','"
+
+
+def test_one_column_of_decimal_commas_may_be_two_columns(write):
+    path = write(COMMAS)
+    for reader in (readers.read, jaxgmm.rows):
+        with pytest.warns(jaxgmm.FitWarning, match=rf"a\.csv: its lines are {EITHER}") as said:
+            reader(path)
+        assert len(said) == 1
+    for options, expected in (
+        ({"decimal": ","}, IN_ONE),
+        ({"separator": ";"}, IN_ONE),
+        ({"separator": ","}, IN_TWO),
+        ({"decimal": "."}, IN_TWO),
+        ({"columns": ["0", "1"]}, IN_TWO),
+    ):
+        assert read(path, **options)[0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "content, width",
+    [
+        ("a,b\n" + COMMAS, 2),  # two names
+        ("# a,b\n" + COMMAS, 2),
+        ("5,69\n6,6\n4,70\n", 2),  # digits of several lengths
+        ("5,6\n6,9\n4,7\n", 2),  # one digit
+        ("5,+69\n6,-64\n4,+75\n", 2),
+        ("5.1,69\n6.2,64\n4.3,75\n", 2),
+        ("5,69,1\n6,64,2\n4,75,3\n", 3),
+        ("".join(f"{i * i},{20 + i}\n" for i in range(9)), 2),  # digits that go up are no fractions
+    ],
+)
+def test_two_columns_between_commas_are_read_without_a_word(write, content, width):
+    assert read(write(content))[0].shape[1] == width
+
+
+@pytest.mark.parametrize("content", ["weight\n5,69\n6,64\n4\n-5,31\n", '"waiting time"\n5,69\n6,64\n4\n-5,31\n'])
+def test_decimal_commas_below_one_name_are_said(write, content):
+    expected = [[5.69], [6.64], [4], [-5.31]]
+    with pytest.warns(jaxgmm.FitWarning, match=r"commas are taken for decimal ones: 1,234 is 1\.234; decimal=',' or"):
+        assert read(write(content))[0].tolist() == expected
+    assert read(write(content), decimal=",")[0].tolist() == expected
+    with pytest.raises(ValueError, match="row 1 .* has 2 fields where 1 are expected"):
+        readers.read(write(content), decimal=".")
+
+
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        ('"5,69"\n"6,64"\n', [[5.69], [6.64]]),
+        ('weight\n"5,69"\n"6,64"\n', [[5.69], [6.64]]),
+        ('"weight","height"\n"5,69","6,64"\n"7","8,5"\n', [[5.69, 6.64], [7, 8.5]]),
+    ],
+)
+def test_decimal_commas_in_quotes(write, content, expected):
+    assert read(write(content))[0].tolist() == expected
+    assert read(write(content), decimal=",")[0].tolist() == expected
+
+
+def test_names_of_rows_before_commas_are_no_numbers_and_points_settle_it(write):
+    for content in ("a\n1,52\n2,71\n3,44\n", "a\n5,2\n2.6\n3,1\n"):
+        with pytest.raises(ValueError, match="has 2 fields where 1 are expected"):
+            readers.read(write(content))
+
+
+def test_marks_that_are_given(write):
+    np.testing.assert_array_equal(read(write(table("|")), separator="|")[0], ROWS)
+    np.testing.assert_array_equal(read(write(table("~", decimal=",")), separator="~", decimal=",")[0], ROWS)
+    np.testing.assert_array_equal(read(write(table("  ", None, decimal=",")), separator=" ")[0], ROWS)
+    assert read(write("a\tb\n1,234\t5\n2,345\t6\n"), decimal=",")[0].tolist() == [[1.234, 5], [2.345, 6]]
+    for wrong in ("", "ab", "1", ".", '"', "\n", "-", 5):
+        with pytest.raises(ValueError, match="separator must be one character that is in no number, such as"):
+            jaxgmm.rows(write(COMMAS), separator=wrong)
+    for wrong in ("", ";", 5):
+        with pytest.raises(ValueError, match=r"decimal must be '\.' or ',', got"):
+            jaxgmm.rows(write(COMMAS), decimal=wrong)
+    for given in ({"decimal": ","}, {"separator": ";"}):
+        with pytest.raises(ValueError, match="decimal and separator tell how text in files is read, and the rows"):
+            jaxgmm.rows(ROWS, **given)

@@ -29,8 +29,11 @@ FAMILIES = {
 
 ARGUMENTS = {  # patterns, the longer first
     r"\bdrop_missing=True \((--drop-missing)\)": r"\1",
-    r"\bdrop=\[[^\]]*\] \((--drop[^)]*)\)": r"\1",
+    r"""\bdrop=\[(?:'[^']*'|"[^"]*")\] \((--drop(?: '[^']*'| [^\s)]*)?)\)""": r"\1",
     r"\bheader=True or (header=)?False \(--header, --no-header\)": "--header or --no-header",
+    r"\b(?:decimal|separator)=',' \((--[^)]*)\)": r"\1",
+    r"\bdecimal=',' or decimal='.' \((--decimal)\)": r"\1",
+    r"\bseparator must\b": "--separator must",
     r"\(n_init\)": "(--restarts)",
     r"\bn_components=": "--components ",
     r"\bn_components\b": "--components",
@@ -121,6 +124,9 @@ def _data_options(add) -> None:
         action=argparse.BooleanOptionalAction,
         help="whether the first row of text names the columns (default: as it looks)",
     )
+    add("--decimal", choices=(".", ","), metavar="C", help="the decimal mark of text, . or , (default: as it looks)")
+    between = "the character between two fields of text; \\t is a tab (default: as it looks)"
+    add("--separator", type=_separator, metavar="C", help=between)
 
 
 def _weight_option(add) -> None:
@@ -213,6 +219,10 @@ def _words(text: str) -> list[str]:
     if not all(words) or not words:
         raise argparse.ArgumentTypeError(f"expected names like a,b, got {text!r}")
     return words
+
+
+def _separator(text: str) -> str:
+    return "\t" if text == r"\t" else text
 
 
 def _counts(text: str) -> list[int]:

@@ -131,6 +131,8 @@ def _asked(args: argparse.Namespace, components: list[int]) -> dict:
         "drop",
         "drop_missing",
         "header",
+        "decimal",
+        "separator",
         "weights",
         "family",
         "standardize",

@@ -78,6 +78,8 @@ def opened(args: argparse.Namespace, expected: Sequence[str] | None = None, miss
         header=args.header,
         drop=tuple(args.drop or ()) + ((identity,) if identity and not args.columns and not expected else ()),
         missing=missing if args.drop_missing else REFUSED,
+        decimal=args.decimal,
+        separator=args.separator,
     )
     with terminal.warnings_as_lines():
         if _is_large(source):

@@ -1,7 +1,8 @@
 """Rows: where they come from, the frame they are seen in, and sums over them. Knows no EM.
 
 sources streams readers parts          rows and weights read block by block, or whole, from files and from Python
-text dialects headers archives files   tables of text and NumPy's files
+text dialects fields headers           tables of text
+archives files                         NumPy's files, and files written whole or not at all
 pick remarks                           which columns are taken, and what is said of them
 frame                                  the units and the origin in which a family sees its rows
 padding                                few sizes for any number of rows: few programs

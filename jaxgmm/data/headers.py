@@ -10,7 +10,8 @@ import itertools
 import math
 from collections.abc import Sequence
 
-MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "."})
+from .fields import is_missing
+
 LOOKED_AT = 200  # lines below the first
 RARE = 1e-3  # the share of rows below which a row is not taken for one of them
 EXCEPTION = 1 / 20  # the share of fields below which what they are is no habit of their column
@@ -33,7 +34,7 @@ def judge(first: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[bool, b
     """
     first = [field.strip() for field in first]
     numbers = [j for j, field in enumerate(first) if _is_number(field)]
-    words = [j for j, field in enumerate(first) if not _is_missing(field) and not _is_float(field)]
+    words = [j for j, field in enumerate(first) if not is_missing(field) and not _is_float(field)]
     if not numbers:
         return bool(words), False
     below = [[field.strip() for field in fields] for fields in below if len(fields) == len(first)]
@@ -44,7 +45,7 @@ def judge(first: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[bool, b
         return True, not (words or in_order or _is_index([fields[0] for fields in below]))
     if len(words) + len(numbers) < len(first):
         return False, False
-    titles = sum(all(_is_number(fields[j]) or _is_missing(fields[j]) for fields in below) for j in words)
+    titles = sum(all(_is_number(fields[j]) or is_missing(fields[j]) for fields in below) for j in words)
     if in_order and len(labels) > 1:
         apart = any(any(_strange(*each)) for each in zip(labels, columns, strict=True)) or (titles > 0 and bool(below))
         return apart or len(below) > 1, not apart and len(below) > 1 and _share(labels, columns) >= RARE
@@ -136,7 +137,3 @@ def _is_float(field: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_missing(field: str) -> bool:
-    return field.lower() in MISSING

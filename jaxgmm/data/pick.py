@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from .dialects import is_separator
+
 REFUSED, DROPPED, KEPT = "refused", "dropped", "kept"  # what becomes of rows with missing values
 
 
@@ -23,6 +25,8 @@ class Pick:
         header: whether the first row of text names the columns; None: as `headers.judge` finds.
         drop: columns that are not taken, as in ``columns``.
         missing: what becomes of rows with a missing value: they are an error, left out, or kept with NaN.
+        decimal: "." or ",", the decimal mark of text; None: as `dialects.dialect_of` finds.
+        separator: the character between two fields of text; None: as found.
         text: columns that are known to hold text, by name or number; None: look.
     """
 
@@ -32,7 +36,21 @@ class Pick:
     header: bool | None = None
     drop: tuple[str, ...] = ()
     missing: str = REFUSED
+    decimal: str | None = None
+    separator: str | None = None
     text: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        if self.decimal not in (None, ".", ","):
+            raise ValueError(f"decimal must be '.' or ',', got {self.decimal!r}")
+        if self.separator is not None and not is_separator(self.separator):
+            known = "one character that is in no number, such as ';' or '|'"
+            raise ValueError(f"separator must be {known}, got {self.separator!r}")
+
+    @property
+    def tells_width(self) -> bool:
+        """Whether some columns of several are spoken of."""
+        return bool(self.columns or self.weights or self.drop)
 
     @property
     def chosen(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import shlex
 
 import numpy as np
 
@@ -46,8 +47,13 @@ def _numbering(part: Part) -> list[str]:
         if counts or called:
             how = f"counts its rows ({column[0]:g}, {column[1]:g}, {column[2]:g}, ...)" if counts else "is called so"
             words = f"column {name!r} seems to number the rows: it {how}; it is taken for a feature. If it is none"
-            said.append(f"{words}, leave it out with drop=[{name!r}] (--drop {name})")
+            said.append(f"{words}, leave it out with drop=[{name!r}] (--drop {_in_shell(name)})")
     return said
+
+
+def _in_shell(name: str) -> str:
+    """A column's name as an option takes it, typed into a shell."""
+    return shlex.quote(f'"{name}"' if "," in name else name)
 
 
 def missing(x: np.ndarray, weight: np.ndarray | None) -> np.ndarray:

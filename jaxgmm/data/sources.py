@@ -35,6 +35,8 @@ def rows(
     drop_missing: bool = False,
     block_size: int | None = None,
     header: bool | None = None,
+    decimal: str | None = None,
+    separator: str | None = None,
 ) -> Stream:
     """Rows to be read block by block at every pass, where they do not fit into memory.
 
@@ -43,8 +45,8 @@ def rows(
     starts.
 
     Text is cut at tabs, semicolons, commas or blanks, as its first lines are; with semicolons numbers may have decimal
-    commas. It may be packed by gzip; lines that begin with # are comments. Columns of text are left out, with a warning
-    that names them.
+    commas. It may be packed by gzip; lines that begin with # are comments. Columns of TRUE and FALSE, or T and F, are 1
+    and 0. Columns of text are left out, with a warning that names them.
 
     Args:
         source: an array with ``.shape`` and slices of rows; a frame; a path or a list of paths (npy, npz, csv, tsv,
@@ -60,20 +62,26 @@ def rows(
         header: whether the first row of every csv or tsv file names its columns. None: where it has words and no
             numbers, an empty first field, or 0, 1, ... or 1, 2, ... in order; other numbers, such as years, where the
             rows below are clearly of another kind.
+        decimal: the decimal mark of every csv or tsv file, "." or ",". None: "," where something else divides the
+            fields, or commas stand in quotes or below a lone name, and no number has a point.
+        separator: the character between two fields of every csv or tsv file; " " stands for one blank or more. None:
+            as the lines are cut, or as a first line ``sep=;`` says.
 
     Raises:
         ValueError: a source of another kind, files that do not fit together, an iterable that can be read only once.
         OSError: a file is not there.
 
     Warns:
-        FitWarning: a first row is taken for names, and may be data; columns of text, or rows, are left out; a column
-            seems to number the rows.
+        FitWarning: a first row is taken for names, and may be data; commas are taken for decimal ones, or for
+            separators, and may be the other; columns of text, or rows, are left out; a column seems to number the rows.
     """
     if block_size is not None and (not isinstance(block_size, (int, np.integer)) or block_size < 1):
         raise ValueError(f"block_size must be an integer >= 1, got {block_size!r}")
     files = _is_path(source) or (isinstance(source, (list, tuple)) and bool(source) and all(map(_is_path, source)))
     if header is not None and not (files and isinstance(header, bool)):
         raise ValueError(f"header must be None, or True or False where the rows are in files, got {header!r}")
+    if (decimal is not None or separator is not None) and not files:
+        raise ValueError("decimal and separator tell how text in files is read, and the rows are in none")
     if (columns is not None or len(drop)) and not files:
         raise ValueError("columns and drop pick columns of files; of an array pass the columns: x[:, [0, 2]]")
     if isinstance(source, Stream):
@@ -87,7 +95,8 @@ def rows(
         paths = [source] if _is_path(source) else source
         picked = None if columns is None else _words(columns, "columns")
         missing = DROPPED if drop_missing else REFUSED
-        pick = Pick(picked, column, header=header, drop=_words(drop, "drop"), missing=missing)
+        text = {"header": header, "decimal": decimal, "separator": separator}
+        pick = Pick(picked, column, drop=_words(drop, "drop"), missing=missing, **text)
         return of_files(paths, pick, weight, block_size)
     if isinstance(sample_weight, str):
         raise ValueError("sample_weight can be the name of a column only where the rows are in files")

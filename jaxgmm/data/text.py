@@ -15,21 +15,29 @@ from typing import TextIO
 
 import numpy as np
 
-from .dialects import Dialect, Rows, dialect_of, names_without_rows
-from .headers import LOOKED_AT, MISSING, doubt, judge
+from .dialects import Dialect, Rows, dialect_of, may_be_one_column, names_without_rows, separator_of
+from .fields import is_infinite, is_logical, is_missing, is_number, is_text, truth
+from .headers import LOOKED_AT, doubt, judge
 from .pick import REFUSED, Pick, Taken, label
 
+SETTLED = "decimal=',' or decimal='.' (--decimal) settles it"
+ONE_OR_TWO = (
+    "its lines are read as two columns of whole numbers, and may be one column of numbers with decimal commas; "
+    "decimal=',' (--decimal ',') reads 5,69 as 5.69, and separator=',' (--separator ',') as 5 and 69"
+)
 NO_TEXT = "is not a text file in UTF-8; tables are read from csv, tsv, npy, npz and parquet files"
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
     """What the first lines of a text tell: how it is cut, what is taken of it, whether its first row is a header, and
-    what was assumed where the lines leave a doubt. ``keeps_missing``: a missing value is NaN, not an error."""
+    what was assumed where the lines leave a doubt. ``logical``: the indices of columns of truth values, which are read
+    as 1 and 0. ``keeps_missing``: a missing value is NaN, not an error."""
 
     dialect: Dialect
     taken: Taken
     header: bool
+    logical: tuple[int, ...]
     keeps_missing: bool
     doubts: tuple[str, ...]
 
@@ -46,26 +54,44 @@ def look(file: TextIO, pick: Pick) -> Look:
         raise ValueError(NO_TEXT) from error
     if not lines:
         raise ValueError("is empty")
-    dialect = dialect_of(lines, len(lines) <= LOOKED_AT)
+    whole, in_file = len(lines) <= LOOKED_AT, separator_of(lines[0])
+    separator = pick.separator or in_file
+    lines = lines[in_file is not None :]
+    dialect = dialect_of(lines, whole, separator, pick.decimal)
     first, *below = list(Rows(lines, dialect)) or [[]]
     if below and {len(fields) for fields in below} == {len(first) + 1}:
         first = [""] * (len(first) == names_without_rows(dialect.mark, len(first) + 1)) + first
     points = [[_with_point(field, dialect) for field in fields] for fields in (first, *below)]
-    header, doubtful = judge(points[0], points[1:]) if pick.header is None else (pick.header, False)
+    header, doubtful = _judged(points) if pick.header is None else (pick.header, False)
     names = tuple(name.strip() for name in first) if header and first else None
     if pick.header is None and not names:
         names = _names_in_comment(lines, dialect, len(first))
     rows = [fields for fields in (points[1:] if header else points) if len(fields) == len(first)]
-    text = [j for j, column in enumerate(zip(*rows, strict=True)) if _is_text(column)]
+    columns = list(zip(*rows, strict=True))
+    known = [pick.text is not None or label(names, j) in pick.expected for j in range(len(first))]  # to be no text
+    logical = tuple(j for j, column in enumerate(columns) if is_logical(column, one_letter=known[j]))
+    text = [j for j, column in enumerate(columns) if j not in logical and is_text(column)]
     taken = pick.of(names, len(first), text)
-    doubts = (*([doubt(first)] if doubtful else []), *_doubts(lines, dialect, len(first)))
-    return Look(dialect, taken, header, pick.missing != REFUSED, doubts)
+    doubts = [doubt(first)] if doubtful else []
+    doubts += _doubts(lines, dialect, len(first))
+    if not (names or separator or pick.tells_width or pick.decimal) and may_be_one_column(dialect, rows):
+        doubts.append(ONE_OR_TWO)
+    return Look(dialect, taken, header, logical, pick.missing != REFUSED, tuple(doubts))
+
+
+def _judged(rows: list[list[str]]) -> tuple[bool, bool]:
+    """Whether the first row is a header, and whether that is in doubt; truth values over truth values are data."""
+    first, *below = rows
+    columns = zip(*(fields for fields in rows if len(fields) == len(first)), strict=True)
+    if any(is_logical(column[:1], True) and is_logical(column[1:], True) for column in columns):
+        return False, False
+    return judge(first, below)
 
 
 def _doubts(lines: list[str], dialect: Dialect, width: int) -> Iterator[str]:
     """What to say of commas that may divide thousands, and of comments that may be rows."""
     if not dialect.sure:
-        yield "its commas are taken for decimal ones: 1,234 is 1.234"
+        yield f"its commas are taken for decimal ones: 1,234 is 1.234; {SETTLED}"
     comments = [line for line in itertools.dropwhile(dialect.is_comment, lines) if dialect.is_comment(line)]
     if dialect.mark != " " and width > 1 and any(len(fields) == width for fields in dialect.fields(comments)):
         yield "lines that begin with # are left out, though they may be rows; a field in quotes is none"
@@ -79,12 +105,6 @@ def _names_in_comment(lines: list[str], dialect: Dialect, width: int) -> tuple[s
         names = [name.strip() for name in next(dialect.fields([line.lstrip(" #")]), [])]
         return tuple(names) if len(names) == width > 1 and not any(map(is_number, names)) and all(names) else None
     return None
-
-
-def _is_text(column: Sequence[str]) -> bool:
-    """Whether most fields of a column, of those that are not missing, are words; numbers with commas are none."""
-    present = [field.replace(",", "") for field in column if not is_missing(field)]
-    return 2 * sum(not (is_number(field) or _is_infinite(field)) for field in present) > len(present)
 
 
 def read(file: TextIO, seen: Look, size: int | None, beside: Sequence[int] = ()) -> Iterator[tuple]:
@@ -107,9 +127,12 @@ def read(file: TextIO, seen: Look, size: int | None, beside: Sequence[int] = ())
             if len(fields) != seen.taken.width:
                 where = _where(row, rows, origin)
                 raise ValueError(f"{where} has {len(fields)} fields where {seen.taken.width} are expected")
-            if not _extended(numbers, [fields[j] for j in taken], seen.dialect):
+            values = [fields[j] for j in taken]
+            if seen.logical:
+                values = [truth(value) if j in seen.logical else value for value, j in zip(values, taken, strict=True)]
+            if not _extended(numbers, values, seen.dialect):
                 where = _where(row, rows, origin)
-                numbers.extend([_number(fields[j], j, where, seen) for j in taken])
+                numbers.extend([_number(value, j, where, seen) for value, j in zip(values, taken, strict=True)])
             if beside:
                 words.append([_with_point(fields[j], seen.dialect) for j in beside])
     except UnicodeDecodeError as error:
@@ -151,12 +174,13 @@ def _number(field: str, column: int, where: str, seen: Look) -> float:
             return math.nan
         advice = "fill it in, or leave such rows out with drop_missing=True (--drop-missing)"
         raise ValueError(f"{where}: the value is missing; {advice}")
-    if _is_infinite(point):
+    if is_infinite(point):
         wrong = "is not finite"
     elif mixed:
         wrong = "has a point, and the first numbers of the file have decimal commas"
     elif is_number(field.replace(",", ".", 1)):
-        wrong = "has a comma: numbers have decimal commas where semicolons divide the fields, and no other has a point"
+        found = "numbers have decimal commas where semicolons divide the fields, and no other has a point"
+        wrong = f"has a comma: {found}; decimal=',' (--decimal ',') takes every comma for one"
     else:
         wrong = f"is not a number; leave the column out with drop=[{known!r}] (--drop), or pick others with --columns"
     raise ValueError(f"{where}: {field.strip()!r} {wrong}")
@@ -166,22 +190,3 @@ def _with_point(field: str, dialect: Dialect) -> str:
     """A number with a decimal comma as it would be with a point; any other field as it is."""
     point = field.replace(",", ".") if dialect.decimal == "," else field
     return point if is_number(point) else field
-
-
-def is_number(field: str) -> bool:
-    """Whether a field is a finite number."""
-    try:
-        return math.isfinite(float(field)) and "_" not in field  # float("2020_01") is 202001
-    except ValueError:
-        return False
-
-
-def is_missing(field: str) -> bool:
-    return field.strip().lower() in MISSING
-
-
-def _is_infinite(field: str) -> bool:
-    try:
-        return math.isinf(float(field))
-    except ValueError:
-        return False
