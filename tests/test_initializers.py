@@ -213,6 +213,7 @@ def test_a_value_too_rare_for_the_sample_still_starts_a_component():
         np.testing.assert_allclose(np.sort(means), [0, 1, 9], atol=1e-4)
 
 
+@pytest.mark.short(route=["host", "many"])
 @pytest.mark.parametrize("route", ["host", "compiled", "jit", "many", "stream"])
 def test_the_first_start_of_auto_is_the_likeliest_of_four_draws_of_k_means(route):
     rng = np.random.default_rng(3)

@@ -8,6 +8,7 @@ Source: Biernacki, Celeux and Govaert (2003), short runs of EM before a long one
 import jax
 import numpy as np
 
+from ..checks import in_trace
 from ..data.arrays import lane_groups
 from ..em import LOSS_LIMIT, Expected
 from ..numerics import eps, first_of_largest
@@ -23,7 +24,8 @@ def chosen(start: Start, drawn, likelihoods):
     """First lanes (m·r,) of those that were drawn (m·draws,). ``likelihoods`` of lanes are as the function below."""
     if start.draws == start.r:
         return drawn
-    return lanes_at(drawn, kept(start, likelihoods(lanes_at(drawn, start.tries.reshape(-1)))))
+    values = likelihoods(lanes_at(drawn, start.tries.reshape(-1)))
+    return lanes_at(drawn, kept(start, values if in_trace(values) else np.asarray(values)))
 
 
 def kept(start: Start, values):
