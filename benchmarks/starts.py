@@ -5,10 +5,10 @@
 Data sets that scikit-learn ships, with two to ten components, times four covariance structures: a cell each. A fit has
 reached the best where its mean log-likelihood is within 1e-4 nats a row of the best sound one known (`optima.py` says
 what is sound; a fit that is not never counts). Known are the ends of all fits here: with ten seeds, 400 starts of
-jaxgmm in fits of ten, 120 in fits of one, and 280 of scikit-learn at either tolerance. One start of "auto" is
-k-means. Fractions are over cells and seeds, every cell alike; cells for which nothing sound is known are named and
-left out. Where an end that is not sound lies above the best (small data, many parameters), more starts find it rather
-than the best: such cells are marked, and fractions are given without them too ("fair").
+jaxgmm in fits of ten, 120 in fits of one, and 280 of scikit-learn at either tolerance. One start of "auto" is the
+likeliest of four draws of k-means. Fractions are over cells and seeds, every cell alike; cells for which nothing sound
+is known are named and left out. Where an end that is not sound lies above the best (small data, many parameters), more
+starts find it rather than the best: such cells are marked, and fractions are given without them too ("fair").
 
 Target: jaxgmm with n_init=10 reaches the best in nine cases of ten, compiled in no more time than scikit-learn takes
 for one start at its default tolerance (median over data sets), at the thread setting that is best for it. scikit-learn
