@@ -4,30 +4,6 @@ from typing import TYPE_CHECKING
 
 from . import datasets as datasets
 from . import distributed as distributed
-from .algebra import (
-    cdf,
-    concatenate,
-    conditional,
-    convolve,
-    density_level,
-    divergence,
-    entropy,
-    from_gmr,
-    from_ott,
-    marginal,
-    modes,
-    moments,
-    multiply,
-    probability,
-    quantile,
-    reduce,
-    regress,
-    to_gmr,
-    to_numpyro,
-    to_ott,
-    to_scipy,
-    transform,
-)
 from .criteria import aic, bic, icl
 from .data.sources import Stream, rows
 from .families.base import Constraint, Family, Support, exponential_family, parameter
@@ -55,6 +31,30 @@ from .storage import load, save
 from .unconstrained import constrain, unconstrain
 
 if TYPE_CHECKING:
+    from .algebra import (
+        cdf,
+        concatenate,
+        conditional,
+        convolve,
+        density_level,
+        divergence,
+        entropy,
+        from_gmr,
+        from_ott,
+        marginal,
+        modes,
+        moments,
+        multiply,
+        probability,
+        quantile,
+        reduce,
+        regress,
+        to_gmr,
+        to_numpyro,
+        to_ott,
+        to_scipy,
+        transform,
+    )
     from .gradient import fit_gradient
 else:
 
@@ -63,6 +63,10 @@ else:
             from .gradient import fit_gradient
 
             return fit_gradient
+        if name in __all__:  # mathematics on mixtures: loaded where it is asked for
+            from . import algebra
+
+            return getattr(algebra, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

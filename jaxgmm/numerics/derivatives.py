@@ -1,8 +1,9 @@
 """Where derivatives may pass."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from .backend import is_jax
@@ -18,7 +19,7 @@ def forward_only(tree):
 
     A loop without a known end has no reverse mode: JAX's error would say so of code that nobody here has written.
     """
-    return jax.tree.map(lambda x: _forward_only.bind(x) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+    return jax.tree.map(lambda x: _forward_only().bind(x) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
 
 
 def without_derivatives(tree, name: str):
@@ -42,9 +43,15 @@ def _no_way_back(cotangent, x):
     )
 
 
-_forward_only = Primitive("forward_only")  # the identity; no rule of JAX's own raises and can be vmapped too
-_forward_only.def_impl(lambda x: x)
-_forward_only.def_abstract_eval(lambda x: x)
-ad.deflinear2(_forward_only, _no_way_back)
-batching.defvectorized(_forward_only)
-mlir.register_lowering(_forward_only, lambda context, x: [x])
+@functools.cache
+def _forward_only():
+    """The identity as a primitive: no rule of JAX's own raises and can be vmapped too."""
+    from jax.extend.core import Primitive  # loads what takes as long as a third of this library
+
+    primitive = Primitive("forward_only")
+    primitive.def_impl(lambda x: x)
+    primitive.def_abstract_eval(lambda x: x)
+    ad.deflinear2(primitive, _no_way_back)
+    batching.defvectorized(primitive)
+    mlir.register_lowering(primitive, lambda context, x: [x])
+    return primitive
