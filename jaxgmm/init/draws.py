@@ -53,13 +53,13 @@ class Start:
 
 
 def centres(rows, family: Family, start: Start):
-    """Centres (m·draws, k, p) of starts that are drawn, of many rows among some that stand for all."""
+    """Some rows that stand for all where these are many, and centres (m·draws, k, p) of starts, drawn among them."""
     n, itemsize = rows.n, rows.itemsize
     start = dataclasses.replace(start, key=here(start.key))
     together = max(LANE_BYTES // (n * itemsize), 1)
     wide = dataclasses.replace(rows, block=max(rows.block, draw_rows(n, rows.d, min(start.draws, together), itemsize)))
     some = sample(fold_in(start.key, SAMPLE_KEY), wide, enough_to_draw(start.k))
-    return centres_among(some, wide, family, start)
+    return some, centres_among(some, wide, family, start)
 
 
 def centres_among(some, wide, family: Family, start: Start):

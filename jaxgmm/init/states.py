@@ -51,8 +51,9 @@ def begin(problem, start: Start):
 
 
 def _begin(rows, problem, start: Start):
-    drawn = from_centres(rows, problem, centres(rows, problem.family, start), start.of_draws)
-    return chosen(start, drawn, functools.partial(likelihoods, rows, problem))
+    some, points = centres(rows, problem.family, start)
+    drawn = from_centres(rows, problem, points, start.of_draws)
+    return chosen(start, drawn, functools.partial(likelihoods, some, problem))
 
 
 _begun = compiled()(per_shard(_begin))

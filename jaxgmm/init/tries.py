@@ -44,9 +44,10 @@ def lanes_at(lanes, index):
 
 
 def likelihoods(rows, problem, lanes):
-    """The mean log-likelihood (l,) per unit weight that each of the lanes begins with; -inf where the moment form has
-    no digits to tell."""
+    """The mean log-likelihood (l,) per unit weight that each of the lanes begins with, of rows or some that stand for
+    them; -inf where the moment form has no digits to tell."""
     count, k = problem.method.state_of(lanes).counts.shape
+    rows = rows.cut(problem.family.moments, k, count)
     groups = lane_groups(rows, problem.family.moments, k, count)
     looks, losses = zip(
         *(_looking(problem.bare, lanes_at(lanes, np.arange(count)[some])) for some in groups), strict=True

@@ -151,7 +151,7 @@ def _begin_on_host(sets: DataSets, start: Start, prior):
         return sets, jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
     raw = HostRows(sets.x, sets.weight, unit, n, sets.dtype)
     sets = dataclasses.replace(sets, known=measure(raw, prior, sets.family))
-    drawn = np.concatenate([centres(sets.one(i).rows, sets.family, start) for i in range(b)])
+    drawn = np.concatenate([centres(sets.one(i).rows, sets.family, start)[1] for i in range(b)])
     start = dataclasses.replace(start, active=np.ones((b, start.k), bool))
     most = max(HOST_NUMBERS // (n * start.k * d), 1)
 
