@@ -1,6 +1,6 @@
 """The likeliest of several draws of one start: the log-likelihood that a draw begins with tells much of where it ends.
 
-Of four draws by k-means, over seven sets of data, this takes half of what the best of four whole fits would gain.
+Of four draws by k-means, over seven sets of data, this takes three fifths of what the best of four fits would gain.
 
 Source: Biernacki, Celeux and Govaert (2003), short runs of EM before a long one; these are the shortest.
 """
