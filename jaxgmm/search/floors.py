@@ -11,7 +11,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from ..families.base import Family, parameters
+from ..families.base import Family, matrices, parameters
 from ..numerics import eps
 from ..numerics.dtypes import compute_dtype
 from ..records import FitResult, GaussianPrior, Mixture
@@ -116,8 +116,7 @@ def directions(mixture: Mixture, prior: GaussianPrior | None, varies, rows: tupl
     (n, d) and weights or None, have the last word. Without them, (), float32 cannot tell.
     """
     d, varies = mixture.n_features, np.asarray(varies)
-    matrices = any(about["shape"].count("d") > 1 for about in parameters(mixture.family.parameters).values())
-    if not matrices or d > WIDEST or varies.sum() < 2:
+    if not matrices(mixture.family.parameters) or d > WIDEST or varies.sum() < 2:
         return []
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture.components)
     weights = np.exp(np.asarray(mixture.log_weights, np.float64))
