@@ -1,5 +1,6 @@
 """jaxgmm: mixture models fitted by expectation-maximisation in JAX."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from . import datasets as datasets
@@ -20,13 +21,10 @@ from .inference import (
     responsibilities,
     sample,
 )
-from .many import fit_many
 from .mixtures import mixture
-from .planning import Plan, plan
 from .records import FitResult, FitWarning, GaussianPrior, Mixture, Selection, Statistics, Status
 from .search.callbacks import Glance, History, Progress
 from .selection import select
-from .stepwise import fit_stepwise
 from .storage import load, save
 from .unconstrained import constrain, unconstrain
 
@@ -56,18 +54,23 @@ if TYPE_CHECKING:
         transform,
     )
     from .gradient import fit_gradient
+    from .many import fit_many
+    from .planning import Plan, plan
+    from .stepwise import fit_stepwise
 else:
+    # Loaded where it is asked for; whatever else is public, but not here, is mathematics on mixtures.
+    _LATER = {
+        "Plan": "planning",
+        "fit_gradient": "gradient",
+        "fit_many": "many",
+        "fit_stepwise": "stepwise",
+        "plan": "planning",
+    }
 
     def __getattr__(name: str):
-        if name == "fit_gradient":  # loads optax, which no other function needs
-            from .gradient import fit_gradient
-
-            return fit_gradient
-        if name in __all__:  # mathematics on mixtures: loaded where it is asked for
-            from . import algebra
-
-            return getattr(algebra, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_LATER.get(name, 'algebra')}"), name)
 
 
 __version__ = "0.1.0"

@@ -20,7 +20,6 @@ import numpy as np
 
 from ..numerics.dtypes import compute_dtype
 from ..numerics.plain import plain
-from . import archives, text
 from .files import Held, text_of
 from .pick import Pick, Taken
 
@@ -159,12 +158,16 @@ def _let_go(x) -> None:
 
 
 def _of_archive(path: Path, pick: Pick) -> Part:
+    from . import archives
+
     table = (archives.of_npy if path.suffix.lower() == ".npy" else archives.of_npz)(path, pick)
     read, d = _named(path, table.read), len(table.taken.indices)
     return Part(str(path), table.n, d, table.dtype, table.weighted, read, table.taken)
 
 
 def _of_text(path: Path | Held, pick: Pick) -> Part:
+    from . import text
+
     with text_of(path) as file:
         seen = text.look(file, pick)
     d, weighted = len(seen.taken.indices), seen.taken.weight is not None

@@ -5,7 +5,6 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.random import threefry_2x32
 
 from .backend import xp
 from .host import hosted
@@ -69,6 +68,8 @@ def row_noise(key, index, high=None):
     if isinstance(key, np.ndarray):
         words = _threefry(key, high.astype(np.uint32), index.astype(np.uint32))
     else:
+        from jax.extend.random import threefry_2x32  # loads kernels for accelerators, which take a while
+
         rows = jnp.concatenate([high, index]).astype(jnp.uint32)
         words = jnp.split(threefry_2x32(jax.random.key_data(key), rows), 2)
     high, low = (word.astype(np.float32) for word in words)
