@@ -10,6 +10,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -161,3 +162,19 @@ def test_what_is_linked_elsewhere_is_there(path):
             found = getattr(found, part)
         assert callable(found) and (kind in ("class", "exception")) == inspect.isclass(found), name
         assert page.endswith(".html")
+
+
+def test_an_index_shows_readme_with_absolute_addresses():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    text = (ROOT / "README.md").read_text()
+    before = re.findall(r"\]\(([^)\s]+)\)", text)
+    for each in project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(each["pattern"], each["replacement"], text)
+    after = re.findall(r"\]\(([^)\s]+)\)", text)
+    home = project["project"]["urls"]["Repository"]
+    raw = home.replace("github.com", "raw.githubusercontent.com") + "/main/"
+    for old, new in zip(before, after, strict=True):
+        relative = not old.startswith(("https:", "#"))
+        assert new == ((raw if old.endswith(".png") else f"{home}/blob/main/") + old if relative else old)
+    assert all(address.startswith("https://") for address in project["project"]["urls"].values())
+    assert home in (DOCS / "index.md").read_text()
