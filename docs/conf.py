@@ -2,17 +2,22 @@
 
 pip install -e '.[docs]'
 sphinx-build -W --keep-going -b html docs docs/_build/html
+sphinx-build -W --keep-going -D nb_execution_mode=off -b html docs docs/_build/html         in a minute, no cell runs
 """
 
 import os
 import sys
+import tomllib
 from pathlib import Path
 
 from myst_nb.core import render
+from myst_nb.core.execute.base import NotebookClientBase
 
 import jaxgmm
 
 HERE = Path(__file__).parent
+REPOSITORY = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+sys.path.insert(0, str(HERE / "extensions"))
 
 project = "jaxgmm"
 author = "the jaxgmm developers"
@@ -21,19 +26,29 @@ version = release = jaxgmm.__version__
 
 extensions = [
     "myst_nb",
+    "formulas",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-exclude_patterns = ["_build", "jupyter_execute"]
+exclude_patterns = ["_build", "jupyter_execute", "inventories"]
 suppress_warnings = ["config.cache"]
 
 html_theme = "sphinx_book_theme"
 html_title = "jaxgmm"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
-html_theme_options = {"show_toc_level": 2, "home_page_in_toc": True}
+html_theme_options = {
+    "show_toc_level": 2,
+    "home_page_in_toc": True,
+    "navbar_persistent": [],  # one field for the search: the one above the menu
+    "repository_url": REPOSITORY,
+    "use_repository_button": True,
+}
+html_math_renderer = "svg"
+smartquotes_action = "D"  # dashes; what stands in quotes is mostly code
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -45,9 +60,21 @@ napoleon_use_rtype = False
 napoleon_use_param = False  # else parameters described together would each repeat the description
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+autodoc_typehints = "none"  # docstrings give shapes, and `ArrayLike` is a line of its own in a signature
+autosummary_generate = False  # the pages of functions are written by hand: docs/api/
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 90
 toc_object_entries_show_parents = "hide"
+
+# Names of other libraries that the pages link to, kept here as lists of names: a build needs no network.
+intersphinx_mapping = {
+    name: (address, f"inventories/{name}.txt")
+    for name, address in {
+        "jax": "https://docs.jax.dev/en/latest/",
+        "numpy": "https://numpy.org/doc/stable/",
+        "optax": "https://optax.readthedocs.io/en/latest/",
+        "scikit-learn": "https://scikit-learn.org/stable/",
+    }.items()
+}
 
 # -- cells ----------------------------------------------------------------------------------------------------------
 
@@ -79,3 +106,14 @@ def whole_streams(outputs, merge=render.coalesce_streams):
 
 
 render.coalesce_streams = whole_streams
+NotebookClientBase.nb_source_code_lexer = lambda self: "ipython3"  # else cells that did not run have no colours
+
+
+def with_menu(app, docname, source):
+    """The front page with the menu of all pages below it: as it lies here it is plain Markdown."""
+    if docname == "index":
+        source[0] += (HERE / "menu.txt").read_text()
+
+
+def setup(app):
+    app.connect("source-read", with_menu)

@@ -2,8 +2,7 @@
 
 Seven numbers under the mixture before the first update and after a few; the same in the plane, at the start, after 1,
 after 10 and after the final iteration; the negative log-likelihood on the way; rows coloured by responsibility. The
-folder is a new temporary one unless it is named, and the files are printed. Needs matplotlib: ``pip install
-'jaxgmm[plot]'``.
+folder is a new temporary one unless it is named, and the files are printed. Needs matplotlib.
 """
 
 import sys

@@ -86,7 +86,8 @@ def fit(
         n_components: K >= 1.
         family: "full", "tied", "diag", "spherical", "EII", "VEI", "bernoulli", "categorical", "poisson", "exponential",
             "gamma", or a `Family`.
-        n_init: number of starts; the best that is not degenerate wins.
+        n_init: number of starts; the best that is not degenerate wins. One here, ten in `select` and on the command
+            line, where fits are compared; the ends of all are ``restarts`` of the result.
         init: "k-means++", "kmeans" or "random"; "auto", which takes k-means, random rows and k-means++ in turn, because
             starts of one kind fail alike (the first, and so a single start, is the likeliest of four k-means); a
             callable ``(key, x, sample_weight, k) -> centres (k, d)``; a `Mixture` to start from, or what holds one; or

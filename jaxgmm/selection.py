@@ -84,8 +84,9 @@ def select(
             weight) are left out; all of them are an error.
         families: names or `Family` records, or one of them.
         criterion: "bic", "aic" or "icl"; lower is better.
-        n_init, init, sample_weight, prior, tol, max_iter, accelerate, search, compiled, block_size: as in `fit`; init
-            is a name. The prior goes to the Gaussian families.
+        n_init: number of starts of every fit: ten, where `fit` makes one, because one that is stuck spoils the choice.
+        init, sample_weight, prior, tol, max_iter, accelerate, search, compiled, block_size: as in `fit`; init is a
+            name. The prior goes to the Gaussian families.
         callback, every, verbose: as in `fit`; when the callback returns True, the whole sweep stops.
         checkpoint, checkpoint_every, resume: as in `fit`; the file holds the whole sweep.
         mesh: as in `fit`.

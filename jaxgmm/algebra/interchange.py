@@ -30,7 +30,8 @@ def needed(module: str):
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise ImportError(f"{package} is not installed: pip install 'jaxgmm[interchange]' ({error})") from error
+        name = {"ott": "ott-jax"}.get(package, package)
+        raise ImportError(f"{package} is not installed: pip install {name} ({error})") from error
 
 
 def to_numpyro(mixture):

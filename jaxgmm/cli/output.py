@@ -87,7 +87,7 @@ def _parquet_module(path):
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "pyarrow":
             raise
-        raise ValueError(f"{path}: parquet files need pyarrow: pip install 'jaxgmm[io]'") from None
+        raise ValueError(f"{path}: parquet files need pyarrow: pip install pyarrow") from None
     return pyarrow
 
 

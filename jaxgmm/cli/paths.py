@@ -58,7 +58,7 @@ def figure(path: str):
     except ModuleNotFoundError as error:
         if error.name.partition(".")[0] != "matplotlib":
             raise
-        raise ValueError("--plot needs matplotlib: pip install 'jaxgmm[plot]'") from None
+        raise ValueError("--plot needs matplotlib: pip install matplotlib") from None
     figure.check(path)
     return figure
 

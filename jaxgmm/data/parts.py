@@ -186,7 +186,7 @@ def _of_parquet(path: Path, pick: Pick) -> Part:
     except ModuleNotFoundError as error:
         if error.name != "pyarrow":
             raise
-        raise ValueError("parquet files need pyarrow: pip install 'jaxgmm[io]'") from None
+        raise ValueError("parquet files need pyarrow: pip install pyarrow") from None
     try:
         about = parquet.read_metadata(path)
     except ArrowInvalid as error:

@@ -14,7 +14,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "matplotlib":
         raise
-    raise ModuleNotFoundError("jaxgmm.plot needs matplotlib: pip install 'jaxgmm[plot]'", name="matplotlib") from None
+    raise ModuleNotFoundError("jaxgmm.plot needs matplotlib: pip install matplotlib", name="matplotlib") from None
 
 from .contours import density
 from .fits import restarts, selection, stability, trace

@@ -51,7 +51,7 @@ class Progress:
         except ModuleNotFoundError as error:
             if error.name.partition(".")[0] != "tqdm":
                 raise
-            words = "jaxgmm.Progress needs tqdm: pip install 'jaxgmm[progress]'"
+            words = "jaxgmm.Progress needs tqdm: pip install tqdm"
             raise ModuleNotFoundError(words, name="tqdm") from None
         self._tqdm, self._bar = tqdm, None
 

@@ -10,7 +10,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "sklearn":
         raise
-    advice = "jaxgmm.sklearn needs scikit-learn: pip install 'jaxgmm[sklearn]'"
+    advice = "jaxgmm.sklearn needs scikit-learn: pip install scikit-learn"
     raise ModuleNotFoundError(advice, name="sklearn") from None
 
 from .base import DegenerateWarning

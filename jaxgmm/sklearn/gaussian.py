@@ -30,7 +30,7 @@ class GaussianMixture(MixtureEstimator):
             `jaxgmm.fit`: when the mean log-likelihood is estimated to be within 1e-6 of its limit.
         reg_covar: added to the diagonal of covariances, in squared units of the data.
         max_iter: most updates; 0 returns the start.
-        n_init: number of starts; the one with the highest lower bound wins.
+        n_init: number of starts, one as in scikit-learn; the one with the highest lower bound wins.
         init_params: "kmeans", "k-means++", "random" (responsibilities drawn as scikit-learn draws them),
             "random_from_data" (K rows); responsibilities (n_samples, K); a callable ``(key, x, sample_weight, k) ->
             centres (k, n_features)``; or a `jaxgmm.Mixture`.

@@ -30,7 +30,7 @@ class MixtureSearch(MixtureAnswers):
         n_components: the numbers of components: an int or an iterable of ints; those above the number of rows are left
             out.
         covariance_types: of "full", "tied", "diag", "spherical".
-        n_init: number of starts of every fit.
+        n_init: number of starts of every fit, as in `jaxgmm.select`.
         criterion: "bic", "aic" or "icl"; lower is better.
         random_state: int, RandomState or None.
 
