@@ -22,8 +22,9 @@ from .data.sources import Stream, opens
 from .distributed import agreed, spans
 from .em.squarem import METHODS
 from .families.base import Family
+from .implicit import Smooth, differentiable
 from .init.draws import Start
-from .numerics import forward_only
+from .numerics.derivatives import held
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
 from .numerics.host import on_host
 from .numerics.keys import Key, as_key
@@ -123,13 +124,17 @@ def fit(
         is). Ctrl-C takes effect within about a second, and before the first iteration it is Python's KeyboardInterrupt.
 
     Raises:
-        ValueError: bad values or shapes, before anything runs. Under a trace, values become `Status` codes. Or
-            reverse-mode differentiation: derivatives go forward (`jax.jvp`, `jax.jacfwd`).
+        ValueError: bad values or shapes, before anything runs. Under a trace, values become `Status` codes. Or second
+            derivatives.
 
     Warns:
         FitWarning: the fit ended degenerate, decreasing, not finite, or at ``max_iter`` with tol > 0; or, where no
             prior was given, the rows do not vary in some direction (a constant column, collinear ones), so that a floor
             sets the likelihood.
+
+    Derivatives of ``mixture`` and ``log_likelihood`` pass through, forward and backward, to rows, weights and the
+    numbers of a prior: those of the fixed point, to which the fit is run on where they are asked for (see `implicit`).
+    They are NaN where none is near, and of a degenerate fit; 0 for the start, and for rows of counts or codes.
 
     Source: Dempster, Laird and Rubin (1977); Böhning et al. (1994) for the stopping rule.
     Cost: O(n·K·d²) an iteration for full covariances, O(n·K·d) for the others.
@@ -145,7 +150,9 @@ def fit(
     search = checks.choice(search, "search", SEARCHES)
     keeper = opened(checkpoint, checkpoint_every, resume, mesh)
     driver = Driver(callback, every, verbose, 1, in_processes=spans(mesh), checkpoint=keeper)
-    given_prior, prior = prior, checks.prior_for(prior, family, compute_dtype(x))
+    given_prior, prior = held(prior), checks.prior_for(prior, family, compute_dtype(x))
+    smooth = Smooth.of(x, sample_weight, prior, family) if checks.in_trace(x, sample_weight, prior) else None
+    x, sample_weight, prior, init = held((x, sample_weight, prior, init))
     options = Options(tol, max_iter, accelerate, search, block_size, mesh)
     given = init, sample_weight, prior, tol, max_iter, key
     here = goes_to_host([family], x, n_init, k, *given, compiled=compiled, mesh=mesh)
@@ -165,15 +172,18 @@ def fit(
 
         result = results_of(driver, ranking.template(family), fitted)
     if checks.in_trace(result):
-        return forward_only(dataclasses.replace(result, status=traced_status(problem, result.status)))
-    result = named(concrete(result), columns)
+        result = dataclasses.replace(result, status=traced_status(problem, result.status))
+        return differentiable(result, problem.known.frame, smooth)
+    result = concrete(result)
     rows = (x, sample_weight) if mesh is None and not isinstance(x, Stream) else ()
     if result.n_iter > 0 and not floors.meant(given_prior):
         warn_of_floors(result, prior, problem, rows)
     warn(result, tol, stacklevel=6, rows=rows)
-    if mesh is None:
-        return result
-    return named(dataclasses.replace(result, mixture=at_home(result.mixture)), columns)
+    if smooth is not None:
+        result = differentiable(result, problem.known.frame, smooth)
+    elif mesh is not None:
+        result = dataclasses.replace(result, mixture=at_home(result.mixture))
+    return named(result, columns)
 
 
 def named(result: FitResult, columns) -> FitResult:

@@ -16,9 +16,11 @@ from .data.padding import few_sizes, on_host, padded, padded_sets
 from .data.route import goes_to_host
 from .em.squarem import method_of
 from .families.base import Family
+from .implicit import Smooth, differentiable
 from .init.draws import Start
 from .init.kmeans import INITIALIZERS
-from .numerics import forward_only, host
+from .numerics import host
+from .numerics.derivatives import held
 from .numerics.dtypes import compute_dtype, in_precision_of, numbers, on_device
 from .numerics.keys import Key, as_key
 from .numerics.plain import plain
@@ -77,6 +79,9 @@ def fit_many(
     options, dtype = Options(tol, max_iter, accelerate, search).checked(), compute_dtype(x)
     accelerate, search = options.accelerate, options.search
     prior = numbers(checks.prior_for(prior, family, dtype), dtype)
+    smooth = Smooth.of(x, sample_weight, prior, family) if checks.in_trace(x, sample_weight, prior) else None
+    x, sample_weight, prior = held((x, sample_weight, prior))
+    traced = checks.in_trace(x, sample_weight)
     weight, start = _weights(sample_weight, (b, n), dtype, k), Start(init, r, as_key(key), np.ones((1, k), bool))
     rule = options.limits(dtype), family, method_of(accelerate, family), search
     given = weight, tol, max_iter, prior, start.key
@@ -91,9 +96,12 @@ def fit_many(
             _check_values(x, family, sets.known.measured)
         search = stages.begin(sets, lanes, np.ones((len(x), k), bool))
         result = data_sets.conclude(sets, stages.to_its_end(sets, search).lanes, traced)
-    if checks.in_trace(result):
-        return forward_only(result)
-    return jax.tree.map(lambda leaf: on_device(leaf[:b]), result)
+    if not checks.in_trace(result):
+        result = jax.tree.map(lambda leaf: on_device(leaf[:b]), result)
+    if smooth is None:
+        return result
+    frames = jax.tree.map(lambda leaf: leaf[:b], sets.known.frame)
+    return jax.vmap(differentiable, (0, 0, Smooth(0, 0, None)))(result, frames, smooth)
 
 
 def _weights(sample_weight, shape, dtype, k):

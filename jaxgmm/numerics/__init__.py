@@ -12,7 +12,7 @@ forks          processes in which JAX cannot be used
 """
 
 from .backend import is_jax, product, xp
-from .derivatives import constant, forward_only
+from .derivatives import constant
 from .factors import cholesky, triangular_inverse
 from .matrices import diagonal, hold_in, pack, positive_definite, unpack, upper, whitening, with_diagonal
 from .products import (
@@ -39,7 +39,6 @@ __all__ = [
     "divide",
     "eps",
     "first_of_largest",
-    "forward_only",
     "hold_in",
     "is_jax",
     "keep_empty",

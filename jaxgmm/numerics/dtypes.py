@@ -58,7 +58,7 @@ def numbers(values, dtype):
     """Plain numbers of a record, as arguments of a compiled function: a new value compiles nothing."""
 
     def cast(value):
-        return value.astype(dtype) if isinstance(value, jax.Array) else np.asarray(value, dtype)
+        return value.astype(dtype) if isinstance(value, jax.core.Tracer) else np.asarray(value, dtype)
 
     return jax.tree.map(cast, values)
 

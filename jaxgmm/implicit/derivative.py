@@ -1,0 +1,163 @@
+"""The derivative of a fit: where its fixed point moves as rows, weights and prior do.
+
+A fit ends at u = F(u, θ), F one update of EM (`update`), u the mixture (`coordinates`), θ what is differentiated. So
+
+    du = (I - ∂F/∂u)⁻¹ ∂F/∂θ dθ,        dL = ∂L/∂θ dθ + ∂L/∂u du
+
+and no iteration is stored. Newton's steps from where the fit ended measure how far the fixed point is, and go there;
+where it is not near, the derivative is NaN. All in float64. Where the likelihood alone is maximised, ∂L/∂u is 0.
+
+Source: Krantz and Parks, The Implicit Function Theorem (2013); Xu and Jordan, On convergence properties of the EM
+algorithm for Gaussian mixtures (1996), for EM as a preconditioner of the likelihood's own equations.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..data.frame import Frame, enter, leave
+from ..numerics.linear import alone, linear
+from ..records import FitResult, Mixture, Status, record
+from .coordinates import Point, inside, mixture_at, point_of
+from .fixed_point import fixed_point
+from .map import Map, Smooth
+from .solving import solve
+
+FAILED = Status.DEGENERATE, Status.NON_FINITE, Status.INVALID
+EXACTLY, GOOD = 1e-9, 1e-6  # what the residual of the linear system falls to, and what it must have fallen to
+PRODUCTS = 1000
+FELT = 1e-8  # nats a row and coordinate: a smaller slope of the log-likelihood is rounding, or a prior nobody feels
+
+
+@record
+class Ended:
+    """What of a fit has derivatives: the mixture, and its log-likelihood, in the units of the data."""
+
+    mixture: Mixture
+    log_likelihood: Any
+
+
+@record
+class Known:
+    """What has none: the frame that the fit ran in, and whether it ended well, ()."""
+
+    frame: Frame
+    sound: Any
+
+
+@record
+class Place:
+    """Where derivatives are taken: the fixed point, and whether there is one near where the fit has ended, ()."""
+
+    point: Point
+    near: Any
+    frame: Frame
+    smooth: Smooth
+
+    @property
+    def map(self) -> Map:
+        return Map(self.frame, self.point.family)
+
+    def mixture(self, point: Point) -> Mixture:
+        """The mixture at a point, in the units of the data."""
+        mixture = mixture_at(point)
+        return Mixture(mixture.log_weights, leave(mixture.components, self.frame), mixture.family)
+
+
+def differentiable(result: FitResult, frame: Frame, smooth: Smooth) -> FitResult:
+    """The result, through which derivatives pass to what the fit is a smooth function of.
+
+    Where they are asked for, the fit goes on to its fixed point, so that value and derivative belong together.
+    """
+    sound = ~jnp.isin(jnp.asarray(result.status), np.asarray(FAILED))
+    whole = Ended(jax.tree.map(jnp.asarray, result.mixture), jnp.asarray(result.log_likelihood))
+    ended = _attached(whole, Known(frame, sound), smooth)
+    return dataclasses.replace(result, mixture=ended.mixture, log_likelihood=ended.log_likelihood)
+
+
+@jax.custom_jvp
+def _attached(ended: Ended, known: Known, smooth: Smooth) -> Ended:
+    return ended
+
+
+@_attached.defjvp
+def _moved(primals, tangents):
+    ended, known, smooth = primals
+    settled, place = alone(_settled, ended, known, smooth)
+    return settled, linear(_forward, _backward, place, tangents[2], settled)
+
+
+def _settled(ended: Ended, known: Known, smooth: Smooth) -> tuple[Ended, Place]:
+    """The fit at its fixed point; as it ended, where that is not near."""
+    mixture, frame = widened((ended.mixture, known.frame))
+    first = inside(point_of(Mixture(mixture.log_weights, enter(mixture.components, frame), mixture.family)))
+    point, near = fixed_point(functools.partial(Map(frame, mixture.family), smooth=smooth), first)
+    place = Place(point, near & known.sound, frame, smooth)
+    there = Ended(place.mixture(point), place.map(point, smooth)[1])
+    settled = jax.tree.map(lambda new, old: jnp.where(place.near, new.astype(old.dtype), old), there, ended)
+    return settled, place
+
+
+def _forward(place: Place, moves: Smooth) -> Ended:
+    """Where mixture and log-likelihood move."""
+    point, smooth = place.point, place.smooth
+    _, (change, slope) = jax.jvp(lambda smooth: place.map(point, smooth), (smooth,), (moves,))
+    _, push = jax.linearize(lambda point: place.map(point, smooth), point)
+    step, left = solve(lambda move: minus(move, push(move)[0]), change, EXACTLY, PRODUCTS)
+    _, mixture = jax.jvp(place.mixture, (point,), (step,))
+    ended = Ended(mixture, slope + push(step)[1])
+    return refused(ended, place.near & (left <= GOOD), smooth.weight.dtype)
+
+
+def _backward(place: Place, cotangents: Ended) -> Smooth:
+    """The transpose of `_forward`."""
+    point, smooth = place.point, place.smooth
+    cotangents = widened(cotangents)
+    value = cotangents.log_likelihood
+    _, pull = jax.vjp(lambda point: place.map(point, smooth), point)
+    _, of_mixture = jax.vjp(place.mixture, point)
+    [target] = of_mixture(cotangents.mixture)
+    if smooth.prior is not None:
+        [slope] = pull((jax.tree.map(jnp.zeros_like, point), jnp.ones_like(value)))
+        target = plus(target, times(felt(slope, smooth.weight) * value, slope))
+    zero = jnp.zeros_like(value)
+    turned, left = solve(lambda move: minus(move, pull((move, zero))[0]), target, EXACTLY, PRODUCTS)
+    _, back = jax.vjp(lambda smooth: place.map(point, smooth), smooth)
+    [moves] = back((turned, value))
+    return refused(moves, place.near & (left <= GOOD), smooth.weight.dtype)
+
+
+def felt(slope: Point, weight):
+    """1 where the log-likelihood has a slope at the fixed point, which a prior gives it; 0 where it is at its top."""
+    largest = jnp.max(jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(slope)]))
+    return jnp.where(largest <= FELT * weight.sum(), 0.0, 1.0)
+
+
+def refused(tree, good, dtype):
+    """The tree in this dtype, NaN where it is no good."""
+    return jax.tree.map(lambda leaf: (leaf * jnp.where(good, 1.0, jnp.nan)).astype(dtype), tree)
+
+
+def widened(tree):
+    """Real numbers in float64."""
+
+    def wide(leaf):
+        return leaf.astype(np.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(wide, tree)
+
+
+def plus(a, b):
+    return jax.tree.map(jnp.add, a, b)
+
+
+def minus(a, b):
+    return jax.tree.map(jnp.subtract, a, b)
+
+
+def times(number, tree):
+    return jax.tree.map(lambda leaf: number * leaf, tree)
