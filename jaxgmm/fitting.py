@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import checks
+from . import checks, implicit
 from .calls import public
 from .data.mesh import checked
 from .data.route import goes_to_host
@@ -22,7 +22,6 @@ from .data.sources import Stream, opens
 from .distributed import agreed, spans
 from .em.squarem import METHODS
 from .families.base import Family
-from .implicit import Smooth, differentiable
 from .init.draws import Start
 from .numerics.derivatives import held
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
@@ -151,7 +150,7 @@ def fit(
     keeper = opened(checkpoint, checkpoint_every, resume, mesh)
     driver = Driver(callback, every, verbose, 1, in_processes=spans(mesh), checkpoint=keeper)
     given_prior, prior = held(prior), checks.prior_for(prior, family, compute_dtype(x))
-    smooth = Smooth.of(x, sample_weight, prior, family) if checks.in_trace(x, sample_weight, prior) else None
+    smooth = implicit.Smooth.of(x, sample_weight, prior, family) if checks.in_trace(x, sample_weight, prior) else None
     x, sample_weight, prior, init = held((x, sample_weight, prior, init))
     options = Options(tol, max_iter, accelerate, search, block_size, mesh)
     given = init, sample_weight, prior, tol, max_iter, key
@@ -173,14 +172,14 @@ def fit(
         result = results_of(driver, ranking.template(family), fitted)
     if checks.in_trace(result):
         result = dataclasses.replace(result, status=traced_status(problem, result.status))
-        return differentiable(result, problem.known.frame, smooth)
+        return implicit.differentiable(result, problem.known.frame, smooth)
     result = concrete(result)
     rows = (x, sample_weight) if mesh is None and not isinstance(x, Stream) else ()
     if result.n_iter > 0 and not floors.meant(given_prior):
         warn_of_floors(result, prior, problem, rows)
     warn(result, tol, stacklevel=6, rows=rows)
     if smooth is not None:
-        result = differentiable(result, problem.known.frame, smooth)
+        result = implicit.differentiable(result, problem.known.frame, smooth)
     elif mesh is not None:
         result = dataclasses.replace(result, mixture=at_home(result.mixture))
     return named(result, columns)

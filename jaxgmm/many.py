@@ -10,13 +10,12 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import checks
+from . import checks, implicit
 from .calls import public
 from .data.padding import few_sizes, on_host, padded, padded_sets
 from .data.route import goes_to_host
 from .em.squarem import method_of
 from .families.base import Family
-from .implicit import Smooth, differentiable
 from .init.draws import Start
 from .init.kmeans import INITIALIZERS
 from .numerics import host
@@ -79,7 +78,7 @@ def fit_many(
     options, dtype = Options(tol, max_iter, accelerate, search).checked(), compute_dtype(x)
     accelerate, search = options.accelerate, options.search
     prior = numbers(checks.prior_for(prior, family, dtype), dtype)
-    smooth = Smooth.of(x, sample_weight, prior, family) if checks.in_trace(x, sample_weight, prior) else None
+    smooth = implicit.Smooth.of(x, sample_weight, prior, family) if checks.in_trace(x, sample_weight, prior) else None
     x, sample_weight, prior = held((x, sample_weight, prior))
     traced = checks.in_trace(x, sample_weight)
     weight, start = _weights(sample_weight, (b, n), dtype, k), Start(init, r, as_key(key), np.ones((1, k), bool))
@@ -101,7 +100,7 @@ def fit_many(
     if smooth is None:
         return result
     frames = jax.tree.map(lambda leaf: leaf[:b], sets.known.frame)
-    return jax.vmap(differentiable, (0, 0, Smooth(0, 0, None)))(result, frames, smooth)
+    return jax.vmap(implicit.differentiable, (0, 0, implicit.Smooth(0, 0, None)))(result, frames, smooth)
 
 
 def _weights(sample_weight, shape, dtype, k):
