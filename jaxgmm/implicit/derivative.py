@@ -128,7 +128,8 @@ def _backward(place: Place, cotangents: Ended) -> Smooth:
     turned, left = solve(lambda move: minus(move, pull((move, zero))[0]), target, EXACTLY, PRODUCTS)
     _, back = jax.vjp(lambda smooth: place.map(point, smooth), smooth)
     [moves] = back((turned, value))
-    return refused(moves, place.near & (left <= GOOD), smooth.weight.dtype)
+    good = place.near & (left <= GOOD)
+    return jax.tree.map(lambda move, like: refused(move, good, like.dtype), moves, smooth)
 
 
 def felt(slope: Point, weight):
