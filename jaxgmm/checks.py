@@ -4,6 +4,7 @@ import numbers
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .families.base import Family, known, parameters, spelled
@@ -58,7 +59,7 @@ def rows_of(x, mixture):
 def weights(sample_weight, n: int, dtype):
     """Sample weights (n,), 1 where none are given; their values are checked where they are concrete."""
     if sample_weight is None:
-        return np.ones(n, dtype)
+        return ones(n, dtype)
     sample_weight = plain(sample_weight, "sample_weight")
     if sample_weight.shape != (n,):
         raise ValueError(f"sample_weight must have shape ({n},), one weight a row of x, got {sample_weight.shape}")
@@ -67,7 +68,22 @@ def weights(sample_weight, n: int, dtype):
     return sample_weight.astype(dtype)
 
 
+def ones(n, dtype):
+    """Weights (n,) of 1: NumPy's, or a program's where it is exported for any number of rows."""
+    return np.ones(n, dtype) if known_size(n) else jnp.ones(n, dtype)
+
+
+def known_size(n) -> bool:
+    """Whether a size is a number: in `jax.export` it may be a symbol."""
+    return isinstance(n, (int, np.integer))
+
+
 def enough_rows(n: int, n_components: int):
+    if not known_size(n):
+        raise ValueError(
+            f"x has a symbolic number of rows, {n}: a fit is exported for a number of rows; fill up fewer with copies "
+            "of any row, of sample_weight 0"
+        )
     if n < n_components:
         raise ValueError(f"n_components={n_components} needs at least as many rows, got {n}: ask for fewer components")
 

@@ -32,9 +32,9 @@ SCORED_TOGETHER = 2**16  # rows a call of the compiled function
 
 
 def rows_for(mixture: Mixture, x, sample_weight, form, block_size) -> Rows:
-    """Concrete or traced rows in blocks that suit one mixture."""
+    """Concrete or traced rows in blocks that suit one mixture; a symbolic number of rows in one."""
     (n, d), k, dtype = x.shape, mixture.n_components, compute_dtype(x)
-    block = min(block_size or block_rows(n, form.width(d, k), dtype.itemsize), n)
+    block = min(block_size or block_rows(n, form.width(d, k), dtype.itemsize), n) if checks.known_size(n) else n
     return (HostRows if host.hosted() else Rows)(x, sample_weight, unit_frame(d, dtype), block, str(dtype))
 
 
@@ -191,7 +191,7 @@ def _by_rows(function, mixture, x):
             held, dtype = jax.tree.map(np.asarray, mixture), compute_dtype(x)
             return on_device(function(held, np.ascontiguousarray(np.asarray(x).T, dtype)))
     if not isinstance(x, np.ndarray) or checks.in_trace(mixture):
-        rows = rows_for(mixture, *padded(x, np.ones(n, compute_dtype(x))), form, None)
+        rows = rows_for(mixture, *padded(x, checks.ones(n, compute_dtype(x))), form, None)
         return _whole(function, mixture, rows)[:n]
     size = min(padded_rows(n), SCORED_TOGETHER)
     parts = []
@@ -264,12 +264,12 @@ def sample(key: Key, mixture: Model, n: int) -> tuple[jax.Array, jax.Array]:
     Raises:
         ValueError: n is not an integer >= 1.
     """
-    return _sample(as_key(key), mixture, checks.count(n, "n"))
+    return _sample(key, mixture, checks.count(n, "n"))
 
 
 @in_precision_of("mixture")
 def _sample(key, mixture, n):
-    return _draw(key, mixture, n)
+    return _draw(as_key(key), mixture, n)
 
 
 @compiled("n")

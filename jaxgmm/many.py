@@ -71,8 +71,7 @@ def fit_many(
     checks.table(x[0])
     b, n, d = x.shape
     k, r = checks.count(n_components, "n_components"), checks.count(n_init, "n_init")
-    if n < k:
-        raise ValueError(f"n_components={k} needs at least as many rows, got {n}: ask for fewer components")
+    checks.enough_rows(n, k)
     family = family_of(family, x.reshape(b * n, d) if not traced else x)
     init = checks.choice(init if isinstance(init, str) else repr(init), "init", INITIALIZERS)
     options, dtype = Options(tol, max_iter, accelerate, search).checked(), compute_dtype(x)

@@ -3,6 +3,8 @@
 The mixtures decide the precision: float64 where any of them has it, and everything else is cast to it.
 """
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from ..data.route import in_numpy
 from ..numerics import host
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import on_device
+from ..numerics.switches import as_written
 from ..records import Mixture
 
 
@@ -28,9 +31,11 @@ def dtype_of(*mixtures) -> np.dtype:
     return np.result_type(*(mixture.log_weights.dtype for mixture in mixtures_in(mixtures)))
 
 
+@contextlib.contextmanager
 def precision_of(*mixtures):
-    """The context in which JAX keeps the dtype of these mixtures."""
-    return jax.enable_x64(jax.config.jax_enable_x64 or dtype_of(*mixtures) == np.float64)
+    """The context in which JAX keeps the dtype of these mixtures, and the library runs as it was written."""
+    with as_written(), jax.enable_x64(jax.config.jax_enable_x64 or dtype_of(*mixtures) == np.float64):
+        yield
 
 
 def evaluated(function, *arguments):

@@ -100,7 +100,10 @@ def on_device(problem, lanes, alive, queue: Queue, rounds):
 
         def round_of_all(carry):
             live, made = carry
-            return _choose(running(live) & alive, jax.vmap(updated)(live, everyone), live), made + 1
+            stepped = jax.vmap(updated)(live, everyone)
+            if count > 1:  # or it is the one that goes on; to choose leaf by leaf takes a fifth of the compiler's time
+                stepped = _choose(running(live) & alive, stepped, live)
+            return stepped, made + 1
 
         lanes, made = jax.lax.while_loop(goes_on, round_of_all, (lanes, none))
         return lanes, queue, made

@@ -74,30 +74,35 @@ def centres_among(some, wide, family: Family, start: Start):
         for i in [] if some is wide else np.flatnonzero([not distinct(one) for one in drawn]):
             [drawn[i]] = sequences_on_host(keys[[i]], wide, family.points, start.k, (spread[[i]], 1))
     else:
-
-        def draw(one):
-            return _drawn(some, wide, family, start.k, (*one, tried))
-
-        drawn = in_groups(draw, (keys, spread), together)
+        drawn = _drawn(some, wide, family, start.k, (keys, spread, tried, together))
     return moved(some, family, start, xp.tile(drawn, (start.active.shape[0], 1, 1)))
 
 
-def _drawn(some, wide, family: Family, k: int, one: tuple):
-    """Centres (k, p) of one start: the first K of them are the start of K components."""
-    key, spread, tried = one
-    centres = sequence(key, some, family.points, k, (spread, tried))
+def _drawn(some, wide, family: Family, k: int, starts: tuple):
+    """Centres (r, k, p) of starts: the first K of them are the start of K components."""
+    keys, spread, tried, together = starts
+
+    def among(rows, keys, tried):
+        def one(start):
+            key, spread = start
+            return sequence(key, rows, family.points, k, (spread, tried))
+
+        return in_groups(one, (keys, spread), together)
+
+    drawn = among(some, keys, tried)
     if some is wide:
-        return centres
+        return drawn
 
     def redraw(state):
-        _, key, _ = state
-        again = sequence(key, wide, family.points, k, (spread, 1))
-        return jnp.zeros((), bool), jax.random.split(key)[0], again
+        missing, keys, drawn = state
+        again = jnp.where(missing[:, None, None], among(wide, keys, 1), drawn)
+        return jnp.zeros_like(missing), jax.vmap(lambda key: jax.random.split(key)[0])(keys), again
 
     # A rare value may be missing in the sample: a loop of one round, or none, with one row drawn for a centre as
-    # streams do. The key changes in it, because XLA takes what a round leaves alone out of a loop, and would draw
+    # streams do. The keys change in it, because XLA takes what a round leaves alone out of a loop, and would draw
     # always.
-    return jax.lax.while_loop(lambda state: state[0], redraw, (~distinct(centres), key, centres))[2]
+    missing = ~jax.vmap(distinct)(drawn)
+    return jax.lax.while_loop(lambda state: state[0].any(), redraw, (missing, keys, drawn))[2]
 
 
 def moved(some, family: Family, start: Start, centres):
@@ -110,7 +115,9 @@ def moved(some, family: Family, start: Start, centres):
         some = some.cut(family.moments, start.k, len(moving))
         return replaced_at(centres, moving, lloyd(some, family.points, *those))
     together = lanes_together(family.moments, some.d, start.k, len(moving), centres.dtype.itemsize)
-    return replaced_at(centres, moving, in_groups(lambda one: lloyd(some, family.points, *one), those, together))
+    groups = [slice(i, i + together) for i in range(0, len(moving), together)]
+    rested = [lloyd(some, family.points, *(each[group] for each in those)) for group in groups]
+    return replaced_at(centres, moving, jnp.concatenate(rested))
 
 
 @compiled("r")

@@ -38,8 +38,8 @@ def kinds(init: str, draws: int) -> np.ndarray:
 
 
 def lloyd(rows: Rows, points, centres, active):
-    """Lloyd's iterations from centres (k, p), those marked active (k,); on the host from those of many lanes (l, k, p),
-    each until its own rest. Cost: O(n·k·p) an iteration."""
+    """Lloyd's iterations from the centres of many lanes (l, k, p), those marked active (l, k), each until its own rest.
+    Cost: O(n·k·p) an iteration of a lane."""
     if hosted():
         centres, moving = centres.copy(), np.arange(len(centres))
         for _ in range(LLOYD_ITERATIONS):
@@ -51,13 +51,15 @@ def lloyd(rows: Rows, points, centres, active):
 
     def moving(state):
         _, shift, i = state
-        return (shift > REST) & (i < LLOYD_ITERATIONS)
+        return (shift > REST).any() & (i < LLOYD_ITERATIONS)
 
     def step(state):
-        centres, _, i = state
-        return *_moved(rows, points, centres, active), i + 1
+        centres, shift, i = state
+        new, now = jax.vmap(lambda *lane: _moved(rows, points, *lane))(centres, active)
+        goes = shift > REST
+        return jnp.where(goes[:, None, None], new, centres), jnp.where(goes, now, shift), i + 1
 
-    infinite = np.full((), np.inf, centres.dtype)
+    infinite = np.full(len(centres), np.inf, centres.dtype)
     return jax.lax.while_loop(moving, step, (centres, infinite, np.int32(0)))[0]
 
 

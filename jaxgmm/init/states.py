@@ -53,7 +53,7 @@ def begin(problem, start: Start):
 def _begin(rows, problem, start: Start):
     some, points = centres(rows, problem.family, start)
     drawn = from_centres(rows, problem, points, start.of_draws)
-    return chosen(start, drawn, functools.partial(likelihoods, some, problem))
+    return lanes_of(problem.method, chosen(start, drawn, functools.partial(likelihoods, some, problem)))
 
 
 _begun = compiled()(per_shard(_begin))
@@ -66,14 +66,16 @@ def begin_at(problem, centres, active):
 
 def _begin_at(rows, problem, centres, active):
     points = each(lambda some: problem.family.points(rows.framed(some)).swapaxes(-1, -2))(centres)
-    return from_centres(rows, problem, points, xp.broadcast_to(active[None], (len(centres), len(active))))
+    begun = from_centres(rows, problem, points, xp.broadcast_to(active[None], (len(centres), len(active))))
+    return lanes_of(problem.method, begun)
 
 
 _begun_at = compiled()(per_shard(_begin_at))
 
 
 def from_centres(rows, problem, centres, active):
-    """First lanes (l,), of one pass in which a row belongs to its nearest centre (l, k, p)."""
+    """What lanes (l,) begin with, mixtures and what was added to them, of one pass in which a row belongs to its
+    nearest centre (l, k, p)."""
     (count, k, _), problem = centres.shape, problem.bare
     groups = lane_groups(rows, problem.family.moments, k, count)
     begun = [_around(problem, centres[some]) for some in groups]
@@ -82,8 +84,8 @@ def from_centres(rows, problem, centres, active):
         Nearest(centres[some], active[some], prepared, reference, family)
         for some, (_, prepared) in zip(groups, begun, strict=True)
     ]
-    lanes = [_lanes(problem, *pair, sums) for pair, sums in zip(begun, rows.sum(*looks), strict=True)]
-    return lanes[0] if len(lanes) == 1 else jax.tree.map(lambda *leaves: xp.concatenate(leaves), *lanes)
+    firsts = [_firsts(problem, *pair, sums) for pair, sums in zip(begun, rows.sum(*looks), strict=True)]
+    return firsts[0] if len(firsts) == 1 else jax.tree.map(lambda *leaves: xp.concatenate(leaves), *firsts)
 
 
 @compiled()
@@ -95,13 +97,15 @@ def _around(problem, centres):
 
 
 @compiled()
-def _lanes(problem, params, prepared, statistics):
-    """First lanes (l,) of first statistics."""
+def _firsts(problem, params, prepared, statistics):
+    """First mixtures (l,) of first statistics, and what was added to them."""
+    return each(functools.partial(first_after, problem))(params, prepared, statistics)
 
-    def lane(params, prepared, statistics):
-        return problem.method.start(state_after(problem, params, prepared, statistics))
 
-    return each(lane)(params, prepared, statistics)
+@compiled("method")
+def lanes_of(method, firsts):
+    """Lanes (l,) that begin with these mixtures, and what was added to them."""
+    return each(lambda *first: method.start(em.initial_state(*first)))(*firsts)
 
 
 def begin_with(problem, resp):
@@ -123,7 +127,7 @@ def _with_columns(rows, problem, resp) -> em.State:
     def summarise(block):
         return first_statistics(form, prepared, block, block.columns["resp"].T.astype(block.x.dtype))
 
-    return state_after(problem, params, prepared, rows.sum(summarise, resp=resp)[0])
+    return em.initial_state(*first_after(problem, params, prepared, rows.sum(summarise, resp=resp)[0]))
 
 
 def begin_from(problem, mixture: Mixture):
@@ -158,10 +162,10 @@ def first_statistics(form, prepared, block, resp) -> Statistics:
     return Statistics(zero, zero, block.weight.sum(-1), resp.sum(-1), sums)
 
 
-def state_after(problem, params, prepared, statistics: Statistics) -> em.State:
-    """First state from first statistics."""
+def first_after(problem, params, prepared, statistics: Statistics):
+    """The first mixture of first statistics, which were taken under these parameters, and what was added to it."""
     under = Mixture(xp.zeros_like(statistics.counts), params, problem.family)
-    return em.initial_state(*first_mixture(problem.family.moments, under, prepared, statistics, problem.known.prior))
+    return first_mixture(problem.family.moments, under, prepared, statistics, problem.known.prior)
 
 
 def first_mixture(form, under: Mixture, prepared, statistics: Statistics, prior):

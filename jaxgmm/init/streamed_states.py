@@ -26,7 +26,8 @@ def begin(problem, start: Start):
     if some.x.shape[0] < flow.n_everywhere and not bool(_all_distinct(centres)):
         centres = _redrawn(problem, some, start, centres)
     drawn = states.from_centres(flow, problem, centres, start.of_draws)
-    return tries.chosen(start, drawn, functools.partial(_likelihoods, some, problem.bare))
+    chosen = tries.chosen(start, drawn, functools.partial(_likelihoods, some, problem.bare))
+    return states.lanes_of(problem.method, chosen)
 
 
 def begin_at(problem, centres, active):
@@ -34,7 +35,7 @@ def begin_at(problem, centres, active):
     head, family = problem.rows.block(problem.rows.kept["head"], None, 1), problem.family
     points = jax.vmap(lambda each: family.points(head.framed(each)).T)(centres)
     active = jnp.broadcast_to(active, (len(centres), len(active)))
-    return states.from_centres(problem.rows, problem, points, active)
+    return states.lanes_of(problem.method, states.from_centres(problem.rows, problem, points, active))
 
 
 _likelihoods = compiled()(tries.likelihoods)  # of some rows in memory: it costs no pass

@@ -21,11 +21,12 @@ LEVEL = 1e-4  # nats per unit weight: two draws of the same
 
 
 def chosen(start: Start, drawn, likelihoods):
-    """First lanes (m·r,) of those that were drawn (m·draws,). ``likelihoods`` of lanes are as the function below."""
+    """What first lanes (m·r,) begin with, of what was drawn (m·draws,): mixtures, and what was added to them.
+    ``likelihoods`` of mixtures are as the function below."""
     if start.draws == start.r:
         return drawn
-    values = likelihoods(lanes_at(drawn, start.tries.reshape(-1)))
-    return lanes_at(drawn, kept(start, values if in_trace(values) else np.asarray(values)))
+    values = likelihoods(those_at(drawn[0], start.tries.reshape(-1)))
+    return those_at(drawn, kept(start, values if in_trace(values) else np.asarray(values)))
 
 
 def kept(start: Start, values):
@@ -39,33 +40,33 @@ def kept(start: Start, values):
 
 
 @compiled()
-def lanes_at(lanes, index):
-    return jax.tree.map(lambda leaf: leaf[index], lanes)
+def those_at(tree, index):
+    """What a tree of arrays holds at these numbers."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-def likelihoods(rows, problem, lanes):
-    """The mean log-likelihood (l,) per unit weight that each of the lanes begins with, of rows or some that stand for
-    them; -inf where the moment form has no digits to tell."""
-    count, k = problem.method.state_of(lanes).counts.shape
+def likelihoods(rows, problem, mixtures):
+    """The mean log-likelihood (l,) per unit weight under each of the mixtures, of rows or some that stand for them;
+    -inf where the moment form has no digits to tell."""
+    count, k = mixtures.log_weights.shape
     rows = rows.cut(problem.family.moments, k, count)
     groups = lane_groups(rows, problem.family.moments, k, count)
     looks, losses = zip(
-        *(_looking(problem.bare, lanes_at(lanes, np.arange(count)[some])) for some in groups), strict=True
+        *(_looking(problem.bare, those_at(mixtures, np.arange(count)[some])) for some in groups), strict=True
     )
     return _likely(rows.sum(*looks), losses)
 
 
 @compiled()
-def _looking(problem, lanes):
-    """The E-step of what lanes (l,) begin with, and how much its form may err."""
+def _looking(problem, mixtures):
+    """The E-step of mixtures (l,), and how much its form may err."""
     form, reference = problem.family.moments, problem.known.frame.reference
 
-    def of_one(lane):
-        mixture = problem.method.state_of(lane).candidate
+    def of_one(mixture):
         prepared = form.prepare(mixture.components, reference)
         return prepared, mixture.log_weights, form.loss(prepared)
 
-    prepared, log_weights, loss = each(of_one)(lanes)
+    prepared, log_weights, loss = each(of_one)(mixtures)
     return Expected(prepared, log_weights, reference, form), loss
 
 

@@ -9,6 +9,7 @@ dtypes         which dtype a computation runs in
 plain          what users pass for numbers, as arrays
 compiling      when to ask the compiler for speed
 forks          processes in which JAX cannot be used
+switches       what JAX looks for mistakes with
 """
 
 from .backend import is_jax, product, xp

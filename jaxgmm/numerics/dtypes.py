@@ -14,6 +14,7 @@ import numpy as np
 
 from .forks import usable
 from .plain import plain
+from .switches import as_written
 
 HALF = ("float16", "bfloat16")
 
@@ -70,7 +71,7 @@ def floats_in(dtype, tree):
 
 def in_precision_of(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: run the function in the precision of these arguments (arrays, or records of arrays): in float64 where
-    any of them has it."""
+    any of them has it; and as it was written, whatever switches of JAX are on."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         order = list(inspect.signature(function).parameters)
@@ -80,7 +81,7 @@ def in_precision_of(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             usable()
             decisive = (args[i] if len(args) > i else kwargs.get(name) for name, i in places.items())
-            with jax.enable_x64(jax.config.jax_enable_x64 or any(map(is_double, decisive))):
+            with as_written(), jax.enable_x64(jax.config.jax_enable_x64 or any(map(is_double, decisive))):
                 return function(*args, **kwargs)
 
         return wrapper

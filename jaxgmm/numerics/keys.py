@@ -39,7 +39,8 @@ def threefry(key):
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)
     if str(jax.random.key_impl(key)) == "threefry2x32":
-        return key
+        words = jax.random.key_data(key)  # inside a trace over which a key is closed a tracer, as all that is computed
+        return jax.random.wrap_key_data(words, impl="threefry2x32") if isinstance(words, jax.core.Tracer) else key
     return jax.random.wrap_key_data(jax.random.bits(key, (2,), jnp.uint32), impl="threefry2x32")
 
 

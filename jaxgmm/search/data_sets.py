@@ -81,14 +81,20 @@ class DataSets:
 
     def one(self, i) -> Problem:
         """The problem of one of the data sets; on the host those of several, which lead in its numbers."""
-        known = jax.tree.map(lambda leaf: leaf[i] if np.ndim(leaf) else leaf, self.known)
-        kind = HostRows if hosted() else Rows
-        rows = kind(self.x[i], self.weight[i], known.frame, self.x.shape[1], self.dtype)
+        x, weight, known = jax.tree.map(
+            lambda leaf: _at(leaf, i) if np.ndim(leaf) else leaf, (self.x, self.weight, self.known)
+        )
+        rows = (HostRows if hosted() else Rows)(x, weight, known.frame, self.x.shape[1], self.dtype)
         return Problem(rows, known, self.limits, self.family, self.method, self.search)
 
     def run(self, search, form: int, rounds):
         """As `Problem.run`."""
         return _iterate(self, search, form, rounds)
+
+
+def _at(leaf, i):
+    """The i-th of a leaf, which under `jax.disable_jit` is NumPy's even where i is a tracer."""
+    return leaf[i] if hosted() else jnp.asarray(leaf)[i]
 
 
 @compiled("form")
@@ -159,14 +165,14 @@ def _begin_on_host(sets: DataSets, start: Start, prior):
         problem = sets.one(some // start.draws)
         return states.from_centres(problem.rows, problem, drawn[some], start.of_draws[some])
 
-    def likelihoods(lanes):
+    def likelihoods(mixtures):
         def of_some(some):
             problem = sets.one(some // start.tries.shape[1])
-            return tries.likelihoods(problem.rows, problem, tries.lanes_at(lanes, some))
+            return tries.likelihoods(problem.rows, problem, tries.those_at(mixtures, some))
 
         return in_pieces(of_some, start.tries.size, most)
 
-    return sets, tries.chosen(start, in_pieces(begun, len(drawn), most), likelihoods)
+    return sets, states.lanes_of(sets.method, tries.chosen(start, in_pieces(begun, len(drawn), most), likelihoods))
 
 
 def in_pieces(function, count: int, most: int):
