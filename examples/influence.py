@@ -1,12 +1,12 @@
-"""Which rows hold a cluster where it is? The influence of every row on it, from one gradient: ``... [folder]``.
+"""Which rows hold a cluster where it is? The influence of every row on it, from one gradient.
 
 The fit of Old Faithful is a function of the weights of its rows, all 1. The gradient of the mean waiting time of one
 component with respect to them says how far it moves when a row counts a little more, and with the other sign, about how
 far when the row is left out. All 272 rows are left out here, one refit each, and both are compared. The same gradient
 gives a standard error without a bootstrap, the infinitesimal jackknife: the square root of its sum of squares.
 
-The figure is drawn into a folder, a new temporary one unless it is named. Needs matplotlib: ``pip install
-'jaxgmm[plot]'``.
+The figure is drawn into a folder, a new temporary one unless it is named: ``python examples/influence.py [folder]``.
+Needs matplotlib: ``pip install 'jaxgmm[plot]'``.
 
 Source: Jaeckel, The infinitesimal jackknife (1972); Hampel, The influence curve and its role in robust estimation
 (1974).
@@ -26,7 +26,7 @@ import jaxgmm.plot
 
 
 def drawn(x, mixture, influence, left_out):
-    """Rows as dots as large as their influence; and what it foretells of a refit without the row."""
+    """Rows as dots as large as their influence; and what it predicts of a refit without the row."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     plane, refits = figure.subplots(1, 2)
     jaxgmm.plot.density(mixture, x, ax=plane, columns=["eruption (min)", "waiting (min)"])
@@ -60,10 +60,10 @@ def main():
 
     print(f"mean wait after a short eruption: {whole.components.means[short, 1]:.2f} min")
     print(f"its standard error, by the infinitesimal jackknife: {np.sqrt(influence @ influence):.2f} min")
-    print("row   eruption  wait   left out: foretold  refitted (s)")
+    print("row   eruption  wait   left out: predicted  refitted (s)")
     for i in np.argsort(-np.abs(influence))[:6]:
         eruption, wait = x[i]
-        print(f"{i:3d} {eruption:8.2f} {wait:7.0f} {-60 * influence[i]:18.2f} {60 * left_out[i]:9.2f}")
+        print(f"{i:3d} {eruption:8.2f} {wait:7.0f} {-60 * influence[i]:19.2f} {60 * left_out[i]:9.2f}")
     print(f"correlation over all rows: {np.corrcoef(-influence, left_out)[0, 1]:.4f}")
     figure = drawn(x, whole, influence, left_out)
     figure.savefig(folder / "influence.png", dpi=120)
