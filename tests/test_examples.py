@@ -19,6 +19,10 @@ SAYS = {
     "embedding.py": ["before update 59", "free weights", "equal weights"],
     "lecture_figures.py": ["seven_numbers.png", "in_the_plane.png", "negative_log_likelihood.png"],
     "optax_density.py": ["step   0: mean log-likelihood", "(the data were made with 0)"],
+    "influence.py": ["infinitesimal jackknife: 0.60 min", "correlation over all rows: 0.9998", "influence.png"],
+    "learned_weights.py": ["step  0       -3.412          0.50        0.50", "step 40       -2.93", "no fault"],
+    "mixture_layer.py": ["step  0: loss 0.931, of the rows without a label 59% right", "step 15: loss 0.00"],
+    "tuned_prior.py": ["step 25: reg_covar 0.084, log density -8.2212", "reg_covar 0.080, log density -8.2213"],
     "many_datasets.py": ["1000 fits of 200 rows", "distance of the means"],
 }
 

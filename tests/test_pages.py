@@ -27,7 +27,6 @@ API = DOCS / "api"
 PAGES = sorted(DOCS.rglob("*.md"))
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 WIDTH = 88  # `docs/cells.py` formats cells to it, `docs/_static/custom.css` makes room for it
-UNFORMATTED = {"embedding.md"}
 CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", re.S | re.M)
 CONSOLE = re.compile(r"^```pycon\n(.*?)^```$", re.S | re.M)
 NEEDS = {"anndata.md": "anndata", "anndata.fit.md": "anndata"}
@@ -109,7 +108,7 @@ def test_the_reference_lists_every_public_name():
     assert listed == set(public())
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if path.name not in UNFORMATTED], ids=called)
+@pytest.mark.parametrize("path", PAGES, ids=called)
 def test_code_fits_its_column(path):
     code = [line for cell in CELL.findall(path.read_text()) for line in cell.splitlines()]
     code += [line for line in consoles(path).splitlines() if line.startswith((">>>", "..."))]

@@ -23,7 +23,7 @@ from ..data.frame import Frame, enter, leave
 from ..numerics.linear import alone, linear
 from ..records import FitResult, Mixture, Status, record
 from .coordinates import Point, inside, mixture_at, point_of
-from .fixed_point import fixed_point
+from .fixed_point import difference, fixed_point, largest
 from .map import Map, Smooth
 from .solving import solve
 
@@ -107,7 +107,7 @@ def _forward(place: Place, moves: Smooth) -> Ended:
     point, smooth = place.point, place.smooth
     _, (change, slope) = jax.jvp(lambda smooth: place.map(point, smooth), (smooth,), (moves,))
     _, push = jax.linearize(lambda point: place.map(point, smooth), point)
-    step, left = solve(lambda move: minus(move, push(move)[0]), change, EXACTLY, PRODUCTS)
+    step, left = solve(lambda move: difference(move, push(move)[0]), change, EXACTLY, PRODUCTS)
     _, mixture = jax.jvp(place.mixture, (point,), (step,))
     ended = Ended(mixture, slope + push(step)[1])
     return refused(ended, place.near & (left <= GOOD), smooth.weight.dtype)
@@ -125,7 +125,7 @@ def _backward(place: Place, cotangents: Ended) -> Smooth:
         [slope] = pull((jax.tree.map(jnp.zeros_like, point), jnp.ones_like(value)))
         target = plus(target, times(felt(slope, smooth.weight) * value, slope))
     zero = jnp.zeros_like(value)
-    turned, left = solve(lambda move: minus(move, pull((move, zero))[0]), target, EXACTLY, PRODUCTS)
+    turned, left = solve(lambda move: difference(move, pull((move, zero))[0]), target, EXACTLY, PRODUCTS)
     _, back = jax.vjp(lambda smooth: place.map(point, smooth), smooth)
     [moves] = back((turned, value))
     good = place.near & (left <= GOOD)
@@ -134,8 +134,7 @@ def _backward(place: Place, cotangents: Ended) -> Smooth:
 
 def felt(slope: Point, weight):
     """1 where the log-likelihood has a slope at the fixed point, which a prior gives it; 0 where it is at its top."""
-    largest = jnp.max(jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(slope)]))
-    return jnp.where(largest <= FELT * weight.sum(), 0.0, 1.0)
+    return jnp.where(largest(slope) <= FELT * weight.sum(), 0.0, 1.0)
 
 
 def refused(tree, good, dtype):
@@ -154,10 +153,6 @@ def widened(tree):
 
 def plus(a, b):
     return jax.tree.map(jnp.add, a, b)
-
-
-def minus(a, b):
-    return jax.tree.map(jnp.subtract, a, b)
 
 
 def times(number, tree):

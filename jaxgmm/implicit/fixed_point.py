@@ -7,7 +7,7 @@ import numpy as np
 from .coordinates import Point, inside
 from .solving import solve
 
-NEAR = 0.03  # in coordinates: from farther off nobody knows whether the fit was on its way to this fixed point
+NEAR = 0.05  # in coordinates: from farther off nobody knows whether the fit was on its way to this fixed point
 ENOUGH = 1e-6  # a step so small is the last: it leaves a thousandth of itself
 STEPS = 8
 ROUGHLY = 1e-3  # what the residual of a step's linear system falls to
@@ -15,28 +15,38 @@ PRODUCTS = 300  # of one step
 
 
 def fixed_point(update, first: Point) -> tuple[Point, jax.Array]:
-    """The fixed point u = F(u) near this point, and whether there is one.
+    """The fixed point u = F(u) near this point, and whether there is one that EM goes to: beside a saddle the updates
+    of EM lead away from where Newton's steps go.
 
     ``update(point)`` gives F's point, and the log-likelihood.
     """
 
     def unfinished(carry):
-        _, size, made = carry
+        _, size, made, _ = carry
         return (made == 0) | ((size > ENOUGH) & (size <= NEAR) & (made < STEPS))
 
     def newton(carry):
-        point, _, made = carry
+        point, _, made, towards = carry
         following, push = jax.linearize(lambda point: update(point)[0], point)
-        gap = jax.tree.map(jnp.subtract, following, point)
-        step, _ = solve(lambda move: jax.tree.map(jnp.subtract, move, push(move)), gap, ROUGHLY, PRODUCTS)
+        gap = difference(following, point)
+        step, _ = solve(lambda move: difference(move, push(move)), gap, ROUGHLY, PRODUCTS)
         moved = inside(jax.tree.map(jnp.add, point, step))
-        return moved, distance(moved, point), made + 1
+        size = largest(difference(moved, point))
+        return moved, size, made + 1, towards & ((inner(gap, step) > 0) | (size <= ENOUGH))
 
-    point, size, _ = jax.lax.while_loop(unfinished, newton, (first, jnp.asarray(np.inf), jnp.int32(0)))
-    return point, (size <= ENOUGH) & (distance(point, first) <= NEAR)
+    start = first, jnp.asarray(np.inf), jnp.int32(0), jnp.bool_(True)
+    point, size, _, towards = jax.lax.while_loop(unfinished, newton, start)
+    return point, (size <= ENOUGH) & towards & (largest(difference(point, first)) <= NEAR)
 
 
-def distance(a: Point, b: Point):
-    """The largest difference of a coordinate, ()."""
-    differences = jax.tree.map(lambda one, other: jnp.abs(one - other).max(), a, b)
-    return jnp.max(jnp.stack(jax.tree.leaves(differences)))
+def difference(a: Point, b: Point) -> Point:
+    return jax.tree.map(jnp.subtract, a, b)
+
+
+def inner(a: Point, b: Point):
+    return sum(jax.tree.leaves(jax.tree.map(lambda one, other: (one * other).sum(), a, b)))
+
+
+def largest(move: Point):
+    """The largest change of a coordinate, ()."""
+    return jnp.max(jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(move)]))

@@ -120,16 +120,18 @@ def _shapes(*arrays, pair, count):
 def _moved_on(primals, tangents, *, pair, count):
     if not all(type(tangent) is ad.Zero for tangent in tangents[:count]):
         raise ValueError("a fit has first derivatives only: second ones are not there")
-    moves = [ad.instantiate_zeros(tangent) for tangent in tangents[count:]]
+    with jax.enable_x64(True):
+        moves = [ad.instantiate_zeros(tangent) for tangent in tangents[count:]]
     held, out = primals[:count], _primitive().bind(*primals, pair=pair, count=count)
     return out, _primitive().bind(*held, *moves, pair=pair, count=count)
 
 
 def _transposed(cotangents, *arrays, pair, count):
-    cotangents = [
-        jnp.zeros(shape, dtype) if type(one) is ad.Zero else one
-        for one, (shape, dtype) in zip(cotangents, pair.outputs, strict=True)
-    ]
+    with jax.enable_x64(True):
+        cotangents = [
+            jnp.zeros(shape, dtype) if type(one) is ad.Zero else one
+            for one, (shape, dtype) in zip(cotangents, pair.outputs, strict=True)
+        ]
     back = _primitive().bind(*arrays[:count], *cotangents, pair=pair.transposed, count=count)
     return [None] * count + list(back)
 
