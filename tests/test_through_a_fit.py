@@ -173,6 +173,31 @@ def test_a_fit_that_is_not_near_its_end_has_no_derivative():
 
 
 @pytest.mark.long
+def test_a_fit_that_is_stopped_beside_a_saddle_has_no_derivative():
+    """Two components that are still alike: a fixed point, from which EM would go on."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(0, 1, (100, 2)), rng.normal(3, 1, (100, 2))])
+    alike = {"means": np.array([[1.5, 1.5], [1.5, 1.501]]), "covariances": np.full((2, 2), 3.0)}
+    start = jaxgmm.mixture("diag", weights=[0.5, 0.5], **alike)
+
+    def loss(weight, **options):
+        result = jaxgmm.fit(0, x, 2, family="diag", init=start, sample_weight=weight, **options)
+        return result.mixture.components.means[0, 0]
+
+    with precision(np.float64):
+        with pytest.warns(jaxgmm.FitWarning, match="MAX_ITER"):
+            slope = jax.grad(lambda weight: loss(weight, max_iter=2))(jnp.ones(200))
+        assert np.isnan(slope).all()
+        assert np.isfinite(jax.grad(loss)(jnp.ones(200))).all()
+
+
+def test_float64_rows_under_float32_weights_have_derivatives_without_a_warning():
+    x = BY_NAME["spherical"].data()
+    slope = jax.grad(lambda w: jaxgmm.fit(0, x, K, family="spherical", sample_weight=w).log_likelihood)(jnp.ones(N))
+    assert slope.dtype == np.float32 and np.isfinite(slope).all()
+
+
+@pytest.mark.long
 def test_a_degenerate_fit_has_no_derivative():
     x = np.concatenate([np.zeros((20, 1)), np.random.default_rng(0).normal(5, 1, (80, 1))]).astype(np.float32)
     with pytest.warns(jaxgmm.FitWarning, match="DEGENERATE"):

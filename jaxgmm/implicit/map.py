@@ -34,9 +34,10 @@ class Smooth:
         dtype = compute_dtype(x)
         x = jnp.asarray(x)
         x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(dtype)
-        if not family.support.contains(np.full((1, 1), 0.5)).all():
-            x = jax.lax.stop_gradient(x)
-        weight = np.ones(x.shape[:-1]) if sample_weight is None else sample_weight
+        with jax.ensure_compile_time_eval():
+            between = bool(family.support.contains(np.full((1, 1), 0.5, dtype)).all())
+        x = x if between else jax.lax.stop_gradient(x)
+        weight = jnp.ones(x.shape[:-1]) if sample_weight is None else sample_weight
         return cls(x, jnp.asarray(weight, dtype), numbers(prior, dtype))
 
 
