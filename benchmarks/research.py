@@ -164,7 +164,7 @@ def l2_in_a_loop(p, q):
 def gradients(n):
     rng = np.random.default_rng(2)
     centres = jaxgmm.mixture(
-        "full", weights=np.full(8, 1 / 8), means=rng.normal(size=(8, 8)), covariances=np.stack([np.eye(8)] * 8)
+        "full", weights=np.full(8, 1 / 8), means=1.4 * rng.normal(size=(8, 8)), covariances=np.stack([np.eye(8)] * 8)
     )
     x = np.asarray(jaxgmm.sample(3, centres, n)[0])
     start = jaxgmm.fit(0, x, 8, max_iter=5, tol=0).mixture

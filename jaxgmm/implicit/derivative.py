@@ -23,14 +23,14 @@ from ..data.frame import Frame, enter, leave
 from ..numerics.linear import alone, linear
 from ..records import FitResult, Mixture, Status, record
 from .coordinates import Point, inside, mixture_at, point_of
-from .fixed_point import difference, fixed_point, largest
+from .fixed_point import difference, fixed_point
 from .map import Map, Smooth
 from .solving import solve
 
 FAILED = Status.DEGENERATE, Status.NON_FINITE, Status.INVALID
-EXACTLY, GOOD = 1e-9, 1e-6  # what the residual of the linear system falls to, and what it must have fallen to
+EXACTLY, GOOD = 1e-8, 1e-6  # what the residual of the linear system falls to, and what it must have fallen to
 PRODUCTS = 1000
-FELT = 1e-8  # nats a row and coordinate: a smaller slope of the log-likelihood is rounding, or a prior nobody feels
+FELT = 1e-8  # a relative prior below this, and no other, moves the log-likelihood less than rounding does
 
 
 @record
@@ -123,7 +123,7 @@ def _backward(place: Place, cotangents: Ended) -> Smooth:
     [target] = of_mixture(cotangents.mixture)
     if smooth.prior is not None:
         [slope] = pull((jax.tree.map(jnp.zeros_like, point), jnp.ones_like(value)))
-        target = plus(target, times(felt(slope, smooth.weight) * value, slope))
+        target = plus(target, times(felt(smooth.prior) * value, slope))
     zero = jnp.zeros_like(value)
     turned, left = solve(lambda move: difference(move, pull((move, zero))[0]), target, EXACTLY, PRODUCTS)
     _, back = jax.vjp(lambda smooth: place.map(point, smooth), smooth)
@@ -132,9 +132,9 @@ def _backward(place: Place, cotangents: Ended) -> Smooth:
     return jax.tree.map(lambda move, like: refused(move, good, like.dtype), moves, smooth)
 
 
-def felt(slope: Point, weight):
-    """1 where the log-likelihood has a slope at the fixed point, which a prior gives it; 0 where it is at its top."""
-    return jnp.where(largest(slope) <= FELT * weight.sum(), 0.0, 1.0)
+def felt(prior):
+    """1 where a prior is felt, so that the fixed point is not where the log-likelihood is largest; else 0."""
+    return jnp.where((prior.reg_covar > 0) | (prior.reg_relative > FELT), 1.0, 0.0)
 
 
 def refused(tree, good, dtype):

@@ -8,9 +8,9 @@ from .coordinates import Point, inside
 from .solving import solve
 
 NEAR = 0.05  # in coordinates: from farther off nobody knows whether the fit was on its way to this fixed point
-ENOUGH = 1e-6  # a step so small is the last: it leaves a thousandth of itself
+ENOUGH = 1e-7  # so near is there
 STEPS = 8
-ROUGHLY = 1e-3  # what the residual of a step's linear system falls to
+ROUGHLY = 1e-3  # what the residual of a step's linear system falls to; no farther than is needed
 PRODUCTS = 300  # of one step
 
 
@@ -18,25 +18,30 @@ def fixed_point(update, first: Point) -> tuple[Point, jax.Array]:
     """The fixed point u = F(u) near this point, and whether there is one that EM goes to: beside a saddle the updates
     of EM lead away from where Newton's steps go.
 
+    How far a point is from it is the size of the step that led there, times what that step has left of F(u) - u.
     ``update(point)`` gives F's point, and the log-likelihood.
     """
 
     def unfinished(carry):
-        _, size, made, _ = carry
-        return (made == 0) | ((size > ENOUGH) & (size <= NEAR) & (made < STEPS))
+        _, size, _, left, made, _ = carry
+        return (left > ENOUGH) & (size <= NEAR) & (made < STEPS)
 
     def newton(carry):
-        point, _, made, towards = carry
+        point, size, before, _, made, towards = carry
         following, push = jax.linearize(lambda point: update(point)[0], point)
         gap = difference(following, point)
-        step, _ = solve(lambda move: difference(move, push(move)), gap, ROUGHLY, PRODUCTS)
+        left = jnp.where(made > 0, size * largest(gap) / before, np.inf)
+        there, tolerance = left <= ENOUGH, jnp.clip(ENOUGH / left / 4, ROUGHLY, 0.1)
+        step, _ = solve(lambda move: difference(move, push(move)), gap, tolerance, jnp.where(there, 0, PRODUCTS))
         moved = inside(jax.tree.map(jnp.add, point, step))
-        size = largest(difference(moved, point))
-        return moved, size, made + 1, towards & ((inner(gap, step) > 0) | (size <= ENOUGH))
+        size = jnp.where(there, size, largest(difference(moved, point)))
+        towards &= there | (inner(gap, step) > 0) | (size <= ENOUGH)
+        return moved, size, largest(gap), jnp.where(largest(gap) > 0, left, 0), made + 1, towards
 
-    start = first, jnp.asarray(np.inf), jnp.int32(0), jnp.bool_(True)
-    point, size, _, towards = jax.lax.while_loop(unfinished, newton, start)
-    return point, (size <= ENOUGH) & towards & (largest(difference(point, first)) <= NEAR)
+    zero = jnp.zeros(())
+    start = first, zero, zero, jnp.asarray(np.inf), jnp.int32(0), jnp.bool_(True)
+    point, _, _, left, _, towards = jax.lax.while_loop(unfinished, newton, start)
+    return point, (left <= ENOUGH) & towards & (largest(difference(point, first)) <= NEAR)
 
 
 def difference(a: Point, b: Point) -> Point:

@@ -1,6 +1,6 @@
 """One update of EM as a function of where the mixture lies and of all that is differentiated, summed block by block.
 
-What a block is made of is computed again where derivatives go through it: memory is that of one block.
+Of many rows, what a block is made of is computed again where derivatives go through it: memory is that of one block.
 """
 
 from typing import Any
@@ -17,6 +17,7 @@ from ..numerics.dtypes import compute_dtype, numbers
 from ..records import Block, record, static
 from .coordinates import Point, mixture_at, point_of
 
+KEPT = 2**26  # bytes of what derivatives need of blocks: so much is kept, more is computed again
 PASSES = 3  # of features and responsibilities that derivatives of a block hold at a time
 
 
@@ -83,9 +84,10 @@ def over_blocks(summed, x, weight, width: int):
     x = jnp.concatenate([x, jnp.broadcast_to(jax.lax.stop_gradient(x[:1]), (fill, d))]).reshape(count, block, d)
     weight = jnp.concatenate([weight, jnp.zeros(fill, weight.dtype)]).reshape(count, block)
 
-    @jax.checkpoint
     def add(carry, rows):
         return jax.tree.map(jnp.add, carry, summed(*rows)), None
+
+    add = add if 8 * n * PASSES * width <= KEPT else jax.checkpoint(add)
 
     shape = jax.eval_shape(summed, x[0], weight[0])
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)

@@ -15,7 +15,7 @@ NUMBERS = 2**23  # that directions and images may hold
 STALLED = 0.99
 
 
-def solve(product, target, tolerance: float, most: int):
+def solve(product, target, tolerance, most):
     """x with norm(target - product(x)) <= tolerance · norm(target), and what is left of that norm, relative to it.
 
     Args:
