@@ -243,7 +243,7 @@ def test_a_start_has_no_derivative_and_second_ones_are_refused():
 def test_a_probability_that_goes_to_its_boundary_stays_there():
     rng = np.random.default_rng(0)
     second = rng.random(300) < 0.4
-    x = (rng.random((300, 5)) < np.where(second[:, None], 0.8, 0.3)).astype(float)
+    x = (rng.random((300, 12)) < np.where(second[:, None], 0.85, 0.2)).astype(float)
     x[second, 0] = 1.0  # never 0 in one of the groups
     with precision(np.float64):
 
