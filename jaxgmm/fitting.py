@@ -173,7 +173,7 @@ def fit(
     if checks.in_trace(result):
         result = dataclasses.replace(result, status=traced_status(problem, result.status))
         return implicit.differentiable(result, problem.known.frame, smooth)
-    result = concrete(result)
+    result = named(concrete(result), columns)
     rows = (x, sample_weight) if mesh is None and not isinstance(x, Stream) else ()
     if result.n_iter > 0 and not floors.meant(given_prior):
         warn_of_floors(result, prior, problem, rows)

@@ -265,7 +265,7 @@ def test_a_picture_without_matplotlib_is_said_before_the_fit(capsys, monkeypatch
     monkeypatch.delattr(jaxgmm, "plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr(jaxgmm, "select", pytest.fail)
-    fails_with_one_line(capsys, ["fit", data, "--plot", "out.png"], "matplotlib", "jaxgmm[plot]")
+    fails_with_one_line(capsys, ["fit", data, "--plot", "out.png"], "matplotlib", "pip install matplotlib")
 
 
 # Ctrl-C
