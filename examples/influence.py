@@ -6,7 +6,7 @@ far when the row is left out. All 272 rows are left out here, one refit each, an
 gives a standard error without a bootstrap, the infinitesimal jackknife: the square root of its sum of squares.
 
 The figure is drawn into a folder, a new temporary one unless it is named: ``python examples/influence.py [folder]``.
-Needs matplotlib: ``pip install 'jaxgmm[plot]'``.
+Needs matplotlib.
 
 Source: Jaeckel, The infinitesimal jackknife (1972); Hampel, The influence curve and its role in robust estimation
 (1974).

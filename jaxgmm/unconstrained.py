@@ -42,18 +42,21 @@ def constrain(unconstrained: Unconstrained) -> Mixture:
     return mixture_of(jax.tree.map(jnp.asarray, unconstrained))
 
 
-def view_of(mixture: Mixture) -> Unconstrained:
-    """As `unconstrain`, in NumPy and in JAX."""
-    about = parameters(type(mixture.components))
-    arrays = {name: about[name]["constraint"].unconstrain(getattr(mixture.components, name)) for name in about}
+def view_of(mixture: Mixture, as_they_are=()) -> Unconstrained:
+    """As `unconstrain`, in NumPy and in JAX; parameters under the constraints in ``as_they_are`` stay what they are."""
+    arrays = {}
+    for name, about in parameters(type(mixture.components)).items():
+        value, constraint = getattr(mixture.components, name), about["constraint"]
+        arrays[name] = value if constraint in as_they_are else constraint.unconstrain(value)
     return Unconstrained(mixture.log_weights, arrays, mixture.family)
 
 
-def mixture_of(view: Unconstrained) -> Mixture:
-    """As `constrain`, in NumPy and in JAX."""
-    kind = view.family.parameters
-    about = parameters(kind)
-    params = {name: about[name]["constraint"].constrain(value) for name, value in view.components.items()}
+def mixture_of(view: Unconstrained, as_they_are=()) -> Mixture:
+    """As `constrain`, in NumPy and in JAX; the way back of `view_of`."""
+    kind, params = view.family.parameters, {}
+    for name, about in parameters(kind).items():
+        value, constraint = view.components[name], about["constraint"]
+        params[name] = value if constraint in as_they_are else constraint.constrain(value)
     return Mixture(_log_softmax(view.log_weights), kind(**params), view.family)
 
 

@@ -29,7 +29,7 @@ HOUSE = {
     "mixtures": "numerics records families checks",
     "data": "numerics distributed records families checks",
     "em": "numerics records families unconstrained data",
-    "implicit": "numerics records families data em",
+    "implicit": "numerics records families unconstrained data em",
     "init": "numerics distributed records families checks data em",
     "inference": "numerics records calls checks mixtures data em",
     "algebra": "numerics records families checks mixtures data inference",

@@ -125,6 +125,8 @@ def test_compiled_in_lanes_and_both_ways_it_is_one_derivative():
     np.testing.assert_allclose(jax.grad(lambda w: jax.vmap(loss)(w)[0])(weight[None])[0], expected, **closely)
     along = jax.jacfwd(lambda s: loss(s[0] * weight + s[1]))(jnp.asarray([0.7, 0.0]))
     np.testing.assert_allclose(along[1], jax.grad(loss)(0.7 * weight).sum(), rtol=1e-3)
+    exactly = jax.grad(of_weights(BY_NAME["diag"], np.float32, tol=0, max_iter=200))  # whatever its status says
+    np.testing.assert_allclose(exactly(weight), expected, **closely)
     accelerated = jax.grad(of_weights(BY_NAME["diag"], np.float32, accelerate="none", n_init=4, search="exhaustive"))
     np.testing.assert_allclose(accelerated(weight), expected, **closely)
 

@@ -4,13 +4,14 @@ They are those of `unconstrain`, but for parameters whose boundary EM reaches: a
 and again, and so never rests in logs. It is its own coordinate, a hair from the boundary.
 """
 
-from typing import Any
+import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
 
 from ..families.base import Constraint, parameters
-from ..records import Mixture, record, static
+from ..records import Mixture
+from ..unconstrained import Unconstrained, mixture_of, view_of
 
 HAIR = 1e-12
 CLOSED = {
@@ -20,38 +21,20 @@ CLOSED = {
 }
 
 
-@record
-class Point:
-    """``log_weights`` (k,) and a dict of coordinates; the dtype is float64."""
-
-    log_weights: Any
-    components: Any
-    family: Any = static()
-
-
-def point_of(mixture: Mixture) -> Point:
+def point_of(mixture: Mixture) -> Unconstrained:
     """Where a mixture lies."""
-    coordinates = {}
-    for name, about in parameters(type(mixture.components)).items():
-        value, constraint = getattr(mixture.components, name), about["constraint"]
-        coordinates[name] = value if constraint in CLOSED else constraint.unconstrain(value)
-    return Point(mixture.log_weights, coordinates, mixture.family)
+    return view_of(mixture, CLOSED)
 
 
-def inside(point: Point) -> Point:
-    """The point, off the boundary."""
-    about = parameters(point.family.parameters)
-    bounds = {name: CLOSED.get(about[name]["constraint"]) for name in about}
-    held = {name: value if bounds[name] is None else jnp.clip(value, *bounds[name])
-            for name, value in point.components.items()}  # fmt: skip
-    return Point(point.log_weights, held, point.family)
-
-
-def mixture_at(point: Point) -> Mixture:
+def mixture_at(point: Unconstrained) -> Mixture:
     """The mixture that lies there; its log weights are normalised."""
-    kind, values = point.family.parameters, {}
-    for name, about in parameters(kind).items():
-        value, constraint = point.components[name], about["constraint"]
-        values[name] = value if constraint in CLOSED else constraint.constrain(value)
-    logits = point.log_weights
-    return Mixture(logits - jnp.log(jnp.exp(logits - logits.max()).sum()) - logits.max(), kind(**values), point.family)
+    return mixture_of(point, CLOSED)
+
+
+def inside(point: Unconstrained) -> Unconstrained:
+    """The point, off the boundary."""
+    about, held = parameters(point.family.parameters), dict(point.components)
+    for name, value in held.items():
+        if about[name]["constraint"] in CLOSED:
+            held[name] = jnp.clip(value, *CLOSED[about[name]["constraint"]])
+    return dataclasses.replace(point, components=held)

@@ -1,6 +1,6 @@
 """The derivative of a fit: where its fixed point moves as rows, weights and prior do.
 
-A fit ends at u = F(u, θ), F one update of EM (`update`), u the mixture (`coordinates`), θ what is differentiated. So
+A fit ends at u = F(u, θ), F one update of EM (`map`), u the mixture (`coordinates`), θ what is differentiated. So
 
     du = (I - ∂F/∂u)⁻¹ ∂F/∂θ dθ,        dL = ∂L/∂θ dθ + ∂L/∂u du
 
@@ -22,7 +22,8 @@ import numpy as np
 from ..data.frame import Frame, enter, leave
 from ..numerics.linear import alone, linear
 from ..records import FitResult, Mixture, Status, record
-from .coordinates import Point, inside, mixture_at, point_of
+from ..unconstrained import Unconstrained
+from .coordinates import inside, mixture_at, point_of
 from .fixed_point import difference, fixed_point
 from .map import Map, Smooth
 from .solving import solve
@@ -42,18 +43,10 @@ class Ended:
 
 
 @record
-class Known:
-    """What has none: the frame that the fit ran in, and whether it ended well, ()."""
-
-    frame: Frame
-    sound: Any
-
-
-@record
 class Place:
     """Where derivatives are taken: the fixed point, and whether there is one near where the fit has ended, ()."""
 
-    point: Point
+    point: Unconstrained
     near: Any
     frame: Frame
     smooth: Smooth
@@ -62,41 +55,40 @@ class Place:
     def map(self) -> Map:
         return Map(self.frame, self.point.family)
 
-    def mixture(self, point: Point) -> Mixture:
+    def mixture(self, point: Unconstrained) -> Mixture:
         """The mixture at a point, in the units of the data."""
         mixture = mixture_at(point)
         return Mixture(mixture.log_weights, leave(mixture.components, self.frame), mixture.family)
 
 
 def differentiable(result: FitResult, frame: Frame, smooth: Smooth) -> FitResult:
-    """The result, through which derivatives pass to what the fit is a smooth function of.
+    """The result, through which derivatives pass to what the fit, run in this frame, is a smooth function of.
 
     Where they are asked for, the fit goes on to its fixed point, so that value and derivative belong together.
     """
     sound = ~jnp.isin(jnp.asarray(result.status), np.asarray(FAILED))
     whole = Ended(jax.tree.map(jnp.asarray, result.mixture), jnp.asarray(result.log_likelihood))
-    ended = _attached(whole, Known(frame, sound), smooth)
+    ended = _attached(whole, frame, sound, smooth)
     return dataclasses.replace(result, mixture=ended.mixture, log_likelihood=ended.log_likelihood)
 
 
 @jax.custom_jvp
-def _attached(ended: Ended, known: Known, smooth: Smooth) -> Ended:
+def _attached(ended: Ended, frame: Frame, sound, smooth: Smooth) -> Ended:
     return ended
 
 
 @_attached.defjvp
 def _moved(primals, tangents):
-    ended, known, smooth = primals
-    settled, place = alone(_settled, ended, known, smooth)
-    return settled, linear(_forward, _backward, place, tangents[2], settled)
+    settled, place = alone(_settled, *primals)
+    return settled, linear(_forward, _backward, place, tangents[-1], settled)
 
 
-def _settled(ended: Ended, known: Known, smooth: Smooth) -> tuple[Ended, Place]:
+def _settled(ended: Ended, frame: Frame, sound, smooth: Smooth) -> tuple[Ended, Place]:
     """The fit at its fixed point; as it ended, where that is not near."""
-    mixture, frame = widened((ended.mixture, known.frame))
+    mixture, frame = widened((ended.mixture, frame))
     first = inside(point_of(Mixture(mixture.log_weights, enter(mixture.components, frame), mixture.family)))
     point, near = fixed_point(functools.partial(Map(frame, mixture.family), smooth=smooth), first)
-    place = Place(point, near & known.sound, frame, smooth)
+    place = Place(point, near & sound, frame, smooth)
     there = Ended(place.mixture(point), place.map(point, smooth)[1])
     settled = jax.tree.map(lambda new, old: jnp.where(place.near, new.astype(old.dtype), old), there, ended)
     return settled, place

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .coordinates import Point, inside
+from ..unconstrained import Unconstrained
+from .coordinates import inside
 from .solving import solve
 
 NEAR = 0.05  # in coordinates: from farther off nobody knows whether the fit was on its way to this fixed point
@@ -14,7 +15,7 @@ ROUGHLY = 1e-3  # what the residual of a step's linear system falls to; no farth
 PRODUCTS = 300  # of one step
 
 
-def fixed_point(update, first: Point) -> tuple[Point, jax.Array]:
+def fixed_point(update, first: Unconstrained) -> tuple[Unconstrained, jax.Array]:
     """The fixed point u = F(u) near this point, and whether there is one that EM goes to: beside a saddle the updates
     of EM lead away from where Newton's steps go.
 
@@ -44,14 +45,14 @@ def fixed_point(update, first: Point) -> tuple[Point, jax.Array]:
     return point, (left <= ENOUGH) & towards & (largest(difference(point, first)) <= NEAR)
 
 
-def difference(a: Point, b: Point) -> Point:
+def difference(a: Unconstrained, b: Unconstrained) -> Unconstrained:
     return jax.tree.map(jnp.subtract, a, b)
 
 
-def inner(a: Point, b: Point):
+def inner(a: Unconstrained, b: Unconstrained):
     return sum(jax.tree.leaves(jax.tree.map(lambda one, other: (one * other).sum(), a, b)))
 
 
-def largest(move: Point):
+def largest(move: Unconstrained):
     """The largest change of a coordinate, ()."""
     return jnp.max(jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(move)]))

@@ -15,7 +15,8 @@ from ..data.frame import Frame, enter_prior, log_volume
 from ..families.base import Family
 from ..numerics.dtypes import compute_dtype, numbers
 from ..records import Block, record, static
-from .coordinates import Point, mixture_at, point_of
+from ..unconstrained import Unconstrained
+from .coordinates import mixture_at, point_of
 
 KEPT = 2**26  # bytes of what derivatives need of blocks: so much is kept, more is computed again
 PASSES = 3  # of features and responsibilities that derivatives of a block hold at a time
@@ -49,7 +50,7 @@ class Map:
     frame: Frame
     family: Any = static()
 
-    def __call__(self, point: Point, smooth: Smooth):
+    def __call__(self, point: Unconstrained, smooth: Smooth):
         """The point after an update, and the log-likelihood before it, in the units of the data."""
         family, frame = self.family, self.frame
         form, mixture = family.moments, mixture_at(point)
@@ -88,7 +89,6 @@ def over_blocks(summed, x, weight, width: int):
         return jax.tree.map(jnp.add, carry, summed(*rows)), None
 
     add = add if 8 * n * PASSES * width <= KEPT else jax.checkpoint(add)
-
     shape = jax.eval_shape(summed, x[0], weight[0])
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
     return jax.lax.scan(add, zeros, (x, weight))[0]
