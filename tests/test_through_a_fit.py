@@ -1,5 +1,7 @@
 """Derivatives through a fit, held to differences of refits that were run to their fixed points."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,26 +147,46 @@ def test_many_fits_have_the_derivatives_of_the_single_fits():
 
 
 @pytest.mark.long
-def test_rows_in_blocks_have_the_derivatives_of_rows_at_once(monkeypatch):
+def test_rows_in_blocks_kept_or_not_have_the_derivatives_of_rows_at_once(monkeypatch):
+    from jaxgmm.implicit import blocks
     from jaxgmm.implicit import map as maps
 
     case = BY_NAME["full"]
     x = case.data(n=300)
     with precision(np.float64):
-        weight = jnp.ones(300)
 
-        def gradients():
-            def loss(x, weight):
-                return looked_at(jaxgmm.fit(0, x, K, init=case.mixture(), sample_weight=weight)).sum()
+        def loss(x, weight):
+            return looked_at(jaxgmm.fit(0, x, K, init=case.mixture(), sample_weight=weight)).sum()
 
-            return jax.grad(loss, argnums=(0, 1))(jnp.asarray(x), weight)
-
-        whole = gradients()
-        monkeypatch.setattr(maps, "block_rows", lambda n, width, itemsize: 64)
-        jax.clear_caches()
-        for part, other in zip(gradients(), whole, strict=True):
-            np.testing.assert_allclose(part, other, rtol=1e-8, atol=1e-8 * np.abs(other).max())
+        found = []
+        for kept in (None, maps.KEPT, 0):
+            if kept is not None:
+                monkeypatch.setattr(blocks, "block_rows", lambda n, width, itemsize: 64)
+                monkeypatch.setattr(maps, "KEPT", kept)
+            jax.clear_caches()
+            found.append(jax.grad(loss, argnums=(0, 1))(jnp.asarray(x), jnp.ones(300)))
+        for whole, *others in zip(*found, strict=True):
+            for other in others:
+                np.testing.assert_allclose(other, whole, rtol=1e-8, atol=1e-8 * np.abs(whole).max())
     jax.clear_caches()
+
+
+@pytest.mark.long
+def test_a_form_that_is_not_of_an_exponential_family_has_the_same_derivatives():
+    """The way of a user's family with its residual form alone, which no symmetry helps."""
+    case, found = BY_NAME["diag"], []
+    full = jaxgmm.fit(0, case.data(), K, family="diag").mixture.family
+    with precision(np.float64):
+        at = [jnp.asarray(one) for one in given(case)[0]]
+        for family in (full, dataclasses.replace(full, name="diag of residuals", moments=full.accurate)):
+
+            def looked(x, weight, reg, family=family):
+                prior = jaxgmm.GaussianPrior(reg_covar=reg)
+                return looked_at(jaxgmm.fit(0, x, K, family=family, n_init=2, sample_weight=weight, prior=prior))
+
+            found.append((*jax.jvp(looked, at, [jnp.ones_like(one) for one in at]), jax.jacrev(looked, (0, 1, 2))(*at)))
+    for one, other in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-6 * np.abs(one).max())
 
 
 def test_a_fit_that_is_not_near_its_end_has_no_derivative():

@@ -26,6 +26,6 @@ from .state import (
     resume_in_another_dtype,
     started_again,
 )
-from .steps import Expected, expect, maximise, normalise, shifted, supported
+from .steps import Expected, expect, gathered, maximise, normalise, posterior, shifted, supported
 from .stopping import AITKEN, CHANGE, DIGITS, FALL
 from .update import PLAIN, step

@@ -41,17 +41,27 @@ def normalise(logits, log_weights):
 
 def expect(form, prepared, log_weights, block, inside=None) -> Statistics:
     """E-step of a block of rows; ``inside`` is the support, or None where rows are known to be in it."""
-    x, weight, seen = block.x, block.weight, block.seen(form, prepared)
+    return gathered(form, prepared, block, posterior(form, prepared, log_weights, block, inside))
+
+
+def posterior(form, prepared, log_weights, block, inside=None):
+    """What a form sees of a block of rows, their log densities (b,), and responsibilities (k, b)."""
+    seen = block.seen(form, prepared)
     logits = form.log_prob(prepared, seen)  # (k, b)
     logits += log_weights[..., None]
     if inside is not None:
-        logits = supported(logits, inside, x)
-    log_density, resp = normalise(logits, log_weights)
+        logits = supported(logits, inside, block.x)
+    return seen, *normalise(logits, log_weights)
+
+
+def gathered(form, prepared, block, known) -> Statistics:
+    """The statistics of a block of rows, of which the `posterior` is known; its responsibilities are written over."""
+    weight, (seen, log_density, resp) = block.weight, known
     terms = xp.where(weight > 0, weight * log_density, 0 * weight)
     resp *= weight[..., None, :]
     sums = form.statistics(prepared, seen, resp)
     total = weight.sum(-1)
-    rounding = xp.abs(terms).sum(-1) + x.shape[-2] * total
+    rounding = xp.abs(terms).sum(-1) + block.x.shape[-2] * total
     return Statistics(terms.sum(-1), rounding, total, resp.sum(-1), sums)
 
 

@@ -12,7 +12,6 @@ algorithm for Gaussian mixtures (1996), for EM as a preconditioner of the likeli
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -27,6 +26,7 @@ from .coordinates import inside, mixture_at, point_of
 from .fixed_point import difference, fixed_point
 from .map import Map, Smooth
 from .solving import solve
+from .tangent import pulling, pushing
 
 FAILED = Status.DEGENERATE, Status.NON_FINITE, Status.INVALID
 EXACTLY, GOOD = 1e-8, 1e-6  # what the residual of the linear system falls to, and what it must have fallen to
@@ -87,7 +87,7 @@ def _settled(ended: Ended, frame: Frame, sound, smooth: Smooth) -> tuple[Ended, 
     """The fit at its fixed point; as it ended, where that is not near."""
     mixture, frame = widened((ended.mixture, frame))
     first = inside(point_of(Mixture(mixture.log_weights, enter(mixture.components, frame), mixture.family)))
-    point, near = fixed_point(functools.partial(Map(frame, mixture.family), smooth=smooth), first)
+    point, near = fixed_point(Map(frame, mixture.family), first, smooth)
     place = Place(point, near & sound, frame, smooth)
     there = Ended(place.mixture(point), place.map(point, smooth)[1])
     settled = jax.tree.map(lambda new, old: jnp.where(place.near, new.astype(old.dtype), old), there, ended)
@@ -98,7 +98,7 @@ def _forward(place: Place, moves: Smooth) -> Ended:
     """Where mixture and log-likelihood move."""
     point, smooth = place.point, place.smooth
     _, (change, slope) = jax.jvp(lambda smooth: place.map(point, smooth), (smooth,), (moves,))
-    _, push = jax.linearize(lambda point: place.map(point, smooth), point)
+    _, push = pushing(place.map, point, smooth)
     step, left = solve(lambda move: difference(move, push(move)[0]), change, EXACTLY, PRODUCTS)
     _, mixture = jax.jvp(place.mixture, (point,), (step,))
     ended = Ended(mixture, slope + push(step)[1])
@@ -110,14 +110,14 @@ def _backward(place: Place, cotangents: Ended) -> Smooth:
     point, smooth = place.point, place.smooth
     cotangents = widened(cotangents)
     value = cotangents.log_likelihood
-    _, pull = jax.vjp(lambda point: place.map(point, smooth), point)
+    pull = pulling(place.map, point, smooth)
     _, of_mixture = jax.vjp(place.mixture, point)
     [target] = of_mixture(cotangents.mixture)
     if smooth.prior is not None:
-        [slope] = pull((jax.tree.map(jnp.zeros_like, point), jnp.ones_like(value)))
-        target = plus(target, times(felt(smooth.prior) * value, slope))
+        slope = pull(jax.tree.map(jnp.zeros_like, point), felt(smooth.prior) * value)
+        target = plus(target, slope)
     zero = jnp.zeros_like(value)
-    turned, left = solve(lambda move: difference(move, pull((move, zero))[0]), target, EXACTLY, PRODUCTS)
+    turned, left = solve(lambda move: difference(move, pull(move, zero)), target, EXACTLY, PRODUCTS)
     _, back = jax.vjp(lambda smooth: place.map(point, smooth), smooth)
     [moves] = back((turned, value))
     good = place.near & (left <= GOOD)
@@ -145,7 +145,3 @@ def widened(tree):
 
 def plus(a, b):
     return jax.tree.map(jnp.add, a, b)
-
-
-def times(number, tree):
-    return jax.tree.map(lambda leaf: number * leaf, tree)

@@ -6,7 +6,9 @@ import numpy as np
 
 from ..unconstrained import Unconstrained
 from .coordinates import inside
+from .map import Map, Smooth
 from .solving import solve
+from .tangent import pushing
 
 NEAR = 0.05  # in coordinates: from farther off nobody knows whether the fit was on its way to this fixed point
 ENOUGH = 1e-7  # so near is there
@@ -15,12 +17,11 @@ ROUGHLY = 1e-3  # what the residual of a step's linear system falls to; no farth
 PRODUCTS = 300  # of one step
 
 
-def fixed_point(update, first: Unconstrained) -> tuple[Unconstrained, jax.Array]:
+def fixed_point(update: Map, first: Unconstrained, smooth: Smooth) -> tuple[Unconstrained, jax.Array]:
     """The fixed point u = F(u) near this point, and whether there is one that EM goes to: beside a saddle the updates
     of EM lead away from where Newton's steps go.
 
     How far a point is from it is the size of the step that led there, times what that step has left of F(u) - u.
-    ``update(point)`` gives F's point, and the log-likelihood.
     """
 
     def unfinished(carry):
@@ -29,11 +30,11 @@ def fixed_point(update, first: Unconstrained) -> tuple[Unconstrained, jax.Array]
 
     def newton(carry):
         point, size, before, _, made, towards = carry
-        following, push = jax.linearize(lambda point: update(point)[0], point)
+        following, push = pushing(update, point, smooth)
         gap = difference(following, point)
         left = jnp.where(made > 0, size * largest(gap) / before, np.inf)
         there, tolerance = left <= ENOUGH, jnp.clip(ENOUGH / left / 4, ROUGHLY, 0.1)
-        step, _ = solve(lambda move: difference(move, push(move)), gap, tolerance, jnp.where(there, 0, PRODUCTS))
+        step, _ = solve(lambda move: difference(move, push(move)[0]), gap, tolerance, jnp.where(there, 0, PRODUCTS))
         moved = inside(jax.tree.map(jnp.add, point, step))
         size = jnp.where(there, size, largest(difference(moved, point)))
         towards &= there | (inner(gap, step) > 0) | (size <= ENOUGH)

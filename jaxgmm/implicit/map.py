@@ -1,7 +1,4 @@
-"""One update of EM as a function of where the mixture lies and of all that is differentiated, summed block by block.
-
-Of many rows, what a block is made of is computed again where derivatives go through it: memory is that of one block.
-"""
+"""One update of EM as a function of where the mixture lies and of all that is differentiated."""
 
 from typing import Any
 
@@ -10,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import em
-from ..data.arrays import block_rows
 from ..data.frame import Frame, enter_prior, log_volume
 from ..families.base import Family
 from ..numerics.dtypes import compute_dtype, numbers
-from ..records import Block, record, static
+from ..records import Block, Statistics, record, static
 from ..unconstrained import Unconstrained
+from .blocks import in_blocks, over_blocks
 from .coordinates import mixture_at, point_of
 
 KEPT = 2**26  # bytes of what derivatives need of blocks: so much is kept, more is computed again
@@ -52,43 +49,52 @@ class Map:
 
     def __call__(self, point: Unconstrained, smooth: Smooth):
         """The point after an update, and the log-likelihood before it, in the units of the data."""
-        family, frame = self.family, self.frame
-        form, mixture = family.moments, mixture_at(point)
-        prepared = form.prepare(mixture.components, frame.reference)
-        left_out = family.left_out(form)
+        statistics = self.expected(point, smooth)
+        return self.maximised(point, statistics, smooth.prior), self.value(statistics)
+
+    def prepared(self, point: Unconstrained):
+        """The parameters at a point as the E-step takes them, and the log weights."""
+        mixture = mixture_at(point)
+        return self.family.moments.prepare(mixture.components, self.frame.reference), mixture.log_weights
+
+    def blocks(self, point: Unconstrained, smooth: Smooth):
+        """Rows and weights in blocks; and whether what derivatives need of them may be kept."""
+        n, d = smooth.x.shape
+        width = PASSES * self.family.moments.width(d, point.log_weights.shape[0])
+        return in_blocks(smooth.x, smooth.weight.astype(np.float64), width), 8 * n * width <= KEPT
+
+    def block(self, x, weight) -> Block:
+        """Rows (b, d) and weights (b,) in the frame."""
+        frame = self.frame
+        return Block((x.astype(np.float64).T - frame.shift[:, None]) * frame.inverse[:, None], weight)
+
+    def gathered(self, prepared, block: Block, known) -> Statistics:
+        """The statistics of a block whose `posterior` is known."""
+        form = self.family.moments
+        statistics, left_out = em.gathered(form, prepared, block, known), self.family.left_out(form)
+        if left_out is None:
+            return statistics
+        base = left_out(block.x, self.frame.reference)
+        return em.shifted(statistics, jnp.where(block.weight > 0, block.weight * base, 0 * block.weight).sum())
+
+    def expected(self, point: Unconstrained, smooth: Smooth) -> Statistics:
+        """The E-step of all rows."""
+        prepared, log_weights = self.prepared(point)
 
         def summed(x, weight):
-            block = Block((x.astype(np.float64).T - frame.shift[:, None]) * frame.inverse[:, None], weight)
-            statistics = em.expect(form, prepared, mixture.log_weights, block)
-            if left_out is None:
-                return statistics
-            base = jnp.where(weight > 0, weight * left_out(block.x, frame.reference), 0 * weight)
-            return em.shifted(statistics, base.sum())
+            block = self.block(x, weight)
+            return self.gathered(prepared, block, em.posterior(self.family.moments, prepared, log_weights, block))
 
-        statistics = over_blocks(
-            summed, smooth.x, smooth.weight.astype(np.float64), form.width(frame.scale.shape[0], mixture.n_components)
-        )
-        prior = enter_prior(smooth.prior, frame)
-        following, _ = em.maximise(form, mixture, prepared, statistics, prior)
-        value = statistics.log_likelihood - statistics.weight * log_volume(frame)
-        return point_of(following), value
+        blocks, kept = self.blocks(point, smooth)
+        return over_blocks(summed, blocks, again=not kept)
 
+    def maximised(self, point: Unconstrained, statistics: Statistics, prior) -> Unconstrained:
+        """The M-step."""
+        form, mixture = self.family.moments, mixture_at(point)
+        prepared = form.prepare(mixture.components, self.frame.reference)
+        following, _ = em.maximise(form, mixture, prepared, statistics, enter_prior(prior, self.frame))
+        return point_of(following)
 
-def over_blocks(summed, x, weight, width: int):
-    """The sum over blocks of rows of a function of theirs, ``summed(x (b, d), weight (b,))``."""
-    n, d = x.shape
-    block = block_rows(n, PASSES * width, 8)
-    if block >= n:
-        return summed(x, weight)
-    count = -(-n // block)
-    fill = count * block - n
-    x = jnp.concatenate([x, jnp.broadcast_to(jax.lax.stop_gradient(x[:1]), (fill, d))]).reshape(count, block, d)
-    weight = jnp.concatenate([weight, jnp.zeros(fill, weight.dtype)]).reshape(count, block)
-
-    def add(carry, rows):
-        return jax.tree.map(jnp.add, carry, summed(*rows)), None
-
-    add = add if 8 * n * PASSES * width <= KEPT else jax.checkpoint(add)
-    shape = jax.eval_shape(summed, x[0], weight[0])
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
-    return jax.lax.scan(add, zeros, (x, weight))[0]
+    def value(self, statistics: Statistics):
+        """The log-likelihood in the units of the data."""
+        return statistics.log_likelihood - statistics.weight * log_volume(self.frame)
