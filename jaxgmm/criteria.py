@@ -30,7 +30,7 @@ from .records import Mixture, Model, record
 
 
 @public
-@in_precision_of("x")
+@in_precision_of("x", differentiable=True)
 def bic(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
     """Bayesian information criterion, () or (b,) of a batch; weights are frequencies: n is Σ w."""
     value, weight = _log_likelihood(mixture, x, sample_weight)
@@ -38,7 +38,7 @@ def bic(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
 
 
 @public
-@in_precision_of("x")
+@in_precision_of("x", differentiable=True)
 def aic(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
     """Akaike information criterion, () or (b,) of a batch."""
     value, _ = _log_likelihood(mixture, x, sample_weight)
@@ -46,7 +46,7 @@ def aic(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
 
 
 @public
-@in_precision_of("x")
+@in_precision_of("x", differentiable=True)
 def icl(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
     """Integrated completed likelihood, () or (b,) of a batch: bic plus twice the uncertainty of the most probable
     labels."""

@@ -39,7 +39,7 @@ def rows_for(mixture: Mixture, x, sample_weight, form, block_size) -> Rows:
 
 
 @public
-@in_precision_of("x")
+@in_precision_of("x", differentiable=True)
 def e_step(
     mixture: Model,
     x: Any,
@@ -124,7 +124,7 @@ def m_step(mixture: Model, statistics: Statistics, prior: GaussianPrior | None =
     )
 
 
-@in_precision_of("mixture", "statistics")
+@in_precision_of("mixture", "statistics", differentiable=True)
 def _m_step(mixture, statistics, prior, form, dtype):
     mixture, statistics = cast(mixture, dtype), cast(statistics, dtype)
     if in_numpy(mixture.family, mixture, statistics, prior):
@@ -206,7 +206,7 @@ def _by_rows(function, mixture, x):
 
 
 @public
-@in_precision_of("x")
+@in_precision_of("x", differentiable=True)
 def log_prob(mixture: Model, x: Any) -> jax.Array:
     """Log density of every row, (n, d) -> (n,): -inf outside the support, NaN for a row with NaN.
 
@@ -217,7 +217,7 @@ def log_prob(mixture: Model, x: Any) -> jax.Array:
 
 
 @public
-@in_precision_of("x")
+@in_precision_of("x", differentiable=True)
 def joint_log_prob(mixture: Model, x: Any) -> jax.Array:
     """Log weight plus log density of every component, (n, d) -> (n, k).
 
@@ -228,7 +228,7 @@ def joint_log_prob(mixture: Model, x: Any) -> jax.Array:
 
 
 @public
-@in_precision_of("x")
+@in_precision_of("x", differentiable=True)
 def responsibilities(mixture: Model, x: Any) -> jax.Array:
     """Posterior probability of every component, (n, d) -> (n, k).
 

@@ -27,7 +27,7 @@ class Unconstrained:
 
 
 @public
-@in_precision_of("mixture")
+@in_precision_of("mixture", differentiable=True)
 def unconstrain(mixture: Model) -> Unconstrained:
     """The unconstrained view of a mixture: a pytree of arrays in which any real numbers are legal.
 
@@ -36,7 +36,7 @@ def unconstrain(mixture: Model) -> Unconstrained:
     return view_of(jax.tree.map(jnp.asarray, mixture))
 
 
-@in_precision_of("unconstrained")
+@in_precision_of("unconstrained", differentiable=True)
 def constrain(unconstrained: Unconstrained) -> Mixture:
     """The mixture of an unconstrained view; weights and simplices are normalised."""
     return mixture_of(jax.tree.map(jnp.asarray, unconstrained))

@@ -203,14 +203,16 @@ def test_float32_rows_without_digits_in_the_fast_form_go_on_in_float64(condition
 
 @pytest.mark.parametrize("family", ["full", "tied"])
 @pytest.mark.parametrize("narrow", [0, 3e-4])
-def test_float32_results_have_the_density_that_they_say(family, narrow):
-    """Also where features are collinear, or so nearly that float32 cannot hold such a matrix."""
+@pytest.mark.parametrize("max_iter", [50, 1000])
+def test_float32_results_have_the_density_that_they_say(family, narrow, max_iter):
+    """Also where features are collinear, or so nearly that float32 cannot hold such a matrix, and where a fit in
+    float64 has made all its updates before that is seen."""
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 5])
     x = np.column_stack([x, x[:, 0] - 2 * x[:, 1] + narrow * rng.normal(size=400)]).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", jaxgmm.FitWarning)
-        result = jaxgmm.fit(0, x, 2, family=family, n_init=2)
+        result = jaxgmm.fit(0, x, 2, family=family, n_init=2, max_iter=max_iter)
     total = np.asarray(jaxgmm.log_prob(result.mixture, x), float).sum()
     assert abs(result.log_likelihood - total) < 0.05 * len(x)
     assert np.isfinite(np.linalg.cholesky(np.asarray(result.mixture.components.covariances))).all()

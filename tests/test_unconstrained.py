@@ -102,3 +102,23 @@ def test_covariances_of_any_size_come_back(scale):
     np.testing.assert_allclose(again.components.covariances, covariances, rtol=1e-9, atol=1e-12 * scale)
     np.testing.assert_allclose(again.weights, WEIGHTS, rtol=1e-12)
     assert again.weights.shape == (K,)
+
+
+@pytest.mark.parametrize("name", ["full", "tied", "VEI", "poisson"])
+def test_float64_has_its_gradient_in_a_float32_world(name):
+    """Backwards, JAX makes operations of its own, under the flag that holds where a user differentiates."""
+    case = BY_NAME[name]
+    x, start = case.data(np.float64), case.mixture(np.float64)
+
+    def there_and_back(mixture):
+        return jaxgmm.log_prob(jaxgmm.constrain(jaxgmm.unconstrain(mixture)), x)
+
+    with precision(np.float64):
+        expected = jax.vjp(there_and_back, jax.tree.map(jnp.asarray, start))[1](jnp.ones(len(x)))
+    mixture = jax.tree.map(jax.device_put, start)
+    assert mixture.log_weights.dtype == np.float64 and not jax.config.jax_enable_x64
+    values, pull = jax.vjp(there_and_back, mixture)
+    found = pull(jnp.ones_like(values))
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert one.dtype == np.float64
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12 * np.abs(np.asarray(other)).max())

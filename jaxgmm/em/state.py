@@ -95,10 +95,10 @@ def resume_accurately(method, lane):
     return choose(state.status == LOSSY, fresh, lane)
 
 
-def resume_in_another_dtype(method, lane, again):
+def resume_in_another_dtype(method, lane, again, doubt):
     """A lane that was cast to another dtype, as it should go on there: where ``again``, from its last good mixture.
 
-    What its log-likelihood was is no measure for those to come: it may be too high by what the moment form loses.
+    What its log-likelihood was is no measure for those to come: it may be too high by ``doubt`` per unit weight.
     """
     if method.update.resume is not None:
         state = lane.state
@@ -109,7 +109,7 @@ def resume_in_another_dtype(method, lane, again):
     doubted = dataclasses.replace(
         state,
         status=xp.full_like(state.status, LOSSY),
-        log_likelihood=state.log_likelihood - LOSS_LIMIT * state.counts.sum(-1),
+        log_likelihood=state.log_likelihood - doubt * state.counts.sum(-1),
         mixture=_nonsingular(state.mixture),
         candidate=_nonsingular(state.candidate),
     )

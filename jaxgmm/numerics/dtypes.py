@@ -69,9 +69,10 @@ def floats_in(dtype, tree):
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype)[()] if np.asarray(leaf).dtype.kind == "f" else leaf, tree)
 
 
-def in_precision_of(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def in_precision_of(*names: str, differentiable: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: run the function in the precision of these arguments (arrays, or records of arrays): in float64 where
-    any of them has it; and as it was written, whatever switches of JAX are on."""
+    any of them has it; and as it was written, whatever switches of JAX are on. One that is ``differentiable`` is so in
+    float64 outside of JAX's x64 mode, too; all that it gives are real numbers."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         order = list(inspect.signature(function).parameters)
@@ -81,12 +82,22 @@ def in_precision_of(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             usable()
             decisive = (args[i] if len(args) > i else kwargs.get(name) for name, i in places.items())
-            with as_written(), jax.enable_x64(jax.config.jax_enable_x64 or any(map(is_double, decisive))):
+            here, double = jax.config.jax_enable_x64, any(map(is_double, decisive))
+            with as_written(), jax.enable_x64(here or double):
+                if differentiable and double and not here and _doubles_in_trace((args, kwargs)):
+                    from .outside import as_a_whole
+
+                    return as_a_whole(function, args, kwargs)
                 return function(*args, **kwargs)
 
         return wrapper
 
     return decorate
+
+
+def _doubles_in_trace(values) -> bool:
+    leaves = jax.tree.leaves(values)
+    return any(isinstance(leaf, jax.core.Tracer) and leaf.dtype == np.float64 for leaf in leaves)
 
 
 def is_double(value) -> bool:

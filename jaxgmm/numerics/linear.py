@@ -119,7 +119,10 @@ def _shapes(*arrays, pair, count):
 
 def _moved_on(primals, tangents, *, pair, count):
     if not all(type(tangent) is ad.Zero for tangent in tangents[:count]):
-        raise ValueError("a fit has first derivatives only: second ones are not there")
+        raise ValueError(
+            "first derivatives only: of a fit there are no second ones, and of other float64 numbers inside of "
+            "jax.enable_x64(True) alone"
+        )
     with jax.enable_x64(True):
         moves = [ad.instantiate_zeros(tangent) for tangent in tangents[count:]]
     held, out = primals[:count], _primitive().bind(*primals, pair=pair, count=count)
@@ -129,7 +132,7 @@ def _moved_on(primals, tangents, *, pair, count):
 def _transposed(cotangents, *arrays, pair, count):
     with jax.enable_x64(True):
         cotangents = [
-            jnp.zeros(shape, dtype) if type(one) is ad.Zero else one
+            jnp.zeros(shape, dtype) if type(one) is ad.Zero else one.astype(dtype)  # a user's own may be float32
             for one, (shape, dtype) in zip(cotangents, pair.outputs, strict=True)
         ]
     back = _primitive().bind(*arrays[:count], *cotangents, pair=pair.transposed, count=count)

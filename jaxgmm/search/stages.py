@@ -9,7 +9,6 @@ more from where it began, because a sample may not show a rare group (see `final
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -134,9 +133,14 @@ def following(problem, search: Search) -> Search:
 
 def in_another_dtype(problem, search: Search, dtype, again) -> Search:
     """The search in float64, where a lane has lost its digits in float32: the fast form is faster there than the
-    accurate one in float32. Or back in float32. Lanes ``again`` (l,) go on from what was good last."""
+    accurate one in float32. Or back in float32. Lanes ``again`` (l,) go on from what was good last: in float64 from a
+    log-likelihood that errs by what the moment form loses; in float32 from one that its parameters may not have."""
     lanes, firsts, standing = floats_in(dtype, (search.lanes, search.firsts, search.standing))
-    resume = functools.partial(em.resume_in_another_dtype, problem.method)
+    doubt = em.LOSS_LIMIT if dtype == np.float64 else np.inf
+
+    def resume(lane, again):
+        return em.resume_in_another_dtype(problem.method, lane, again, dtype(doubt))
+
     return dataclasses.replace(search, lanes=each(resume)(lanes, again), firsts=firsts, standing=standing)
 
 
