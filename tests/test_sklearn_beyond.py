@@ -343,3 +343,15 @@ def test_a_search_speaks_of_what_is_wrong():
         MixtureSearch(2).predict(IRIS)
     with pytest.warns(DegenerateWarning):
         MixtureSearch(2, n_init=2, covariance_types="full", random_state=0).fit(np.repeat([[0.0], [9.0]], 30, axis=0))
+
+
+@pytest.mark.parametrize("kind", ["result", "selection", "estimator"])
+def test_what_holds_a_mixture_is_taken_for_a_start(kind):
+    result = jaxgmm.fit(0, IRIS, 3, family="diag")
+    found = jaxgmm.Selection(result, [], [result], "bic")
+    fitted = GaussianMixture(3, covariance_type="diag", init_params=result.mixture).fit(IRIS)
+    held, start = {"result": (result, result), "selection": (found, result), "estimator": (fitted, fitted)}[kind]
+    start = start.mixture if kind != "estimator" else start.mixture_
+    ours = GaussianMixture(3, covariance_type="diag", init_params=held).fit(IRIS)
+    wanted = GaussianMixture(3, covariance_type="diag", init_params=start).fit(IRIS)
+    np.testing.assert_array_equal(ours.means_, wanted.means_)

@@ -254,7 +254,7 @@ def test_files_of_version_1_are_read(tmp_path):
     assert_same(jaxgmm.load(tmp_path / "old.npz"), build("categorical"))
 
 
-@pytest.mark.parametrize("name", ["full", "categorical"])
+@pytest.mark.parametrize("name", ["full", "categorical", "FULL", "Diag", "eii"])
 def test_a_name_stands_for_one_maker(name, names_as_before):
     for make in (truncated, lambda: poisson.POISSON):
         with pytest.raises(ValueError, match=f"{name!r} is taken"):

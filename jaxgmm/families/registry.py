@@ -11,10 +11,12 @@ def register(name: str, make: Callable) -> None:
     """Give a family a name: ``make(**options) -> Family`` is given the `Family.options` of the one that is wanted.
 
     Raises:
-        ValueError: the name is taken. The same maker may come again, as it does where its module is reloaded.
+        ValueError: the name is taken, in whatever case. The same maker may come again, as it does where its module is
+            reloaded.
     """
-    if name in _REGISTRY and _origin(_REGISTRY[name]) != _origin(make):
-        raise ValueError(f"name {name!r} is taken, by {_REGISTRY[name]!r}: give the family another")
+    for taken in _REGISTRY:
+        if taken.lower() == name.lower() and (taken != name or _origin(_REGISTRY[taken]) != _origin(make)):
+            raise ValueError(f"name {name!r} is taken, by {taken!r} of {_REGISTRY[taken]!r}: give the family another")
     _REGISTRY[name] = make
 
 

@@ -4,7 +4,6 @@ A search is a value, so observing it changes no result. Runs are short (about a 
 because Python handles Ctrl-C only between them. All of many processes run the same number of E-steps and stop together.
 """
 
-import contextlib
 import time
 
 import jax
@@ -12,7 +11,6 @@ import numpy as np
 
 from ..distributed import gathered
 from ..numerics.host import hosted, on_host
-from ..numerics.threads import one_for_each_product
 from . import stages
 from .callbacks import Glance, print_line
 from .stages import Search
@@ -45,8 +43,7 @@ class Driver:
 
     def drive(self, problem, search: Search) -> Search:
         """The search at its end, or as it stood when it was stopped: from then on nothing runs."""
-        on_cpu = jax.default_backend() == "cpu"
-        with one_for_each_product(in_programs=not hosted()) if on_cpu else contextlib.nullcontext():
+        with stages.in_one_thread():
             return self._driven(problem, search)
 
     def _driven(self, problem, search: Search) -> Search:

@@ -14,6 +14,7 @@ import numpy as np
 from ..families.base import Family, matrices, parameters
 from ..numerics import eps
 from ..numerics.dtypes import compute_dtype
+from ..numerics.threads import one_for_each_product
 from ..records import FitResult, GaussianPrior, Mixture
 
 WIDEST = 1000  # features: beyond, looking for directions would take as long as a fit
@@ -129,7 +130,8 @@ def directions(mixture: Mixture, prior: GaussianPrior | None, varies, rows: tupl
     deviations = np.sqrt(of_data[varies])
     if not (np.isfinite(whole).all() and (deviations > 0).all()):
         return []
-    values, vectors = np.linalg.eigh(whole / np.outer(deviations, deviations))
+    with one_for_each_product():
+        values, vectors = np.linalg.eigh(whole / np.outer(deviations, deviations))
     least = 8 * d * float(eps(np.asarray(mixture.log_weights)))
     names = [_name(j, mixture.columns) for j in np.flatnonzero(varies)]
     seen = [vector for value, vector in zip(values, vectors.T, strict=True) if value < least]

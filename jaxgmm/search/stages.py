@@ -8,6 +8,7 @@ Many rows are searched in two rungs: all starts to their ends on a sample; then 
 more from where it began, because a sample may not show a rare group (see `finalists`).
 """
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -23,6 +24,7 @@ from ..numerics import hold_in
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import floats_in
 from ..numerics.host import choose, each, hosted
+from ..numerics.threads import one_for_each_product
 from ..records import record
 from . import finalists, pruning
 from .problem import stands
@@ -208,9 +210,16 @@ def to_its_end(problem, search: Search) -> Search:
     """The search after all its runs, without an observer; under a trace too."""
     if in_trace(problem, search):
         return _traced_to_its_end(problem, search)
-    while not search.ended:
-        search = advance(problem, search, em.NEVER)
+    with in_one_thread():
+        while not search.ended:
+            search = advance(problem, search, em.NEVER)
     return search
+
+
+def in_one_thread():
+    """A context in which each BLAS makes a product in one thread, also for programs on this machine's processors."""
+    on_cpu = jax.default_backend() == "cpu"
+    return one_for_each_product(in_programs=not hosted()) if on_cpu else contextlib.nullcontext()
 
 
 def _traced_to_its_end(problem, search: Search) -> Search:

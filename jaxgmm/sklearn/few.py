@@ -17,6 +17,7 @@ from ..data.sources import Stream
 from ..families.base import Family, matrices, nonsingular
 from ..numerics import eps, hold_in
 from ..numerics.dtypes import compute_dtype, floats_in
+from ..numerics.threads import one_for_each_product
 from ..records import Block, Mixture, Status
 from ..search import ranking
 from . import arrays, drawing
@@ -81,7 +82,7 @@ def solve(x, weight, options: Options, rng) -> Solution:
     checks.enough_rows(x.shape[0], options.k)
     checks.weight_values(np.asarray(weight), options.k)
     check_support(x, options.family)
-    with np.errstate(all="ignore"):  # what is not finite has a status
+    with np.errstate(all="ignore"), one_for_each_product():  # what is not finite has a status
         data = drawing.framed(x, weight, options.family)
         prior, volume = enter_prior(options.prior, data.frame), float(np.log(data.frame.scale).sum())
         ended = []
@@ -164,14 +165,14 @@ def check_support(x, family: Family):
 
 def answer(function, mixture: Mixture, x):
     """What `predict`, `responsibilities` or `log_prob` of the core says of rows x (n, d), in NumPy."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), one_for_each_product():
         return IN_BLOCK[function](*_of_one_dtype(mixture, x))
 
 
 def certainty(mixture: Mixture, x, weight) -> float:
     """As `criteria.certainty`."""
     mixture, block = _of_one_dtype(mixture, x)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), one_for_each_product():
         weight = np.ones(len(x), block.dtype) if weight is None else weight
         return criteria.Certainty(mixture)(Block(block, weight))
 

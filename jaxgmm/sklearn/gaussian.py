@@ -9,6 +9,7 @@ from .. import checks
 from ..families.base import lookup
 from ..numerics import triangular_inverse
 from ..numerics.plain import plain
+from ..numerics.threads import one_for_each_product
 from ..records import GaussianPrior, Init, Mixture
 from . import arrays
 from .base import MixtureEstimator
@@ -144,9 +145,10 @@ class GaussianMixture(MixtureEstimator):
     def _adopt(self, mixture: Mixture, make):
         super()._adopt(mixture, make)
         name = mixture.family.name
-        factors = cholesky_of_precisions(mixture.components.covariances, name)
-        self.precisions_cholesky_ = make(factors)
-        self.precisions_ = make(factors @ np.swapaxes(factors, -1, -2) if _matrices(name) else factors**2)
+        with one_for_each_product():
+            factors = cholesky_of_precisions(mixture.components.covariances, name)
+            precisions = factors @ np.swapaxes(factors, -1, -2) if _matrices(name) else factors**2
+        self.precisions_cholesky_, self.precisions_ = make(factors), make(precisions)
 
     def _drawn(self, rng, mixture, labels):
         """As scikit-learn draws them."""

@@ -17,7 +17,7 @@ from ..numerics.compiling import compiled
 from ..numerics.host import hosted, on_host
 from ..numerics.keys import as_key
 from ..numerics.plain import plain
-from ..records import Mixture
+from ..records import FitResult, Mixture, Selection, mixture_of
 
 NAMES = {"kmeans": "kmeans", "k-means++": "k-means++", "random_from_data": "random"}  # ours for scikit-learn's
 ALLOWED = (*NAMES, "random")
@@ -54,6 +54,7 @@ def begin(problem, options, x, weight, rng) -> em.State:
 def check(init, x, k: int, family):
     """``init_params`` as `begin` takes it, for rows x (n, d)."""
     n = x.shape[0]
+    init = mixture_of(init) if isinstance(init, (FitResult, Selection)) or hasattr(init, "mixture_") else init
     drawn = isinstance(init, str) and init != "random"
     if isinstance(x, Stream) and not (drawn or callable(init) or isinstance(init, Mixture)):
         raise ValueError(
