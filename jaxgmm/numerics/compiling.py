@@ -11,6 +11,7 @@ import os
 
 import jax
 
+from . import platforms
 from .forks import usable
 from .host import hosted
 
@@ -45,7 +46,7 @@ class Compiled:
             return self.__wrapped__(*args, **named)
         usable()
         leaves = jax.tree.leaves((args, named))
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) or jax.default_backend() != "cpu":
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) or not platforms.on_cpu():
             return self.polished(*args, **named)
         if sum(getattr(leaf, "size", 1) for leaf in leaves) > FEW:
             return self.polished(*args, **named)

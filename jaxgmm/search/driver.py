@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from ..distributed import gathered
+from ..numerics import platforms
 from ..numerics.host import hosted, on_host
 from ..numerics.threads import one_for_each_product
 from . import stages
@@ -45,8 +46,7 @@ class Driver:
 
     def drive(self, problem, search: Search) -> Search:
         """The search at its end, or as it stood when it was stopped: from then on nothing runs."""
-        on_cpu = jax.default_backend() == "cpu"
-        with one_for_each_product(in_programs=not hosted()) if on_cpu else contextlib.nullcontext():
+        with one_for_each_product(in_programs=not hosted()) if platforms.on_cpu() else contextlib.nullcontext():
             return self._driven(problem, search)
 
     def _driven(self, problem, search: Search) -> Search:
