@@ -208,8 +208,9 @@ print([name for name in compiled if "backend_compile" in name])
 def test_beside_an_accelerator_few_rows_are_fitted_on_the_cpu(monkeypatch):
     """Unless they lie on the accelerator, or are so many that it is worth its compiler."""
     x, many = FULL.data(), 2000  # lanes
-    held = jax.device_put(x.astype(np.float32))
+    held = jax.device_put(x.astype(np.float32), jax.devices("cpu")[0])
     wanted = jaxgmm.fit(0, x, K, n_init=3)
+    monkeypatch.setattr(platforms, "default", lambda: "cpu")
 
     def goes(x, lanes=1, **asked):
         return route.goes_to_host([full.FULL], x, lanes, K, **asked)
