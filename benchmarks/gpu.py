@@ -33,8 +33,8 @@ import gpu_peers
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import CORES, RESULTS, machine, timed
-from gpu_cases import Case, by_option, data_sets, first_call, iteration, kernels, program_of, starts, update_of
+from common import CORES, RESULTS, first_call, machine, timed
+from gpu_cases import Case, by_option, data_sets, iteration, kernels, program_of, starts, update_of
 from jax.experimental.compilation_cache import compilation_cache
 
 CASES = (
@@ -237,10 +237,8 @@ def main():
     output = args.output or (None if args.small else kept)
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(
-            json.dumps({"before": before, "machine": about, "cases": done}, indent=1, ensure_ascii=False) + "\n",
-            encoding="utf-8",
-        )
+        kept = {"before": before, "machine": about, "cases": done}
+        output.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"written to {output}")
     print_table(done, before, args.small)
     print(f"\n{time.perf_counter() - began:.0f} s in all")

@@ -9,7 +9,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import timed, timed_warm
+from common import timed_warm
 from gpu_kernels import launches, profiled
 from many_datasets import numbers, windows
 
@@ -188,25 +188,6 @@ def kernels(case: Case, updates: int = 4) -> dict:
 
 
 # -- the wait -----------------------------------------------------------------------------------------------------
-
-
-def first_call(call) -> dict:
-    """Seconds of a call that finds nothing compiled, and of what JAX and XLA did in it, by program."""
-    seen = []
-
-    def listen(event, duration, fun_name="", **_):
-        if "/compile/" in event:
-            seen.append((event.rsplit("/", 1)[-1].removesuffix("_duration"), fun_name.removeprefix("jit("), duration))
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        seconds = timed(call)[0]
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-    compiled = [(name.rstrip(")"), duration) for event, name, duration in seen if event == "backend_compile"]
-    parts = {part: sum(d for event, _, d in seen if event == part) for part in {event for event, _, _ in seen}}
-    longest = sorted(compiled, key=lambda pair: -pair[1])[:6]
-    return {"seconds": seconds, "programs": len(compiled), "parts": parts, "longest": longest}
 
 
 def by_option(lowered, platform: str, late) -> list:

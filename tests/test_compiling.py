@@ -36,6 +36,14 @@ def test_few_numbers_compile_quickly_and_many_are_polished(twice):
     assert twice.__doc__ == "Documented." and twice.__name__ == "multiply"
 
 
+@ON_CPU
+def test_what_a_fit_runs_once_compiles_quickly_at_any_size(monkeypatch):
+    add = compiling.compiled(once=True)(lambda x: x + 1)
+    monkeypatch.setattr(compiling, "FEW", 0)
+    monkeypatch.setattr(add, "polished", None)
+    assert add(np.ones(3, np.float32)).tolist() == [2, 2, 2]
+
+
 def test_under_a_trace_it_is_part_of_the_users_program(twice):
     x = jnp.ones((3, 4))
     np.testing.assert_array_equal(jax.jit(lambda x: twice(x, times=2))(x), 2 * x)
