@@ -47,6 +47,25 @@ def compilations(call, *args):
     return len(seen), answer
 
 
+def first_call(call) -> dict:
+    """Seconds of a call that finds nothing compiled, and of what JAX and XLA did in it, by program."""
+    seen = []
+
+    def listen(event, duration, fun_name="", **_):
+        if "/compile/" in event:
+            seen.append((event.rsplit("/", 1)[-1].removesuffix("_duration"), fun_name.removeprefix("jit("), duration))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        seconds = timed(call)[0]
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    compiled = [(name.rstrip(")"), duration) for event, name, duration in seen if event == "backend_compile"]
+    parts = {part: sum(d for event, _, d in seen if event == part) for part in {event for event, _, _ in seen}}
+    longest = sorted(compiled, key=lambda pair: -pair[1])[:6]
+    return {"seconds": seconds, "programs": len(compiled), "parts": parts, "longest": longest}
+
+
 def spread(times):
     return {"median": statistics.median(times), "least": min(times), "most": max(times), "all": times}
 

@@ -1,178 +1,56 @@
-"""EM on an accelerator: seconds an iteration, the share of the machine's peak, a sweep, and what precision costs.
+"""EM on an accelerator, in one run of at most five minutes that prints its whole table last.
 
-    PYTHONPATH=. python benchmarks/gpu.py [--small] [--limit 420] [--output FILE]
+    PYTHONPATH=. python benchmarks/gpu.py [--small] [--limit 300] [--output FILE]
 
-Needs jaxgmm and what it needs, nothing else. Data are drawn on the device, float32. An iteration is what a long fit
-takes longer than a short one, divided by the updates between: one E-step and one M-step over all rows, from a start
-near the truth (so that no component starves and float32 needs no more than the fast form), with the library's blocks
-and with larger and smaller ones. The bound is the larger of 4 N K f floating-point
-operations (f statistics features: D + D(D+1)/2 for full covariances, 2 D for diag, D + 1 for spherical) at the speed of
-a large product at "highest", and of reading the data once at the speed of a large addition; "of peak" is bound over
-seconds, both speeds measured here. "error" is that of the mean log-likelihood of 10,000 rows under the final mixture,
-float32 moments against float64 residuals, in nats.
+Needs jaxgmm and what it needs; PyTorch and tgmm take part where they are installed. Data are drawn on the device. In
+this order, while time is left:
 
-Targets: (1,000,000, 128, 1024) spherical in 20 ms, where IBM's Flash-GMM kernel takes 152 ms on an A100; (230,000, 32,
-32) full in 1 ms, where NVIDIA's CUDA code of 2009 took 264 ms; 60 % of peak at (2,000,000, 64, 200) and (1,000,000, 15,
-30) full. The products alone are then taken at several precisions, against float64.
+    peaks       a float32 and a float64 product at "highest", an addition
+    the wait    first fits of a process whose cache is empty: one start, many starts, and that program's compilation
+                under each of XLA's options alone
+    iterations  what a long fit takes longer than a short one, by the update, from a start near the truth (so that no
+                component starves); of the bound, the larger of 4 N K f floating-point operations (f statistics
+                features) and of reading the rows once; errors of log densities in the fast form against float64 NumPy
+    many        32 starts at once, and thousands of data sets
+    kernels     how many an iteration launches, from the optimised program and by the profiler, and the longest of them
+    peers       the same mathematics in plain PyTorch with TF32 off, in blocks of three sizes, and tgmm
 
-A case that fails stays in the table with its reason, the others go on; what does not begin within ``--limit`` seconds
-is not run. --small is for a machine without an accelerator.
+The programs of all sizes are compiled side by side after the wait was measured. A case that fails stays in the table
+with its reason. What was measured before stands beside it, from ``results/gpu.json``, which a run keeps. --small is for
+a machine without an accelerator, and writes nothing.
 """
 
 import argparse
+import concurrent.futures
+import contextlib
 import json
 import statistics
+import tempfile
 import time
-import warnings
 from pathlib import Path
 
+import gpu_peers
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import RESULTS, compilations, machine, timed, timed_warm, write
+from common import CORES, RESULTS, first_call, machine, timed
+from gpu_cases import Case, by_option, data_sets, iteration, kernels, program_of, starts, update_of
+from jax.experimental.compilation_cache import compilation_cache
 
-import jaxgmm
-
-CASES = (  # n, d, k, family, target: seconds, or share of peak
-    (1_000_000, 128, 1024, "spherical", {"seconds": 0.020}),
-    (230_000, 32, 32, "full", {"seconds": 0.001}),
-    (1_000_000, 15, 30, "full", {"of_peak": 0.6}),
-    (2_000_000, 64, 200, "full", {"of_peak": 0.6}),
-    (1_000_000, 128, 1024, "diag", {}),
-    (1_000_000, 128, 1024, "full", {}),
+CASES = (
+    Case(200_000, 16, 32, "full", 0.5e-3),
+    Case(230_000, 32, 32, "full", 1.0e-3),
+    Case(1_000_000, 15, 30, "full", 1.2e-3),
+    Case(2_000_000, 64, 200, "full", 75e-3),
+    Case(1_000_000, 128, 1024, "spherical", 14e-3),
+    Case(1_000_000, 128, 1024, "diag", 14e-3),
+    Case(200_000, 16, 32, "full", 0.8e-3, "float64"),
+    Case(1_000_000, 128, 1024, "full", 623e-3),
 )
-SMALL = tuple((n // 100, d // 4 + 1, min(k, 16), family, target) for n, d, k, family, target in CASES)
-SWEEP, SMALL_SWEEP = (710_000, 50, 20, 10), (2_000, 3, 3, 2)  # n, d, largest K, starts
-SWEEP_UPDATES = 50  # at most, of every start
-BLOCKS = (None, 1 << 16, 1 << 14, 1 << 18, 1 << 12)
-SHORT, LEAST, MOST = 5, 4, 1000  # updates of the short fit; between the short and the long one
-WORTH = 0.3  # seconds that the difference should take
-PRECISIONS = (
-    "highest",
-    "TF32_TF32_F32_X3",
-    "BF16_BF16_F32_X6",
-    "BF16_BF16_F32_X3",
-    "TF32_TF32_F32",
-)
-CHECKED = 10_000  # rows
-
-
-def clusters(key, n, d, k):
-    """Rows (n, d) of k normals with sd 1, float32, drawn on the device, and their means (k, d)."""
-    means_key, label_key, noise_key = jax.random.split(key, 3)
-    means = 1.5 * jax.random.normal(means_key, (k, d))
-
-    @jax.jit
-    def draw(means):
-        label = jax.random.randint(label_key, (n,), 0, k)
-        return jax.random.normal(noise_key, (n, d)) + means[label]
-
-    return jax.block_until_ready(draw(means)), means
-
-
-def start(means, family):
-    """A mixture near the true one: means off by half a deviation in all, variances by half."""
-    k, d = means.shape
-    off = jax.random.normal(jax.random.key(3), (k, d)) / (2 * np.sqrt(d))
-    shape = {"full": (k, d, d), "diag": (k, d), "spherical": (k,)}[family]
-    covariances = np.broadcast_to(1.5 * np.eye(d) if family == "full" else 1.5, shape).astype(np.float32)
-    weights = np.full(k, 1 / k, np.float32)
-    return jaxgmm.mixture(family, weights=weights, means=np.asarray(means + off), covariances=covariances)
-
-
-def features(d, family):
-    return {"full": d + d * (d + 1) // 2, "diag": 2 * d, "spherical": d + 1}[family]
-
-
-def fit(x, begin, n_iter, block):
-    """Exactly n_iter updates of plain EM."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", jaxgmm.FitWarning)
-        result = jaxgmm.fit(
-            0, x, begin.n_components, family=begin.family, init=begin, prior=jaxgmm.GaussianPrior(), tol=0,
-            max_iter=n_iter, block_size=block,
-        )  # fmt: skip
-    result = jax.block_until_ready(result)
-    if result.n_iter != n_iter:
-        raise RuntimeError(f"stopped after {result.n_iter} of {n_iter} updates: {result.status.name}")
-    return result
-
-
-def iteration(x, begin, block, rounds):
-    """Seconds of one update, from each round; and the end of a long fit."""
-    few, _ = timed_warm(fit, x, begin, 1, block)
-    guess = (timed_warm(fit, x, begin, 1 + LEAST, block)[0] - few) / LEAST
-    for _ in range(3):  # a first guess may be far off
-        short = SHORT if guess < WORTH else 1
-        more = int(np.clip(WORTH / max(guess, 1e-5), LEAST, MOST))
-        seconds = []
-        for _ in range(rounds):
-            long, result = timed_warm(fit, x, begin, short + more, block)
-            seconds.append((long - timed_warm(fit, x, begin, short, block)[0]) / more)
-        guess = statistics.median(seconds)
-        if more == MOST or guess * more > WORTH / 3:
-            break
-    return seconds, result
-
-
-def error(x, mixture):
-    """Of the mean log-likelihood of some rows in float32: the fast form against float64."""
-    part = np.asarray(x[:CHECKED])
-    fast = jaxgmm.e_step(mixture, part, form="moments").log_likelihood
-    exact = jaxgmm.e_step(mixture, part.astype(np.float64)).log_likelihood
-    return abs(float(fast) - float(exact)) / len(part)
-
-
-def run_case(n, d, k, family, target, peak, rounds, late):
-    """One size: the library's own blocks first, then others."""
-    x, means = clusters(jax.random.key(0), n, d, k)
-    begin = start(means, family)
-    flops, data = 4 * n * k * features(d, family), 4 * n * d
-    bound = max(flops / peak["flops"], data / peak["bytes"])
-    binds = "products" if bound > data / peak["bytes"] else "memory"
-    size = {"n": n, "d": d, "k": k, "family": family, "bound": bound, "binds": binds, "target": target}
-    tried = []
-    for block in BLOCKS:
-        if block is not None and (block >= n or late()):
-            continue
-        try:
-            seconds, result = iteration(x, begin, block, rounds)
-            middle = statistics.median(seconds)
-            tried.append({"block": block, "seconds": middle, "all": seconds, "of_peak": bound / middle})
-            if block is None:
-                size["error"] = error(x, result.mixture)
-        except Exception as failure:  # too large for the device, most likely: the others go on
-            tried.append({"block": block, "failed": brief(failure)})
-        print_try(size, tried[-1])
-    return size | {"blocks": tried, "memory": memory()}
-
-
-def print_try(size, one):
-    where = f"N={size['n']:<9,d} D={size['d']:<4d} K={size['k']:<5d} {size['family']:9s}"
-    block = f"blocks of {one['block']}" if one["block"] else "own blocks"
-    if "failed" in one:
-        print(f"{where} {block:17s} FAILED: {one['failed']}", flush=True)
-        return
-    more = "" if one["block"] else f"   error {size.get('error', np.nan):.1e}" + goal(size["target"], one)
-    peak = f"{one['of_peak']:4.0%} of peak ({size['binds']}, {1e3 * size['bound']:.3f} ms)"
-    print(f"{where} {block:17s} {1e3 * one['seconds']:9.3f} ms   {peak}{more}", flush=True)
-
-
-def goal(target, one):
-    if "seconds" in target:
-        return f"   target {1e3 * target['seconds']:g} ms: {'met' if one['seconds'] <= target['seconds'] else 'missed'}"
-    if "of_peak" in target:
-        return f"   target {target['of_peak']:.0%}: {'met' if one['of_peak'] >= target['of_peak'] else 'missed'}"
-    return ""
-
-
-def brief(failure):
-    return f"{type(failure).__name__}: {str(failure).strip().splitlines()[0][:160]}" if str(failure) else repr(failure)
-
-
-def memory():
-    stats = jax.devices()[0].memory_stats() or {}
-    return {name: stats[name] for name in ("peak_bytes_in_use", "bytes_limit") if name in stats}
+SMALL = ("full", "float32"), ("spherical", "float32"), ("full", "float64")
+STARTS, START_RATE = (50_000, 32), 100_000  # rows and starts; the target, iterations of a start in a second
+DATA_SETS = {"numbers": 20_000, "windows": 5_000}
+FIRST_FIT, FIRST_STARTS = 4.0, 8.0  # seconds, the targets
 
 
 def repeated(call, *args, worth=0.2):
@@ -190,157 +68,180 @@ def repeated(call, *args, worth=0.2):
 
 
 def peaks(small):
-    """Floating-point operations a second of a float32 product at "highest", bytes a second of x + 1."""
+    """Operations a second of a product at "highest" in either precision, bytes a second of x + 1."""
     side, length = (512, 1 << 22) if small else (8192, 1 << 28)
-    a = jax.random.normal(jax.random.key(0), (side, side))
     product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
-    x = jnp.zeros(length)
-    add = jax.jit(lambda x: x + 1)
-    return {"flops": 2 * side**3 / repeated(product, a), "bytes": 2 * x.nbytes / repeated(add, x)}
+    found = {}
+    for dtype in ("float32", "float64"):
+        with jax.enable_x64(dtype == "float64"):
+            square = jax.random.normal(jax.random.key(0), (side, side), dtype)
+            found[dtype] = 2 * side**3 / repeated(product, square)
+    return found | {"bytes": 8 * length / repeated(jax.jit(lambda x: x + 1), jnp.zeros(length, jnp.float32))}
 
 
-def precision_of(name):
-    return getattr(jax.lax.DotAlgorithmPreset, name) if name != "highest" else name
+def cases_of(small: bool) -> list:
+    """All sizes; of the small ones, one of each kind."""
+    if not small:
+        return list(CASES)
+    return [next(case.small for case in CASES if (case.family, case.dtype) == kind) for kind in SMALL]
 
 
-def run_precision(small, late):
-    """Both products of an EM iteration at every precision: speed, and errors against float64.
+def guarded(done: dict, name: str, call):
+    """``done[name]`` is what the call gives, or why it failed."""
+    began = time.perf_counter()
+    try:
+        done[name] = call()
+    except Exception as failure:
+        lines = str(failure).strip().splitlines() or [""]
+        done[name] = {"failed": f"{type(failure).__name__}: {lines[0][:120]}"}
+    took = time.perf_counter() - began
+    print(f"  {name}: {done[name].get('failed', 'done')} after {took:.1f} s", flush=True)
 
-    Log-probabilities are those of normals with sd 1 at distances of about 25: errors in nats are what responsibilities
-    feel. Statistics are relative to the sum of magnitudes, in units of float32 rounding.
-    """
-    rows, d, k = (2048, 16, 32) if small else (1 << 18, 128, 1024)
-    keys = jax.random.split(jax.random.key(1), 4)
-    means = 25 / np.sqrt(2 * d) * jax.random.normal(keys[0], (k, d))
-    label = jax.random.randint(keys[1], (rows,), 0, k)
-    x = (means[label] + jax.random.normal(keys[2], (rows, d))).T  # (d, rows)
-    resp = jax.nn.softmax(4 * jax.random.normal(keys[3], (k, rows)), axis=0)
-    part = slice(0, min(rows, 1 << 13))
-    wide = [np.asarray(each, np.float64) for each in (means, x[:, part], resp[:, part])]
-    logits = wide[0] @ wide[1]
-    sums, size = wide[2] @ wide[1].T, wide[2] @ np.abs(wide[1]).T
-    done = []
-    for name in PRECISIONS:
-        case = {"precision": name, "rows": rows, "d": d, "k": k}
-        done.append(case)
-        if late():
-            case["failed"] = "not run: out of time"
-            continue
-        try:
-            products = [
-                jax.jit(lambda a, b, name=name: jnp.matmul(a, b, precision=precision_of(name))),
-                jax.jit(lambda a, b, name=name: jnp.matmul(a, b.T, precision=precision_of(name))),
-            ]
-            flops = 2 * rows * d * k
-            case["logits"] = {
-                "tflops": 1e-12 * flops / repeated(products[0], means, x),
-                "nats": float(np.abs(np.asarray(products[0](means, x[:, part])) - logits).max()),
-            }
-            eps = float(jnp.finfo(jnp.float32).eps)
-            gap = np.abs(np.asarray(products[1](resp[:, part], x[:, part])) - sums) / size
-            case["statistics"] = {
-                "tflops": 1e-12 * flops / repeated(products[1], resp, x),
-                "eps": float(gap.max() / eps),
-                "eps_rms": float(np.sqrt((gap**2).mean()) / eps),
-            }
-            print(
-                f"  {name:18s} logits {case['logits']['tflops']:7.2f} TFLOP/s, off by {case['logits']['nats']:.1e} nats"
-                f"   statistics {case['statistics']['tflops']:7.2f} TFLOP/s, off by {case['statistics']['eps']:.3g} eps"
-                f" ({case['statistics']['eps_rms']:.3g} rms)",
-                flush=True,
-            )
-        except Exception as failure:  # a preset that the device lacks
-            case["failed"] = brief(failure)
-            print(f"  {name:18s} FAILED: {case['failed']}", flush=True)
+
+def run(args, left) -> dict:
+    cases = cases_of(args.small)
+    n, lanes = (2_000, 8) if args.small else STARTS
+    sets = {kind: count // 100 if args.small else count for kind, count in DATA_SETS.items()}
+    done = {"peaks": peaks(args.small), "wait": {}, "iterations": {}, "many": {}, "kernels": {}, "peers": {}}
+    several, _ = starts(n, lanes), cases[0].rows
+
+    print("the wait", flush=True)
+    guarded(done["wait"], f"first fit, {cases[0]}", lambda: first_call(lambda: cases[0].fit(1)))
+    guarded(done["wait"], f"first fit from {lanes} starts, ({n:,}, 8, 10) full", lambda: first_call(lambda: several(1)))
+    began = left()
+
+    def options():
+        lowered = program_of(lambda: cases[0].fit(1))
+        return {"each": by_option(lowered, jax.default_backend(), lambda: began - left() > 0.15 * args.limit)}
+
+    with without_cache():
+        guarded(done["wait"], f"the loop's program of {cases[0]} under one of XLA's options", options)
+
+    print("compiling all sizes side by side", flush=True)
+    many = {kind: data_sets(kind, count) for kind, count in sets.items()}
+    with concurrent.futures.ThreadPoolExecutor(max(min(CORES, 8), 1)) as pool:
+        jobs = [*(lambda case=case: case.fit(1) for case in cases[1:]), *many.values()]
+        for job in [pool.submit(job) for job in jobs]:
+            job.exception()  # said below, where it is measured
+
+    print("iterations", flush=True)
+    rounds = 2 if args.small else 3
+    for case in cases:
+        if left() > 0.25 * args.limit:
+            guarded(done["iterations"], str(case), lambda case=case: iteration(case, done["peaks"], rounds))
+
+    print("many", flush=True)
+    guarded(done["many"], f"{lanes} starts", lambda: {"a_second": lanes / update_of(several, rounds)[0]})
+    for kind, count in sets.items():
+        guarded(done["many"], f"{count:,} {kind}", lambda kind=kind: {"seconds": timed(many[kind])[0]})
+
+    print("kernels and peers", flush=True)
+    for case in cases:
+        if left() > 0.1 * args.limit:
+            guarded(done["kernels"], str(case), lambda case=case: kernels(case))
+        for peer in ("torch", "tgmm"):
+            if gpu_peers.installed(peer) and left() > 0.05 * args.limit and (peer == "torch" or case.family == "full"):
+                measure = gpu_peers.plain if peer == "torch" else gpu_peers.tgmm
+                guarded(done["peers"], f"{peer} {case}", lambda case=case, measure=measure: measure(*case.rows))
     return done
 
 
-def run_sweep(n, d, largest, starts, left):
-    """`select` over K = 1..largest, full covariances: seconds once compiled, with as many updates as time allows."""
-    x, _ = clusters(jax.random.key(2), n, d, largest)
+@contextlib.contextmanager
+def without_cache():
+    """What compiles within takes as long as with an empty cache."""
+    folder = jax.config.jax_compilation_cache_dir
+    for now in (None, folder):
+        jax.config.update("jax_compilation_cache_dir", now)
+        compilation_cache.reset_cache()
+        if now is None:
+            yield
 
-    def sweep(updates):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", jaxgmm.FitWarning)
-            options = {"families": ("full",), "n_init": starts, "tol": 1e-4, "max_iter": updates}
-            return jaxgmm.select(0, x, range(1, largest + 1), **options)
 
-    first = timed(sweep, 1)[0]
-    one, _ = timed_warm(sweep, 1)
-    three, _ = timed_warm(sweep, 3)
-    each = max((three - one) / 2, 1e-3)
-    updates = int(np.clip((left() / 2 - one) / each, 3, SWEEP_UPDATES))
-    compiled, (seconds, selection) = compilations(timed, sweep, updates)
-    if compiled and left() > 1.2 * seconds:  # some start needed the accurate form
-        compiled, (seconds, selection) = compilations(timed, sweep, updates)
-    case = {
-        "n": n,
-        "d": d,
-        "largest": largest,
-        "starts": starts,
-        "first_call": first,
-        "begin": one - each,
-        "update_of_all": each,
-        "max_iter": updates,
-        "seconds": seconds,
-        "programs_compiled_within": compiled,
-        "best": selection.best.mixture.n_components,
-        "updates_of_best_starts": [result.n_iter for result in selection.results],
-    }
+def number(value, form="{:.3g}"):
+    return "–" if value is None else form.format(value)
+
+
+def milliseconds(entry: dict | None) -> str:
+    return number(1e3 * entry["seconds"]) if entry and "seconds" in entry else "–"
+
+
+def print_table(done: dict, before: dict, small: bool):
+    """All that was measured, in one table."""
+    peak = done["peaks"]
     print(
-        f"sweep N={n:,} D={d} full, K = 1..{largest} x {starts} starts: {seconds:.1f} s for at most {updates} updates "
-        f"({compiled} programs compiled within; {first:.1f} s the first call, {case['begin']:.2f} s to begin, "
-        f"{1e3 * each:.0f} ms an update of all); lowest BIC at K = {case['best']}",
-        flush=True,
+        f"\nproduct at highest {1e-12 * peak['float32']:.2f} TFLOP/s float32, {1e-12 * peak['float64']:.2f} float64; "
+        f"addition {1e-9 * peak['bytes']:.0f} GB/s\n"
     )
-    return case
+    columns = "now", "before", "target", "of bound", "PyTorch", "tgmm", "nats a row", "mean", "launches", "a block"
+    print("| an EM iteration, ms | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
+    for case in cases_of(small):
+        line(f"{case}", *cells_of(case, done, before.get("iterations", {})))
+    print("\n| kernels by time | ms an iteration (times) |\n|---|---|")
+    for name, kernel in done["kernels"].items():
+        longest = kernel.get("profiler", {}).get("longest", [])
+        line(name, "; ".join(f"{what} {ms:.3g} ({times:.0f})" for what, ms, times in longest))
+    print("\n| many at once | now | before | target |\n|---|---|---|---|")
+    for name, entry in done["many"].items():
+        if "starts" in name:
+            rates = entry.get("a_second"), before.get("start_iterations_a_second"), START_RATE
+            line(f"{name}, iterations a second", *(number(each, "{:,.0f}") for each in rates))
+        else:
+            line(f"{name}, s", number(entry.get("seconds")), number(before.get("data_sets", {}).get(name)), "")
+    print(f"\n| the wait, empty cache; targets {FIRST_FIT:g} and {FIRST_STARTS:g} s | s | programs | longest |")
+    print("|---|---|---|---|")
+    for name, entry in done["wait"].items():
+        for each in entry.get("each", ()):
+            line(f"XLA's {each['options'] or 'own options'}", each.get("failed") or number(each["seconds"]), "1", "")
+        if "programs" in entry:
+            longest = ", ".join(f"{what} {seconds:.2f}" for what, seconds in entry["longest"])
+            line(name, f"{entry['seconds']:.2f}", str(entry["programs"]), longest)
+
+
+def cells_of(case: Case, done: dict, earlier: dict) -> list:
+    """What the table says of one size."""
+    name = str(case)
+    found, kernel = done["iterations"].get(name, {}), done["kernels"].get(name, {})
+    program, profiler = kernel.get("program", {}), kernel.get("profiler", {})
+    share = found["bound"] / found["seconds"] if "seconds" in found else None
+    return [
+        found.get("failed") or milliseconds(found),
+        number(earlier.get(name, {}).get("ms")),
+        number(1e3 * case.target if earlier else None),
+        number(share, "{:.0%}"),
+        *(milliseconds(done["peers"].get(f"{peer} {name}")) for peer in ("torch", "tgmm")),
+        number(found.get("nats_of_a_row"), "{:.1e}"),
+        number(found.get("nats_of_the_mean"), "{:.1e}"),
+        number(program.get("launches")) + ", profiler " + number(profiler.get("launches"), "{:.0f}"),
+        number(program.get("a_block")),
+    ]
+
+
+def line(*cells: str):
+    print("| " + " | ".join(cells) + " |")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", "--quick", action="store_true", help="tiny sizes: a smoke run")
-    parser.add_argument("--limit", type=float, default=420, help="seconds in all (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="timings of every size (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=RESULTS / "gpu.json")
+    parser.add_argument("--limit", type=float, default=300, help="seconds in all (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="where the table is kept; results/gpu.json, with --small nowhere")
     args = parser.parse_args()
-    began = time.perf_counter()
-
-    def left():
-        return args.limit - (time.perf_counter() - began)
-
+    began, kept = time.perf_counter(), RESULTS / "gpu.json"
+    folder = tempfile.TemporaryDirectory()  # empty: what the wait needs, and the programs that kernels are counted in
+    jax.config.update("jax_compilation_cache_dir", folder.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     about = machine()
-    print(json.dumps(about, indent=1))
-    peak = peaks(args.small)
-    about |= {"matmul_tflops": 1e-12 * peak["flops"], "memory_gb_per_s": 1e-9 * peak["bytes"]}
-    print(f"\nproduct at highest {about['matmul_tflops']:.2f} TFLOP/s, memory {about['memory_gb_per_s']:.0f} GB/s")
-    print("\nproducts by precision", flush=True)
-    precision = guarded("precision", lambda: run_precision(args.small, lambda: left() < 0.8 * args.limit))
-    print("\none iteration", flush=True)
-    cases = []
-    for i, case in enumerate(SMALL if args.small else CASES):
-        size = dict(zip(("n", "d", "k", "family"), case, strict=False))
-        share = args.limit * (0.8 - 0.5 * (i + 1) / len(CASES))  # what must be left for the next sizes and the sweep
-        if left() < 0.3 * args.limit:
-            cases.append(size | {"failed": "not run: out of time"})
-            print(f"{size}: not run, out of time")
-            continue
-        run = guarded(size, lambda case=case, share=share: run_case(*case, peak, args.rounds, lambda: left() < share))
-        cases.append(run if "blocks" in run else size | run)
-        jax.clear_caches()
-    print(flush=True)
-    sizes = SMALL_SWEEP if args.small else SWEEP
-    sweep = guarded("sweep", lambda: run_sweep(*sizes, left))
-    print(f"\n{args.limit - left():.0f} s in all")
-    write(args.output, about, {"iterations": cases, "precision": precision, "sweep": sweep})
-
-
-def guarded(what, call):
-    """What the call gives, or its failure, for the table."""
-    try:
-        return call()
-    except Exception as failure:
-        print(f"{what} FAILED: {brief(failure)}", flush=True)
-        return {"failed": brief(failure)}
+    print(json.dumps(about, indent=1), flush=True)
+    done = run(args, lambda: args.limit - (time.perf_counter() - began))
+    before = json.loads(kept.read_text(encoding="utf-8"))["before"] if kept.exists() else {}
+    output = args.output or (None if args.small else kept)
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        kept = {"before": before, "machine": about, "cases": done}
+        output.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"written to {output}")
+    print_table(done, {} if args.small else before, args.small)
+    print(f"\n{time.perf_counter() - began:.0f} s in all")
 
 
 if __name__ == "__main__":

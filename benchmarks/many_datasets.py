@@ -16,7 +16,6 @@ from pathlib import Path
 import jax
 import numpy as np
 from common import CORES, RESULTS, machine, timed, write
-from threadpoolctl import threadpool_limits
 
 import jaxgmm
 
@@ -53,6 +52,8 @@ def loop(x, weight, k):
 
 
 def run_case(name, data):
+    from threadpoolctl import threadpool_limits
+
     x, weight, k = data
 
     def fit():

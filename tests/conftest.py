@@ -18,6 +18,8 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0"
     + " --xla_cpu_use_fusion_emitters=false" * version("jaxlib").startswith(("0.9.", "0.10.")),
 )
+# Workers and the programs that tests start share an accelerator, too.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 # Workers share the processors, and the threads of a BLAS or of OpenMP spin while they wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -38,7 +38,7 @@ def free_port():
 
 def environment(**more):
     paths = [str(PROGRAM.parents[2]), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
 
 
 def started(commands, environments, stderr=subprocess.PIPE):

@@ -12,7 +12,7 @@ from families import BY_NAME, DTYPES, FAMILIES, K, N, assert_mixtures_close
 import jaxgmm
 from jaxgmm.data import route
 from jaxgmm.families import full
-from jaxgmm.numerics import host, keys
+from jaxgmm.numerics import host, keys, platforms
 
 FULL = BY_NAME["full"]
 
@@ -180,18 +180,56 @@ def test_a_family_not_written_for_it_runs_compiled_or_lane_by_lane():
     assert_same(here, there, FULL, np.float64)
 
 
-def test_few_rows_compile_nothing():
-    """Neither a fit nor a selection, in a process that knows no program."""
-    program = """
+ON_A_GPU = "from jaxgmm.numerics import platforms; platforms.default = lambda: 'gpu'"
+
+
+@pytest.mark.parametrize("machine", ["", ON_A_GPU], ids=["cpu", "gpu"])
+def test_few_rows_compile_nothing(machine):
+    """Neither a fit nor a selection nor what is asked of it, in a process that knows no program; also on a machine
+    whose default device is an accelerator."""
+    program = f"""
 import jax
 import numpy as np
 import jaxgmm
+{machine}
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(lambda name, *a, **k: compiled.append(name))
 x = np.random.default_rng(0).normal(size=(300, 2))
-jaxgmm.fit(0, x, 2)
+mixture = jaxgmm.fit(0, x, 2).mixture
 jaxgmm.select(0, x, [1, 2], n_init=2)
+jaxgmm.fit_many(0, x.reshape(3, 100, 2), 2)
+jaxgmm.e_step(mixture, x), jaxgmm.predict(mixture, x), jaxgmm.log_prob(mixture, x), jaxgmm.bic(mixture, x)
 print([name for name in compiled if "backend_compile" in name])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_beside_an_accelerator_few_rows_are_fitted_on_the_cpu(monkeypatch):
+    """Unless they lie on the accelerator, or are so many that it is worth its compiler."""
+    x, many = FULL.data(), 2000  # lanes
+    held = jax.device_put(x.astype(np.float32), jax.devices("cpu")[0])
+    wanted = jaxgmm.fit(0, x, K, n_init=3)
+    monkeypatch.setattr(platforms, "default", lambda: "cpu")
+
+    def goes(x, lanes=1, **asked):
+        return route.goes_to_host([full.FULL], x, lanes, K, **asked)
+
+    assert goes(x) and goes(held) and goes(x, many)
+    monkeypatch.setattr(platforms, "default", lambda: "gpu")
+    assert goes(x) and goes(held) and not goes(x, many)
+    assert not goes(x, compiled=True) and goes(x, many, compiled=False)
+    found = jaxgmm.fit(0, x, K, n_init=3)
+    np.testing.assert_array_equal(found.restarts, wanted.restarts)
+    monkeypatch.setattr(platforms, "holds", lambda array: False)  # as if the arrays of JAX lay there
+    assert goes(x) and not goes(held)
+    assert not route.in_numpy(full.FULL, wanted.mixture)
+
+
+def test_the_device_that_is_asked_for_decides():
+    [cpu, *_] = jax.devices("cpu")
+    for device in (cpu, "cpu"):
+        with jax.default_device(device):
+            assert platforms.on_cpu()
+    assert platforms.holds(jax.device_put(np.ones(3), cpu))
+    assert platforms.default() == jax.default_backend()

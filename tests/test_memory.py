@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import jaxgmm
+from jaxgmm.numerics import platforms
 
-N, D, K = 2_000_000, 8, 32
+N, D, K = (2_000_000 if platforms.on_cpu() else 128_000_000), 8, 32  # an accelerator has larger blocks
 FLOAT = 4
 ROWS = N * D * FLOAT  # 64 MB
 RESPONSIBILITIES = N * K * FLOAT  # 256 MB

@@ -17,6 +17,7 @@ def test_a_mesh_changes_no_answer(group):
     environment = {
         **os.environ,
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8",
+        "JAX_PLATFORMS": "cpu",  # which alone has virtual devices
         "NPROC": "32",  # threads to spare: see `jaxgmm.data.mesh`
         "PYTHONPATH": os.pathsep.join([str(PROGRAM.parents[1]), str(PROGRAM.parents[2])]),
         "PYTHONWARNINGS": "error::UserWarning",

@@ -16,6 +16,7 @@ from jaxgmm.search.loading import Options, family_of, load
 from jaxgmm.search.problem import iterated
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="an account of XLA's compiler for CPUs")
 @pytest.mark.parametrize("family", ["full", "poisson"])
 def test_a_plan_is_near_what_the_compiler_sets_aside(family):
     n, d, k, r = 20_000, 6, 8, 8

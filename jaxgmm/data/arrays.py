@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..numerics import two_sum
+from ..numerics import platforms, two_sum
 from ..numerics.host import each as each_of
 from ..numerics.host import hosted
 from ..records import Block, record, static
@@ -147,7 +147,7 @@ class Rows:
 
 def block_bytes() -> tuple[int, int]:
     """Bytes that a block may take, and one feature in it, on the device that computes."""
-    return ON_HOST if hosted() else ON_CPU if jax.default_backend() == "cpu" else ELSEWHERE
+    return ON_HOST if hosted() else ON_CPU if platforms.on_cpu() else ELSEWHERE
 
 
 def block_rows(n: int, width: int, itemsize: int) -> int:

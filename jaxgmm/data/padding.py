@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..numerics import platforms
 from ..numerics.compiling import compiled
 
 LEAST = 128  # rows: below, compiling a program is all that costs
@@ -62,7 +63,7 @@ def filled(values, *sizes: int, weigh: bool = True):
 
 def on_host(values):
     """JAX's array as NumPy's where that is the same memory; others as they are."""
-    if isinstance(values, jax.Array) and not isinstance(values, jax.core.Tracer) and jax.default_backend() == "cpu":
+    if isinstance(values, jax.Array) and not isinstance(values, jax.core.Tracer) and platforms.on_cpu():
         default = jax.config.jax_default_device
         if values.devices() == {default if isinstance(default, jax.Device) else jax.local_devices()[0]}:
             return np.asarray(values)

@@ -5,10 +5,12 @@ import math
 import jax
 
 from .. import checks
+from ..numerics import platforms
 from ..numerics.dtypes import in_memory
 from .sources import Stream
 
 MOST = 2**28  # numbers that an E-step of all lanes looks at, about a second: beyond, a fit outlasts its compiler
+BESIDE = 2**22  # the same on a machine with an accelerator, some milliseconds: hundreds take less than its compiler
 LEAST = 2**12  # that a lane counts for, however few they are: some of the time is that of calls
 
 
@@ -32,16 +34,14 @@ def goes_to_host(families, x, lanes: int, k: int, *traced, compiled: bool | None
     if compiled is not None:
         return not compiled
     *sets, n, d = x.shape
-    if jax.default_backend() != "cpu" or isinstance(in_memory(x), jax.Array):
+    if isinstance(in_memory(x), jax.Array):
         return False
     widths = [family.moments.width(d, k) for family in families]
     factors = k * d**3  # of covariances, which NumPy takes a tile at a time
     work = sum(max(n * width + factors, LEAST) * lanes for width in widths) * math.prod(sets)
-    return work <= MOST and all(family.in_numpy for family in families)
+    return work <= (MOST if platforms.on_cpu() else min(BESIDE, MOST)) and all(family.in_numpy for family in families)
 
 
 def in_numpy(family, *trees) -> bool:
     """Whether these are numbers in this machine's memory, and of a family that NumPy can compute."""
-    if not family.in_numpy or jax.default_backend() != "cpu":
-        return False
-    return not any(isinstance(in_memory(leaf), jax.Array) for leaf in jax.tree.leaves(trees))
+    return family.in_numpy and not any(isinstance(in_memory(leaf), jax.Array) for leaf in jax.tree.leaves(trees))

@@ -87,7 +87,7 @@ class Known:
     prior: GaussianPrior | None
 
 
-@compiled("family")
+@compiled("family", once=True)
 def measure(raw: Rows, prior, family: Family) -> Known:
     """What is known of rows in the unit frame. Three passes, nothing of size n is made."""
     frame, measured = _facts(raw, family)

@@ -56,7 +56,7 @@ def _begin(rows, problem, start: Start):
     return lanes_of(problem.method, chosen(start, drawn, functools.partial(likelihoods, some, problem)))
 
 
-_begun = compiled()(per_shard(_begin))
+_begun = compiled(once=True)(per_shard(_begin))
 
 
 def begin_at(problem, centres, active):
@@ -70,7 +70,7 @@ def _begin_at(rows, problem, centres, active):
     return lanes_of(problem.method, begun)
 
 
-_begun_at = compiled()(per_shard(_begin_at))
+_begun_at = compiled(once=True)(per_shard(_begin_at))
 
 
 def from_centres(rows, problem, centres, active):
@@ -113,7 +113,7 @@ def begin_with(problem, resp):
     return _begun_with(problem.rows, problem.bare, resp)
 
 
-@compiled()
+@compiled(once=True)
 def _begun_with(rows, problem, resp):
     return one_lane(problem.method.start(over_shards(rows, _with_columns, {"resp": resp}, problem)))
 

@@ -7,6 +7,7 @@ derivatives    where derivatives may pass
 special        special functions of counts and of positive numbers
 dtypes         which dtype a computation runs in
 plain          what users pass for numbers, as arrays
+platforms      which kind of device computes
 compiling      when to ask the compiler for speed
 forks          processes in which JAX cannot be used
 switches       what JAX looks for mistakes with

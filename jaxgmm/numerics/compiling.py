@@ -2,8 +2,8 @@
 
 On CPU, XLA takes longer to write a fit of a few thousand rows than the fit takes. Two of its options halve that and
 cost little speed or none (`benchmarks/profile.md`): they are used where a function is given few numbers, so that a size
-always means the same program. Under a user's trace the function is a part of the user's program, and on other devices
-nothing is asked for.
+always means the same program, and for what a fit runs once, whose polish takes longer than it saves. Under a user's
+trace the function is a part of the user's program, and on other devices nothing is asked for.
 """
 
 import functools
@@ -11,6 +11,7 @@ import os
 
 import jax
 
+from . import platforms
 from .forks import usable
 from .host import hosted
 
@@ -18,11 +19,11 @@ FEW = 2**18  # numbers: what takes a second or two to polish runs in less
 QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
 
 
-def compiled(*static: str):
-    """Decorator: ``jax.jit``, with these arguments static."""
+def compiled(*static: str, once: bool = False):
+    """Decorator: ``jax.jit``, with these arguments static; quickly at any size, where a fit runs it ``once``."""
 
     def decorate(function):
-        return Compiled(function, static)
+        return Compiled(function, static, once)
 
     return decorate
 
@@ -30,11 +31,12 @@ def compiled(*static: str):
 class Compiled:
     """A function and its two programs."""
 
-    def __init__(self, function, static):
+    def __init__(self, function, static, once):
         functools.update_wrapper(self, function)
         self._jit = functools.partial(jax.jit, function, static_argnames=static)
         self.polished = self._jit()
         self.lower = self.polished.lower
+        self.once = once
 
     @functools.cached_property
     def quick(self):
@@ -45,9 +47,9 @@ class Compiled:
             return self.__wrapped__(*args, **named)
         usable()
         leaves = jax.tree.leaves((args, named))
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) or jax.default_backend() != "cpu":
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) or not platforms.on_cpu():
             return self.polished(*args, **named)
-        if sum(getattr(leaf, "size", 1) for leaf in leaves) > FEW:
+        if not self.once and sum(getattr(leaf, "size", 1) for leaf in leaves) > FEW:
             return self.polished(*args, **named)
         try:
             return self.quick(*args, **named)

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 import jax
 import numpy as np
 
+from . import platforms
 from .forks import usable
 from .plain import plain
 from .switches import as_written
@@ -49,10 +50,8 @@ def on_device(x) -> jax.Array:
 
 def in_memory(values):
     """A concrete array of one CPU as NumPy's: the same memory. Others as they are."""
-    if isinstance(values, jax.Array) and not isinstance(values, jax.core.Tracer) and len(values.devices()) == 1:
-        [device] = values.devices()
-        return np.asarray(values) if device.platform == "cpu" else values
-    return values
+    concrete = isinstance(values, jax.Array) and not isinstance(values, jax.core.Tracer)
+    return np.asarray(values) if concrete and len(values.devices()) == 1 and platforms.holds(values) else values
 
 
 def numbers(values, dtype):

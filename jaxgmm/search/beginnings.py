@@ -15,6 +15,7 @@ from ..init import states, streamed_states
 from ..init.draws import Start, keys_of
 from ..init.kmeans import INITIALIZERS
 from ..mixtures import cast
+from ..numerics.compiling import compiled
 from ..numerics.dtypes import on_device
 from ..numerics.host import hosted, on_host
 from ..numerics.plain import plain
@@ -84,7 +85,10 @@ def _framed(mixture: Mixture, problem: Problem) -> Mixture:
         mixture = jax.tree.map(np.asarray, mixture)
     elif not problem.streams and problem.rows.layout is not None:  # values of one device and of all do not mix
         mixture, frame = at_home((mixture, frame))
-    return dataclasses.replace(mixture, components=enter(mixture.components, frame))
+    return dataclasses.replace(mixture, components=_entered(mixture.components, frame))
+
+
+_entered = compiled(once=True)(enter)  # one program, not one an operation
 
 
 def _placed(resp, rows):

@@ -2,11 +2,10 @@
 
 import dataclasses
 
-import jax
-
 from ..checks import in_trace
 from ..init import states, streamed_states, subsample
 from ..init.draws import SAMPLE_KEY, Start
+from ..numerics import platforms
 from ..numerics.compiling import compiled
 from ..numerics.host import hosted
 from ..numerics.keys import fold_in, here
@@ -21,7 +20,7 @@ def with_sample(problem: Problem, start: Start) -> Problem:
     if not named or in_trace(rows, limits) or float(limits.tol) == 0 or int(limits.max_iter) == 0:
         return problem
     spread = rows.mesh if problem.streams else rows.layout
-    if spread is not None or not (problem.streams or jax.default_backend() == "cpu"):
+    if spread is not None or not (problem.streams or hosted() or platforms.on_cpu()):
         return problem
     size = subsample.enough_to_fit(problem.family.moments, rows.d, start.k)
     if subsample.stretches(rows.n_everywhere, size)[1] == 1:

@@ -20,7 +20,7 @@ from .. import em
 from ..checks import in_trace
 from ..em.loop import Queue, fresh_queue
 from ..families.base import matrices
-from ..numerics import hold_in
+from ..numerics import hold_in, platforms
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import floats_in
 from ..numerics.host import choose, each, hosted
@@ -218,8 +218,7 @@ def to_its_end(problem, search: Search) -> Search:
 
 def in_one_thread():
     """A context in which each BLAS makes a product in one thread, also for programs on this machine's processors."""
-    on_cpu = jax.default_backend() == "cpu"
-    return one_for_each_product(in_programs=not hosted()) if on_cpu else contextlib.nullcontext()
+    return one_for_each_product(in_programs=not hosted()) if platforms.on_cpu() else contextlib.nullcontext()
 
 
 def _traced_to_its_end(problem, search: Search) -> Search:

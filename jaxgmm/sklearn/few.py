@@ -15,7 +15,7 @@ from ..data import streamed_summary
 from ..data.frame import enter_prior, leave
 from ..data.sources import Stream
 from ..families.base import Family, matrices, nonsingular
-from ..numerics import eps, hold_in
+from ..numerics import eps, hold_in, platforms
 from ..numerics.dtypes import compute_dtype, floats_in
 from ..numerics.threads import one_for_each_product
 from ..records import Block, Mixture, Status
@@ -47,7 +47,7 @@ class Ended:
 
 def few(x, k: int, n_init: int = 1) -> bool:
     """Whether rows x (n, d) under k components are so few, and in the host's memory."""
-    if isinstance(x, jax.Array) and not all(device.platform == "cpu" for device in x.devices()):
+    if isinstance(x, jax.Array) and not platforms.holds(x):
         return False
     return not isinstance(x, Stream) and _numbers(len(x), x.shape[1], k, n_init) <= MOST
 
