@@ -60,8 +60,8 @@ class Map:
     def blocks(self, point: Unconstrained, smooth: Smooth):
         """Rows and weights in blocks; and whether what derivatives need of them may be kept."""
         n, d = smooth.x.shape
-        width = PASSES * self.family.moments.width(d, point.log_weights.shape[0])
-        return in_blocks(smooth.x, smooth.weight.astype(np.float64), width), 8 * n * width <= KEPT
+        width = self.family.moments.width(d, point.log_weights.shape[0])
+        return in_blocks(smooth.x, smooth.weight.astype(np.float64), width), 8 * n * PASSES * width <= KEPT
 
     def block(self, x, weight) -> Block:
         """Rows (b, d) and weights (b,) in the frame."""
