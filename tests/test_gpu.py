@@ -2,7 +2,7 @@
 
     pytest tests/test_gpu.py
 
-On a CPU it tests the same programs. Oracles are plain NumPy in float64.
+On a CPU the long tests run it, of the same programs. Oracles are plain NumPy in float64.
 """
 
 import jax
@@ -16,6 +16,7 @@ import jaxgmm
 from jaxgmm.numerics import monomials, over_rows, platforms, product
 from jaxgmm.numerics.products import eps
 
+pytestmark = [pytest.mark.long] if platforms.on_cpu() else []
 FULL = BY_NAME["full"]
 SOME = pytest.mark.parametrize(
     "case", [BY_NAME[name] for name in ("full", "tied", "diag", "spherical", "bernoulli", "poisson", "gamma")], ids=str

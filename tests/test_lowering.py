@@ -17,6 +17,7 @@ from jaxgmm.numerics import compiling, platforms
 
 PLATFORMS = "cuda", "tpu"
 SOME = [BY_NAME[name] for name in ("full", "diag", "gamma")]
+STARTS = pytest.mark.parametrize(("n_init", "dtype"), [(1, np.float32), (5, np.float64)], ids=["one", "five"])
 MANY = 3_000_001  # rows: several blocks on an accelerator
 
 
@@ -56,10 +57,9 @@ def test_a_product_at_less_is_found():
 
 
 @pytest.mark.diagonal
-@pytest.mark.short(case=["full", "tied", "spherical", "VEI", "gamma", "categorical"])
-@DTYPES
+@pytest.mark.short(case=["full", "tied", "categorical"])
 @FAMILIES
-@pytest.mark.parametrize("n_init", [1, 5])
+@STARTS
 def test_a_fit(case, dtype, n_init):
     k = 7  # not the number of features
     for text in lowers(lambda x: jaxgmm.fit(0, x, k, family=case.family, n_init=n_init), (MANY, case.d), dtype=dtype):
@@ -101,9 +101,8 @@ def test_derivatives_of_a_fit(case, dtype):
 
 @pytest.mark.diagonal
 @pytest.mark.short(case=["diag"])
-@DTYPES
 @ROUTED
-@pytest.mark.parametrize("n_init", [1, 5])
+@STARTS
 def test_the_pieces_of_a_fit_outside_a_trace(case, dtype, n_init, monkeypatch):
     pieces, call = {}, compiling.Compiled.__call__
 

@@ -83,7 +83,7 @@ def in_precision_of(*names: str, differentiable: bool = False) -> Callable[[Call
             decisive = (args[i] if len(args) > i else kwargs.get(name) for name, i in places.items())
             here, double = jax.config.jax_enable_x64, any(map(is_double, decisive))
             with as_written(), jax.enable_x64(here or double):
-                if differentiable and double and not here and _doubles_in_trace((args, kwargs)):
+                if differentiable and double and not here and _doubles_in_trace(*args, *kwargs.values()):
                     from .outside import as_a_whole
 
                     return as_a_whole(function, args, kwargs)
@@ -94,9 +94,14 @@ def in_precision_of(*names: str, differentiable: bool = False) -> Callable[[Call
     return decorate
 
 
-def _doubles_in_trace(values) -> bool:
-    leaves = jax.tree.leaves(values)
+def _doubles_in_trace(*values) -> bool:
+    leaves = [leaf for value in values for leaf in _leaves(value)]
     return any(isinstance(leaf, jax.core.Tracer) and leaf.dtype == np.float64 for leaf in leaves)
+
+
+def _leaves(value) -> list:
+    """What a record holds, a list or an iterator as a whole."""
+    return jax.tree.leaves(value, is_leaf=lambda leaf: isinstance(leaf, (list, tuple, Iterator)))
 
 
 def is_double(value) -> bool:
@@ -106,7 +111,7 @@ def is_double(value) -> bool:
     if hasattr(value, "blocks"):  # rows that stream
         return value.dtype == np.float64
     if not isinstance(value, (jax.Array, np.ndarray)):
-        leaves = jax.tree.leaves(value, is_leaf=lambda leaf: isinstance(leaf, (list, tuple, Iterator)))
+        leaves = _leaves(value)
         arrays = [leaf for leaf in leaves if isinstance(leaf, (jax.Array, np.ndarray))]
         if arrays:
             return any(np.dtype(leaf.dtype) == np.float64 for leaf in arrays if np.dtype(leaf.dtype).kind == "f")
