@@ -78,6 +78,7 @@ def number(answer):
     return total
 
 
+@pytest.mark.short(name=list(SMOOTH)[::2])
 @pytest.mark.parametrize("name", SMOOTH)
 def test_derivatives_are_central_differences(name):
     """The derivatives are JAX's, the differences those of what NumPy computes."""

@@ -350,6 +350,7 @@ ROUTES = (
 )  # fmt: skip
 
 
+@pytest.mark.diagonal
 @EACH
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.__name__)
 @pytest.mark.filterwarnings("ignore::jaxgmm.FitWarning")

@@ -58,6 +58,7 @@ def entry(tree, i):
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
+@pytest.mark.long
 def test_a_fit_in_jit_rests_and_has_a_status(page):
     names, shown = page
     mean, status = names["heaviest_mean"](jax.random.key(0), names["x"])
@@ -66,6 +67,7 @@ def test_a_fit_in_jit_rests_and_has_a_status(page):
     assert shown["_, status = heaviest_mean(jax.random.key(0), x.at[7, 0].set(jnp.nan))"] is jaxgmm.Status.NON_FINITE
 
 
+@pytest.mark.long
 def test_fits_in_vmap_are_those_of_the_data_sets(page):
     names, _ = page
     results, stack = names["results"], names["stack"]
@@ -76,6 +78,7 @@ def test_fits_in_vmap_are_those_of_the_data_sets(page):
     np.testing.assert_allclose(results.log_likelihood[2], results.log_likelihood[0] - n * d * np.log(2), rtol=1e-4)
 
 
+@pytest.mark.long
 def test_fits_in_vmap_over_keys_are_starts(page):
     names, _ = page
     starts = names["starts"]
@@ -85,11 +88,13 @@ def test_fits_in_vmap_over_keys_are_starts(page):
     assert len(set(np.asarray(starts.n_iter).tolist())) > 1  # each from rows of its own
 
 
+@pytest.mark.long
 def test_fit_many_is_the_fit_of_the_rows_that_weigh(page):
     names, _ = page
     np.testing.assert_allclose(names["many"].log_likelihood[1], names["alone"].log_likelihood, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_fits_in_scan_follow_the_groups(page):
     names, _ = page
     path, n_iter, days = (np.asarray(names[name]) for name in ("path", "n_iter", "days"))
@@ -99,6 +104,7 @@ def test_fits_in_scan_follow_the_groups(page):
     likelihood_where_it_rests(names["last"], days[-1])
 
 
+@pytest.mark.long
 def test_a_loop_of_ones_own_holds_its_weights(page):
     names, _ = page
     weights, params = read(names["start"], FIELDS)
@@ -110,6 +116,7 @@ def test_a_loop_of_ones_own_holds_its_weights(page):
     np.testing.assert_allclose(names["total"].log_likelihood, names["whole"].log_likelihood, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_a_mixture_is_part_of_a_trained_state(page):
     names, _ = page
     losses, state = names["losses"], names["state"]
@@ -121,12 +128,14 @@ def test_a_mixture_is_part_of_a_trained_state(page):
     assert value == pytest.approx(losses[-1], abs=1e-3)
 
 
+@pytest.mark.long
 def test_a_donated_mixture_is_gone_and_its_successor_rests(page):
     names, _ = page
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(names["old"]))
     likelihood_where_it_rests(names["new"], names["x"])
 
 
+@pytest.mark.long
 def test_an_exported_density_is_scipys_for_any_number_of_rows(page):
     names, _ = page
     x = np.asarray(names["x"])
@@ -137,6 +146,7 @@ def test_an_exported_density_is_scipys_for_any_number_of_rows(page):
 
 
 @pytest.mark.skipif(not SERIALISES, reason="needs flatbuffers, the extra export")
+@pytest.mark.long
 def test_exported_programs_run_where_the_library_is_not_imported(page):
     names, _ = page
     total, *numbers, status, imported = names["ran"].stdout.split("\n")[:-1]
@@ -146,12 +156,14 @@ def test_exported_programs_run_where_the_library_is_not_imported(page):
     assert float(total) == pytest.approx(likelihood_where_it_rests(mixture, names["x"]), abs=0.01)
 
 
+@pytest.mark.long
 def test_what_was_saved_comes_back(page):
     names, _ = page
     for before, after in zip(jax.tree.leaves(names["new"]), jax.tree.leaves(names["again"]), strict=True):
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.long
 def test_the_context_decides_what_a_program_computes_in(page):
     names, _ = page
     assert [names[name].dtype for name in ("inside", "kept")] == [np.float32, np.float64]
@@ -159,6 +171,7 @@ def test_the_context_decides_what_a_program_computes_in(page):
     np.testing.assert_allclose(names["kept"], scipy.special.logsumexp(joint, axis=1), rtol=1e-12)
 
 
+@pytest.mark.long
 def test_checks_of_a_result_go_through_a_fit(page):
     _, shown = page
     assert shown["from jax.experimental import checkify"].startswith("None\nthe fit ended 4 ")
@@ -348,6 +361,7 @@ def test_a_checkpoint_around_a_fit_changes_nothing():
     likelihood_where_it_rests(mixture, X)
 
 
+@pytest.mark.long
 def test_float_checks_report_what_a_fit_computes_with():
     error, _ = checkify.checkify(jax.jit(lambda x: jaxgmm.fit(0, x, 2, **FIT).status), checkify.float_checks)(X)
     assert "nan" in error.get()

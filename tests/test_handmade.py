@@ -81,6 +81,7 @@ FITS = {
 }
 
 
+@pytest.mark.short(way=["fit", "stepwise", "many"])
 @pytest.mark.filterwarnings("ignore::jaxgmm.FitWarning")
 @pytest.mark.parametrize("way", FITS)
 def test_every_fit_says_the_log_likelihood_that_scipy_says(way):

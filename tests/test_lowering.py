@@ -57,7 +57,7 @@ def test_a_product_at_less_is_found():
 
 
 @pytest.mark.diagonal
-@pytest.mark.short(case=["full", "tied", "categorical"])
+@pytest.mark.short(case=["full"])
 @FAMILIES
 @STARTS
 def test_a_fit(case, dtype, n_init):

@@ -271,6 +271,7 @@ def test_a_summary_is_plain(selection):
 # Starts
 
 
+@pytest.mark.diagonal
 @DTYPES
 @pytest.mark.parametrize("compiled", [True, False])
 def test_every_start_has_the_status_that_it_has_alone(dtype, compiled):

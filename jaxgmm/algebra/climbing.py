@@ -82,8 +82,9 @@ def climbed(hills: Hills, x):
         return x + step(fixed, x, 0)
 
     def newton(x):
-        there = x + step(fixed, x, 1)
-        return xp.where((fixed.height(there) >= fixed.height(x))[..., None, :], there, x)
+        there, height = x + step(fixed, x, 1), fixed.height(x)
+        falls = fixed.height(there) < height - 4 * eps(height) * (1 + xp.abs(height))  # not by rounding
+        return xp.where(falls[..., None, :], x, there)
 
     x = constant(x)
     for count, move in zip(STEPS, (fixed_point, newton), strict=True):
