@@ -88,9 +88,10 @@ def fit(
             "gamma", or a `Family`.
         n_init: number of starts; the best that is not degenerate wins. One here, ten in `select` and on the command
             line, where fits are compared; the ends of all are ``restarts`` of the result.
-        init: "k-means++", "kmeans" or "random"; "auto", which takes k-means, random rows and k-means++ in turn, because
-            starts of one kind fail alike (the first, and so a single start, is the likeliest of four k-means); a
-            callable ``(key, x, sample_weight, k) -> centres (k, d)``; a `Mixture` to start from, or what holds one; or
+        init: "k-means++", "kmeans", "random" or "spread" (rows by the root of their distance from those before);
+            "auto", which takes k-means, spread rows and k-means++ in turn, because starts of one kind fail alike (the
+            first, and so a single start, is the likeliest of four k-means); a callable
+            ``(key, x, sample_weight, k) -> centres (k, d)``; a `Mixture` to start from, or what holds one; or
             responsibilities (n, k).
         sample_weight: (n,) weights >= 0, as frequencies: weight 2 is the row twice.
         prior: what is added to variances; None is ``GaussianPrior(reg_relative=1e-14)`` for float64 data and 1e-9 for

@@ -145,8 +145,8 @@ def fit_stepwise(
         n_components: K >= 1.
         family: as in `jaxgmm.fit`.
         n_init: number of starts, all of them fitted to the first block; the best goes on.
-        init: "auto", "k-means++", "kmeans", "random" or a callable, for the fit to the first block; or a `Mixture`,
-            or what holds one.
+        init: "auto", "k-means++", "kmeans", "random", "spread" or a callable, for the fit to the first block; or a
+            `Mixture`, or what holds one.
         sample_weight: (n,) weights >= 0, as frequencies.
         prior: as in `jaxgmm.fit`.
         passes: over the rows.

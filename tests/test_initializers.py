@@ -13,7 +13,8 @@ from jaxgmm.data.arrays import Rows
 from jaxgmm.init import subsample
 
 FULL = BY_NAME["full"]
-KINDS = "kmeans", "random", "k-means++"
+TURNS = "kmeans", "spread", "k-means++"
+KINDS = *TURNS, "random"
 DRAWS = 4  # of the first start of "auto"
 NAMED = pytest.mark.parametrize("init", KINDS)
 
@@ -183,13 +184,36 @@ def test_every_start_is_reported():
 
 
 @pytest.mark.parametrize("k", [K, 2])
-def test_auto_takes_every_kind_in_turn(k):
+def test_auto_takes_kinds_in_turn(k):
     x = FULL.data()
     every = {init: start(3, x, k, init=init, n_init=10).restarts for init in (*KINDS, "auto")}
     first, *others = every["auto"][:7]
-    np.testing.assert_allclose(others, [every[KINDS[i % 3]][i + DRAWS - 1] for i in range(1, 7)], rtol=1e-12)
+    np.testing.assert_allclose(others, [every[TURNS[i % 3]][i + DRAWS - 1] for i in range(1, 7)], rtol=1e-12)
     assert np.isclose(first, every["kmeans"][:DRAWS], rtol=1e-12).any()
     assert start(3, x, k).log_likelihood == pytest.approx(first, rel=1e-12)
+
+
+@pytest.mark.parametrize(("init", "power"), [("spread", 0.5), ("random", 0)])
+def test_rows_are_drawn_by_a_power_of_distance(init, power):
+    """Two of three places: the first is drawn by weight, the second by weight times this power of its distance."""
+    places, weights = np.array([0.0, 1.0, 30.0]), np.array([1.0, 2.0, 1.0])
+    first = weights / weights.sum()
+    chance = weights * np.where(np.eye(3), 0, abs(places - places[:, None]) ** power)
+    pairs = first[:, None] * chance / chance.sum(1, keepdims=True)
+    x, weight = np.repeat(places, 40)[:, None], np.repeat(weights, 40)
+    options = {"family": "spherical", "sample_weight": weight}
+    result = start(0, x, 2, init=init, n_init=2000, **options)
+    near = start(0, x, 2, init=lambda *_: places[:2, None], **options).log_likelihood  # the others part the rows alike
+    seen, expected = np.isclose(result.restarts, near, rtol=1e-9).mean(), pairs[0, 1] + pairs[1, 0]
+    assert abs(seen - expected) < 4 * np.sqrt(expected * (1 - expected) / 2000)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ten_starts_part_near_clusters_from_few_rows_that_lie_very_far(seed):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(20, 3, 4000), rng.normal(150, 15, 1000), rng.normal(3e6, 1e4, 40)])[:, None]
+    result = jaxgmm.fit(seed, x, 3, n_init=10)
+    np.testing.assert_allclose(np.sort(np.ravel(result.mixture.components.means))[:2], [20, 150], rtol=0.02)
 
 
 def test_several_starts_find_near_clusters_that_far_rows_hide():

@@ -14,7 +14,7 @@ from ..numerics.compiling import compiled
 from ..numerics.host import hosted, replaced_at
 from ..numerics.keys import fold_in, here
 from ..records import record, static
-from .kmeans import TRIED, TRIES, distinct, kinds, lloyd, sequence, sequences_on_host
+from .kmeans import TRIED, TRIES, distinct, kinds, lloyd, powers, sequence, sequences_on_host
 from .subsample import enough_to_draw, sample
 
 DRAW_WIDTH = 8  # numbers in memory per row and start while centres are drawn
@@ -64,30 +64,30 @@ def centres(rows, family: Family, start: Start):
 
 def centres_among(some, wide, family: Family, start: Start):
     """Centres (m·draws, k, p) of starts, among some rows that stand for all; ``wide`` are all of them."""
-    spread, keys = kinds(start.init, start.draws) != "random", keys_of(start.key, start.draws)
-    tried = 1 if start.init == "random" else TRIED
+    power, keys = powers(start.init, start.draws), keys_of(start.key, start.draws)
+    tried = TRIED if (power == 1).any() else 1
     together = max(LANE_BYTES // (wide.n * wide.itemsize), 1)
     if hosted():
         groups = [slice(i, i + together) for i in range(0, start.draws, together)]
-        drawn = [sequences_on_host(keys[g], some, family.points, start.k, (spread[g], tried)) for g in groups]
+        drawn = [sequences_on_host(keys[g], some, family.points, start.k, (power[g], tried)) for g in groups]
         drawn = np.concatenate(drawn)
         for i in [] if some is wide else np.flatnonzero([not distinct(one) for one in drawn]):
-            [drawn[i]] = sequences_on_host(keys[[i]], wide, family.points, start.k, (spread[[i]], 1))
+            [drawn[i]] = sequences_on_host(keys[[i]], wide, family.points, start.k, (power[[i]], 1))
     else:
-        drawn = _drawn(some, wide, family, start.k, (keys, spread, tried, together))
+        drawn = _drawn(some, wide, family, start.k, (keys, power, tried, together))
     return moved(some, family, start, xp.tile(drawn, (start.active.shape[0], 1, 1)))
 
 
 def _drawn(some, wide, family: Family, k: int, starts: tuple):
     """Centres (r, k, p) of starts: the first K of them are the start of K components."""
-    keys, spread, tried, together = starts
+    keys, power, tried, together = starts
 
     def among(rows, keys, tried):
         def one(start):
-            key, spread = start
-            return sequence(key, rows, family.points, k, (spread, tried))
+            key, power = start
+            return sequence(key, rows, family.points, k, (power, tried))
 
-        return in_groups(one, (keys, spread), together)
+        return in_groups(one, (keys, power), together)
 
     drawn = among(some, keys, tried)
     if some is wide:

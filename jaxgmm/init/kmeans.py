@@ -3,13 +3,15 @@
     k-means++    rows drawn by weight times squared distance from those before it, each the best of some
     kmeans       k-means++, then Lloyd's iterations until the centres rest
     random       rows drawn by weight, distinct in value while there are k such
-    auto         k-means, random rows and k-means++ in turn; the first is the likeliest of four k-means
+    spread       rows drawn by weight times the root of their distance from those before
+    auto         k-means, spread rows and k-means++ in turn; the first is the likeliest of four k-means
 
 ``points`` maps framed rows (d, b) to the points (p, b) in which distance is measured. A draw belongs to its row:
 blocks, padding and dtype do not change it. Of many rows a weighted `sample` stands for all.
 
 Starts of one kind fail alike: where a few rows lie far out, k-means++ and k-means never put two centres among the
-others, however many starts they have; where many components overlap, random rows seldom find them all.
+others, however many starts they have, and random rows seldom put one among the few; where many components overlap,
+random and spread rows seldom find them all.
 
 Source: Arthur and Vassilvitskii (2007) for k-means++, in the greedy variant of the authors' program; Lloyd (1982).
 """
@@ -26,15 +28,21 @@ from ..numerics.keys import fold_in, row_noise
 
 LLOYD_ITERATIONS = 50
 TRIED = 4  # rows drawn for one centre of k-means++
-KINDS = "kmeans", "random", "k-means++"  # in the order in which "auto" takes them: of one start, k-means ends best
+POWERS = {"kmeans": 1.0, "k-means++": 1.0, "random": 0.0, "spread": 0.25}  # of squared distance, in a row's chance
+TURNS = "kmeans", "spread", "k-means++"  # of "auto": of one start, k-means ends best
 TRIES = 4  # draws of the first start of "auto": of them the one under which the rows are likeliest
-INITIALIZERS = "auto", *KINDS
+INITIALIZERS = "auto", *POWERS
 REST = 1e-6  # a shift of the centres, in the frame, that no longer matters to EM
 
 
 def kinds(init: str, draws: int) -> np.ndarray:
     """The kind of each of the draws of starts (draws,); the first do not depend on how many there are."""
-    return np.array([KINDS[max(i - TRIES + 1, 0) % len(KINDS)] if init == "auto" else init for i in range(draws)])
+    return np.array([TURNS[max(i - TRIES + 1, 0) % len(TURNS)] if init == "auto" else init for i in range(draws)])
+
+
+def powers(init: str, draws: int) -> np.ndarray:
+    """The power of squared distance that each of the draws chooses rows by, (draws,)."""
+    return np.array([POWERS[kind] for kind in kinds(init, draws)], np.float32)
 
 
 def lloyd(rows: Rows, points, centres, active):
@@ -97,14 +105,14 @@ def distinct(centres):
 
 
 def sequence(key, rows: Rows, points, k: int, kind):
-    """Draw k rows one after the other, by weight at first; then, where ``spread``, by weight times squared distance
-    from those so far, else by weight among the rows that differ from them.
+    """Draw k rows one after the other, by weight at first; then by weight times this power of squared distance from
+    those so far, among the rows that differ from them.
 
-    Where ``spread``, of ``tried`` rows drawn so the one that leaves the least of Σ w distance² becomes a centre. Two
-    passes over the rows a draw, or one where there is no choice: the distances from the centres so far are all that is
-    kept of a row. ``kind`` is (spread, tried). Cost: O(n·k·p).
+    Where the power is 1, of ``tried`` rows drawn so the one that leaves the least of Σ w distance² becomes a centre.
+    Two passes over the rows a draw, or one where there is no choice: the distances from the centres so far are all that
+    is kept of a row. ``kind`` is (power, tried). Cost: O(n·k·p).
     """
-    spread, tried = kind
+    power, tried = kind
     tried = min(tried, rows.block)
     first = points(rows.framed(rows.x[:1]))
 
@@ -125,7 +133,7 @@ def sequence(key, rows: Rows, points, k: int, kind):
             distance = jax.lax.dynamic_update_slice_in_dim(distance, new, start, 0)
             index = rows.global_rows(start + jnp.arange(rows.block))
             noisy = jnp.log(some.weight).astype(jnp.float32) + row_noise(noise_key, *index)
-            preferred = jnp.where(i == 0, noisy, noisy + preference(spread, new).astype(jnp.float32))
+            preferred = jnp.where(i == 0, noisy, noisy + preference(power, new).astype(jnp.float32))
             return distance, _best(wanted, preferred, start), _best(anyone, noisy, start)
 
         distance, *found = jax.lax.fori_loop(0, rows.n_blocks, look, (distance, nothing(tried), nothing(1)))
@@ -133,7 +141,7 @@ def sequence(key, rows: Rows, points, k: int, kind):
         best = 0
         if tried > 1:
             left = jnp.where(wanted > -jnp.inf, _left(rows, points, distance, among), jnp.inf)
-            best = jnp.where((i == 0) | jnp.logical_not(spread), 0, first_of_largest(-left))
+            best = jnp.where((i == 0) | (power < 1), 0, first_of_largest(-left))
         centre = jnp.where(wanted[0] > -jnp.inf, among[best], anyone[0])  # or no distinct row is left
         return centres.at[i].set(centre), distance
 
@@ -143,7 +151,7 @@ def sequence(key, rows: Rows, points, k: int, kind):
 
 def sequences_on_host(keys, rows: Rows, points, k: int, kind):
     """As `sequence`, of several starts (r,) at once in NumPy: keys (r, 2), centres (r, k, p)."""
-    spread, tried = kind
+    power, tried = kind
     p, weight = np.ascontiguousarray(points(rows.framed(rows.x))), rows.weight
     log_weight, every, index = np.log(weight).astype(np.float32), np.arange(len(keys)), np.arange(p.shape[1])
     centres = np.zeros((len(keys), k, len(p)), p.dtype)
@@ -152,10 +160,10 @@ def sequences_on_host(keys, rows: Rows, points, k: int, kind):
         preferred = noisy = log_weight + row_noise(fold_in(keys, i), index)  # (r, n)
         if i:
             distance = np.minimum(distance, _apart(p, centres[:, i - 1]))
-            preferred = noisy + preference(spread[:, None], distance).astype(np.float32)
+            preferred = noisy + preference(power[:, None], distance).astype(np.float32)
         best = preferred.argmax(1)
-        if i and tried > 1 and spread.any():
-            those = every[spread]
+        those = every[power == 1]
+        if i and tried > 1 and len(those):
             best[those] = _least_left(p, weight, distance[those], preferred[those], tried)
         best = np.where(preferred[every, best] > -np.inf, best, noisy.argmax(1))  # or no distinct row is left
         centres[:, i] = p[:, best].T
@@ -209,6 +217,7 @@ def _left(rows: Rows, points, distance, among):
     return rows.sum(left, distance=distance)[0]
 
 
-def preference(spread, distance):
+def preference(power, distance):
     """What squared distances (b,) from the centres so far add to the log of a row's chance."""
-    return xp.where(spread, xp.log(distance), xp.where(distance > 0, 0.0, -np.inf))
+    apart = distance > 0
+    return xp.where(apart, power.astype(distance.dtype) * xp.log(xp.where(apart, distance, 1)), -np.inf)

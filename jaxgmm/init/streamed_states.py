@@ -14,7 +14,7 @@ from ..numerics.compiling import compiled
 from ..numerics.keys import row_noise
 from . import states, tries
 from .draws import SAMPLE_KEY, Start, centres_among, keys_of, moved
-from .kmeans import distinct, kinds, preference
+from .kmeans import distinct, powers, preference
 from .subsample import enough_to_draw, stretches
 
 
@@ -136,10 +136,10 @@ def _found(problem, start: Start, again, keys, i: int):
     """The next centre of every start among this process's rows, as `_sought` has it."""
     flow, family = problem.rows, problem.family
     nothing = np.full(len(keys), -np.inf, np.float32), np.zeros((len(keys), again.shape[2]), flow.dtype)
-    found, spread = (nothing, nothing), kinds(start.init, len(keys)) != "random"
+    found, power = (nothing, nothing), powers(start.init, len(keys))
     for block, first in flow.blocks():
         index = np.uint32((flow.first + first) % 2**32) + np.arange(len(block.x), dtype=np.uint32)
-        found = _sought(found, (again, keys, spread), (block, index), np.int32(i), family)
+        found = _sought(found, (again, keys, power), (block, index), np.int32(i), family)
     return found
 
 
@@ -153,9 +153,9 @@ def _higher(found, others):
 def _sought(found, starts, rows, i, family: Family):
     """The next centre of every start (r,): the best row so far by weight and distance, and the best by weight alone.
 
-    ``starts`` are their centres so far, keys and whether they spread, ``rows`` a block and the numbers of its rows.
+    ``starts`` are their centres so far, keys and powers, ``rows`` a block and the numbers of its rows.
     """
-    (centres, keys, spread), (block, index) = starts, rows
+    (centres, keys, power), (block, index) = starts, rows
     p, weight = family.points(block.framed(block.x)), block.weight
 
     def better(best, noisy):
@@ -163,14 +163,14 @@ def _sought(found, starts, rows, i, family: Family):
         higher = noisy[row] > best[0]
         return jnp.where(higher, noisy[row], best[0]), jnp.where(higher, p[:, row], best[1])
 
-    def one(found, centres, key, spread):
+    def one(found, centres, key, power):
         noisy = jnp.log(weight).astype(jnp.float32) + row_noise(jax.random.fold_in(key, i), index)
         far = jnp.full(p.shape[1], jnp.inf, p.dtype)
         distance = jax.lax.fori_loop(0, i, lambda j, d: jnp.minimum(d, ((p - centres[j][:, None]) ** 2).sum(0)), far)
-        preferred = jnp.where(i == 0, noisy, noisy + preference(spread, distance).astype(jnp.float32))
+        preferred = jnp.where(i == 0, noisy, noisy + preference(power, distance).astype(jnp.float32))
         return better(found[0], preferred), better(found[1], noisy)
 
-    return jax.vmap(one)(found, centres, keys, spread)
+    return jax.vmap(one)(found, centres, keys, power)
 
 
 @compiled("family")
