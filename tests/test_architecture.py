@@ -121,6 +121,12 @@ def test_the_map_shows_every_room_and_module():
     assert {part for path in modules() for part in name_of(path).split(".")} <= drawn
 
 
+def test_no_merge_was_left_half_way():
+    pages = [page for where in ("*.md", "docs/**/*.md", "benchmarks/*.md") for page in ROOT.parent.glob(where)]
+    assert MAP in pages
+    assert not [page.name for page in pages if re.search(r"^(<{7}|>{7}) ", page.read_text(), re.M)]
+
+
 def test_modules_are_not_called_like_public_names():
     stems = {path.stem for path in modules()} - {"categorical"}  # it lives in families/, out of the way
     assert not stems & set(jaxgmm.__all__)

@@ -50,7 +50,7 @@ def test_a_fit_makes_its_products_in_one_thread(compiled):
     assert seen and all(each == {1} for each in seen)
 
 
-def told(monkeypatch, module, name, seen):
+def noting(monkeypatch, module, name, seen):
     """A function of NumPy that notes with how many threads it was called."""
     function = getattr(module, name)
 
@@ -69,7 +69,7 @@ def test_an_estimator_factors_and_multiplies_in_one_thread(monkeypatch):
     seen, x = [], np.random.default_rng(0).normal(size=(60, 4)) + np.repeat([[0.0], [5.0]], 30, axis=0)
     model = GaussianMixture(2, random_state=0)
     for module, name in ((np.linalg, "cholesky"), (np.linalg, "eigh"), (np.linalg, "eigvalsh"), (np, "matmul")):
-        told(monkeypatch, module, name, seen)
+        noting(monkeypatch, module, name, seen)
     model.fit(x)
     model.predict(x), model.score_samples(x), model.icl(x)
     assert seen and all(each == {1} for each in seen)
@@ -78,7 +78,7 @@ def test_an_estimator_factors_and_multiplies_in_one_thread(monkeypatch):
 @pytest.mark.usefixtures("before")
 def test_looking_for_flat_directions_uses_one_thread(monkeypatch):
     seen = []
-    told(monkeypatch, np.linalg, "eigh", seen)
+    noting(monkeypatch, np.linalg, "eigh", seen)
     jaxgmm.fit(0, np.random.default_rng(0).normal(size=(60, 4)), 1)
     assert seen and all(each == {1} for each in seen)
 
@@ -88,7 +88,7 @@ def test_programs_of_many_data_sets_factor_in_one_thread(monkeypatch):
     from jaxgmm.search import stages
 
     seen = []
-    told(monkeypatch, stages, "advance", seen)
+    noting(monkeypatch, stages, "advance", seen)
     jaxgmm.fit_many(0, np.random.default_rng(0).normal(size=(2, 60, 2)), 2, compiled=True)
     assert seen and all(each == {1} for each in seen)
 
