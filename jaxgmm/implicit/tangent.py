@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from .. import em
 from ..families.forms import ExponentialForm
-from ..numerics import over_rows, product
+from ..numerics import product
 from ..records import Statistics
 from ..unconstrained import Unconstrained
 from .blocks import over_blocks
@@ -54,7 +54,7 @@ def pulling(update: Map, point: Unconstrained, smooth: Smooth):
 
     def pull(turned, value):
         of_point, of_statistics = maximising(turned)
-        of_statistics = em.shifted(of_statistics, value)  # the weights' own share has no derivative here
+        of_statistics = em.shifted(of_statistics, value)  # the total weight does not depend on the point
         return jax.tree.map(jnp.add, of_point, rows.pull(of_statistics))
 
     return pull
@@ -92,7 +92,7 @@ def of_exponential_family(update: Map, point: Unconstrained, smooth: Smooth) -> 
             block, (features, _, share) = known(*rows)
             logits = product(along[0], features) + along[1][:, None]
             move = block.weight[None] * share * (logits - (share * logits).sum(0, keepdims=True))
-            return over_rows(move, features), move.sum(1)
+            return form.statistics(prepared, features, move), move.sum(1)
 
         return over_blocks(moved, blocks)
 
@@ -106,12 +106,12 @@ def of_exponential_family(update: Map, point: Unconstrained, smooth: Smooth) -> 
         value = (sums * along[0]).sum() + (counts * along[1]).sum()
         of_sums, of_counts = hessian(along)
         zero = jnp.zeros_like(value)
-        return Statistics(value, zero, zero, of_counts, _split(of_sums, statistics.components))
+        return Statistics(value, zero, zero, of_counts, of_sums)
 
     def pull(turned):
         of_sums, of_counts = hessian((_joined(turned.components), turned.counts))
         value = turned.log_likelihood
-        return back((of_sums + value * sums, of_counts + value * counts))[0]
+        return back((_joined(of_sums) + value * sums, of_counts + value * counts))[0]
 
     return Expectation(statistics, push, pull)
 
@@ -119,10 +119,3 @@ def of_exponential_family(update: Map, point: Unconstrained, smooth: Smooth) -> 
 def _joined(sums):
     """The columns of a family's sums side by side, as those of theta, (k, f)."""
     return jnp.concatenate(jax.tree.leaves(sums), axis=-1)
-
-
-def _split(columns, like):
-    """The sums whose columns these are."""
-    leaves, tree = jax.tree.flatten(like)
-    ends = [leaf.shape[-1] for leaf in leaves[:-1]]
-    return jax.tree.unflatten(tree, jnp.split(columns, ends, axis=-1))
