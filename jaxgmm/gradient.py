@@ -141,11 +141,11 @@ def _judge(problem, mixture, rest, lanes):
     form, reference = problem.family.accurate, problem.known.frame.reference
     prepared = form.prepare(mixture.components, reference)
     [statistics] = problem.rows.sum(em.Expected(prepared, mixture.log_weights, reference, form))
-    value = statistics.log_likelihood + problem.known.measured.left_out(problem.family, form)
+    value = statistics.log_likelihood + problem.known.measured.left_out(form)
     status = jnp.where(rest, int(Status.CONVERGED), int(Status.MAX_ITER))
     status = jnp.where(jnp.isfinite(value), status, int(Status.NON_FINITE)).astype(jnp.int32)
     ended = dataclasses.replace(
-        em.initial_state(mixture, jnp.zeros_like(lanes.added[0])),
+        em.initial_state(mixture),
         log_likelihood=value,
         counts=statistics.counts,
         status=status,

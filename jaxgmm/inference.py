@@ -137,7 +137,7 @@ def _m_step(mixture, statistics, prior, form, dtype):
 def _maximise(mixture, statistics, prior, form):
     reference = mixture.family.centre(mixture.components, xp.exp(mixture.log_weights))
     prepared = form.prepare(mixture.components, reference)
-    return em.maximise(form, mixture, prepared, statistics, prior)[0]
+    return em.maximise(form, mixture, prepared, statistics, prior)
 
 
 def joint(mixture: Mixture, x):
@@ -147,9 +147,8 @@ def joint(mixture: Mixture, x):
     reference = family.centre(mixture.components, xp.exp(mixture.log_weights))
     prepared = form.prepare(mixture.components, reference)
     logits = form.log_prob(prepared, form.view(prepared, x)) + mixture.log_weights[..., None]
-    base = family.left_out(form)
-    if base is not None:
-        logits = logits + base(x, reference)[..., None, :]
+    if form.base is not None:
+        logits = logits + form.base(x, reference)[..., None, :]
     return em.supported(logits, family.support.contains, x)
 
 

@@ -54,12 +54,11 @@ LOST = (
 class Blend:
     """What the next block goes on from: the mixture and its statistics per unit weight in the first block's frame.
 
-    ``added`` is what the prior and floors put into the mixture, ``steps`` the number of blocks, ``weight`` their Σ w.
+    ``steps`` is the number of blocks, ``weight`` their Σ w.
     """
 
     frame: Frame
     mixture: Mixture
-    added: Any
     statistics: Statistics
     steps: Any
     weight: Any
@@ -85,13 +84,12 @@ def start(rows: Rows, mixture: Mixture) -> Blend:
     """Nothing seen yet, and the mixture of framed data to begin with."""
     form, zero = mergeable(mixture.family), jnp.zeros((), rows.dtype)
 
-    def shapes(mixture):
+    def summed(mixture):
         prepared = form.prepare(mixture.components, rows.frame.reference)
-        [statistics] = rows.sum(em.Expected(prepared, mixture.log_weights, rows.frame.reference, form))
-        return statistics, em.maximise(form, mixture, prepared, statistics, GaussianPrior())[1]
+        return rows.sum(em.Expected(prepared, mixture.log_weights, rows.frame.reference, form))[0]
 
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(shapes, mixture))
-    return Blend(rows.frame, mixture, nothing[1], nothing[0], jnp.zeros((), jnp.int32), zero)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(summed, mixture))
+    return Blend(rows.frame, mixture, nothing, jnp.zeros((), jnp.int32), zero)
 
 
 @compiled()
@@ -108,9 +106,9 @@ def advance(blend: Blend, rows: Rows, prior) -> tuple[Blend, Any, Any]:
     gamma = jnp.minimum(gamma, 1)
     mean = jax.tree.map(lambda leaf: leaf / jnp.where(block.weight > 0, block.weight, 1), block)
     blended = jax.tree.map(lambda old, new: old + gamma * (new - old), blend.statistics, mean)
-    new, added = em.maximise(form, mixture, prepared, blended, prior)
+    new = em.maximise(form, mixture, prepared, blended, prior)
     lossy = form.loss(prepared) * eps(weight) > em.LOSS_LIMIT
-    after = Blend(blend.frame, new, added, blended, steps, weight)
+    after = Blend(blend.frame, new, blended, steps, weight)
     kept = lossy | (block.weight == 0)
     return jax.tree.map(lambda a, b: jnp.where(kept, a, b), blend, after), mean.log_likelihood, lossy
 
@@ -200,7 +198,7 @@ def fit_stepwise(
             break
     if lossy:
         return named(_finished(key, stream, blend, options, given), columns)
-    result = _judged(flow, family, blend, census.heaviest, given)
+    result = _judged(flow, problem.known, blend, census.heaviest, given)
     warn(result, 0, "stepwise EM", stacklevel=6)
     return named(result, columns)
 
@@ -233,21 +231,22 @@ def _begin(key, stream: Stream, k: int, options: dict):
     return framed, problem
 
 
-def _judged(flow: Flow, family: Family, blend: Blend, heaviest, keeps_order: bool) -> FitResult:
+def _judged(flow: Flow, first: Known, blend: Blend, heaviest, keeps_order: bool) -> FitResult:
     """The result with this mixture, by one pass that tells its log-likelihood; by a second one what its form leaves out
     of that."""
+    family = blend.mixture.family
     form = family.accurate
     flow = flow.cut(form, blend.mixture.n_components, 1)
     [statistics] = flow.sum(_seen(blend.mixture, flow.frame.reference))
     value = statistics.log_likelihood + left_out(flow, family, form)
     status = jnp.where(jnp.isfinite(value), int(Status.MAX_ITER), int(Status.NON_FINITE)).astype(jnp.int32)
     ended = dataclasses.replace(
-        em.initial_state(blend.mixture, blend.added),
+        em.initial_state(blend.mixture),
         log_likelihood=value,
         counts=statistics.counts,
         status=status,
     )
-    known = Known(flow.frame, Measured(None, None, None, statistics.weight, heaviest, None, None), None)
+    known = Known(flow.frame, Measured(None, None, None, statistics.weight, heaviest, None, None), first.prior)
     result = ranking.conclude_one(known, states.one_lane(ended), keep_order=keeps_order)
     return concrete(dataclasses.replace(result, n_iter=blend.steps))
 

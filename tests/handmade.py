@@ -35,7 +35,7 @@ def natural(params, reference):
 
 def maximize(params, prepared, sums, counts, prior):
     rates = xp.maximum(divide(sums.x, counts), 1e-6)
-    return Counts(keep_empty(counts, rates, params.rates)), xp.zeros_like(rates)
+    return Counts(keep_empty(counts, rates, params.rates))
 
 
 def base(x, reference):
@@ -114,8 +114,7 @@ def copies(q):
 
     def maximizing(form):
         def maximize(params, prepared, sums, counts, prior):
-            new, added = form.maximize(one(params), prepared, sums, counts, prior)
-            return copied(new, q), added
+            return copied(form.maximize(one(params), prepared, sums, counts, prior), q)
 
         return maximize
 
@@ -134,7 +133,8 @@ def copies(q):
         centre=lambda params, weights: diag.centre(one(params), weights),
         loosen=lambda params, *rest: copied(diag.loosen(one(params), *rest), q),
         sample=lambda key, params, labels: diag.sample(key, one(params), labels),
-        degenerate=lambda params, weights, added: diag.degenerate(one(params), weights, added),
+        supported_by_prior=lambda params, *rest: diag.supported_by_prior(one(params), *rest),
+        slack=lambda params, *rest: diag.slack(one(params), *rest),
     )
 
 

@@ -326,8 +326,9 @@ def test_another_function_of_the_same_name_is_refused(tmp_path):
 
 def test_a_family_of_a_users_is_known_by_what_it_does(tmp_path):
     x, path = handmade.rows(), tmp_path / "c"
-    without = dataclasses.replace(handmade.COUNTS, base=base.nothing_left_out)
-    again = dataclasses.replace(without, base=handmade.base)
+    bare, form = (dataclasses.replace(handmade.COUNTS.moments, base=term) for term in (None, handmade.base))
+    without = dataclasses.replace(handmade.COUNTS, accurate=bare, moments=bare)
+    again = dataclasses.replace(without, accurate=form, moments=form)
     assert taken_up(path, x, {"family": handmade.COUNTS}, {"family": again}) is None
     assert "its families" in taken_up(path, x, {"family": handmade.COUNTS}, {"family": without})
     same = base.lookup("categorical", n_categories=3)

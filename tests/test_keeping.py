@@ -42,7 +42,7 @@ def values():
     fitted = jaxgmm.fit(0, x, 2, family="diag", max_iter=2, tol=0)
     with jax.enable_x64(True):
         exact = jnp.asarray(1 / 3)
-        state = em.initial_state(m, m.components.covariances)
+        state = em.initial_state(m)
     selection = jaxgmm.select(0, x, (1, 2), families=("diag",), n_init=1, max_iter=3, tol=0)
     return {
         "mixture": m,

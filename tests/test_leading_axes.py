@@ -13,7 +13,7 @@ from jaxgmm import em
 from jaxgmm.data import frame
 from jaxgmm.data.summary import Known, Measured
 from jaxgmm.em import squarem
-from jaxgmm.families.base import never_degenerate
+from jaxgmm.families.base import never_supported
 from jaxgmm.numerics import cholesky, host, over_rows, pooled, product, triangular_inverse
 from jaxgmm.records import Block, Mixture
 from jaxgmm.search import ranking
@@ -89,14 +89,14 @@ def test_functions_of_a_family(case, dtype, form, shared):
         density, resp = em.normalise(logits, mixture.log_weights)
         counts = (resp * weight[..., None, :]).sum(-1)
         sums = form.statistics(prepared, seen, resp * weight[..., None, :])
-        new, added = form.maximize(params, prepared, sums, counts, prior)
+        new = form.maximize(params, prepared, sums, counts, prior)
         weights = np.exp(mixture.log_weights) if isinstance(counts, np.ndarray) else jax.numpy.exp(mixture.log_weights)
         return {
             "e_step": (density, resp, form.loss(prepared), sums),
-            "m_step": (new, added, family.slack(prepared, added, counts)),
-            "mixture": (family.centre(params, weights), family.degenerate(new, weights, added)),
-            "loosened": family.loosen(new, weights, counts, added),
-            "rows": (family.base(x, reference), family.points(x), family.support.contains(x)),
+            "m_step": (new, family.slack(params, prepared, counts, prior)),
+            "mixture": (family.centre(params, weights), family.supported_by_prior(new, weights, prior)),
+            "loosened": family.loosen(new, weights, counts, prior),
+            "rows": (form.base and form.base(x, reference), family.points(x), family.support.contains(x)),
         }
 
     shared = (1, 2, 3, 4) if shared else (1,)
@@ -141,7 +141,7 @@ def test_updates_of_a_fit(case, shared):
     def begun(mixture, x, weight, reference):
         prepared = form.prepare(mixture.components, reference)
         statistics = em.expect(form, prepared, mixture.log_weights, Block(x, weight))
-        return method.start(em.initial_state(*em.maximise(form, mixture, prepared, statistics, prior)))
+        return method.start(em.initial_state(em.maximise(form, mixture, prepared, statistics, prior)))
 
     def step(lane, x, weight, reference):
         candidate = method.state_of(lane).candidate
@@ -203,15 +203,21 @@ def test_frames(case, dtype, shared):
     assert_lanes_agree(there_and_back, (mixture.components, x), (1,) if shared else (), dtype)
 
 
-def held_up(params, case, shape):
-    """Added numbers of this shape that are most of what they were added to."""
-    if case.name == "exponential":
-        return 0.9 / params.rates
-    if not case.gaussian:
-        return 1
-    with host.on_host():
-        variances = np.diagonal(BY_NAME[case.name].mixture().family.covariance(params), 0, -2, -1)
-    return 0.9 * variances[: shape[0], : shape[-1]]
+def held_up(mixture, case, prior):
+    """The mixtures and their priors, the first as a prior or a floor holds a component up."""
+    params = mixture.components
+    if case.gaussian:
+        with host.on_host():
+            variances = np.diagonal(mixture.family.covariance(params), 0, -2, -1)
+        lifts = np.broadcast_to(prior.reg_covar, (LANES, case.d)).copy()
+        lifts[0] = 0.9 * variances[0].max()
+        return mixture, jaxgmm.GaussianPrior(lifts, np.full(LANES, prior.reg_relative))
+    if case.name in ("exponential", "gamma"):  # means, or concentrations, beyond the floor
+        name = "rates" if case.name == "exponential" else "concentrations"
+        values = np.array(getattr(params, name))
+        values[0, 0] *= 1e10
+        return dataclasses.replace(mixture, components=dataclasses.replace(params, **{name: values})), prior
+    return mixture, prior
 
 
 @pytest.mark.diagonal
@@ -226,30 +232,35 @@ def test_verdicts(case, dtype):
     def update(mixture):
         prepared = form.prepare(mixture.components, reference)
         statistics = em.expect(form, prepared, mixture.log_weights, Block(x, weight))
-        return (*em.maximise(form, mixture, prepared, statistics, prior_of(case, dtype)), statistics.counts)
+        return em.maximise(form, mixture, prepared, statistics, prior_of(case, dtype)), statistics.counts
+
+    def verdict(mixture, counts, active, prior, heaviest):
+        state = dataclasses.replace(em.initial_state(mixture), counts=counts)
+        return ranking.is_degenerate(state, active, Known(None, Measured(*4 * [None], heaviest, None, None), prior))
 
     with host.on_host():
-        mixture, added, counts = update(mixture)
-    added, counts, active = np.array(added), np.array(counts), np.ones((LANES, K), bool)
-    added[0], counts[2, 0] = held_up(host.entry(mixture.components, 0), case, added.shape[1:]), 0.5
-    counts[1, 2], active[1, 2] = 0, False
-    assert_lanes_agree(ranking.is_degenerate, (mixture, added, counts, active, dtype(1)), (4,), dtype)
+        mixture, counts = update(mixture)
+    mixture, prior = held_up(mixture, case, prior_of(case, dtype))
+    counts, active = np.array(counts), np.ones((LANES, K), bool)
+    counts[2, 0], counts[1, 2], active[1, 2] = 0.5, 0, False
+    args = mixture, counts, active, prior, dtype(1)
+    assert_lanes_agree(verdict, args, (4,) if case.gaussian else (3, 4), dtype)
     assert_lanes_agree(ranking.by_weight, (mixture,), (), dtype)
     with host.on_host():
-        verdicts = ranking.is_degenerate(mixture, added, counts, active, dtype(1))
-    bounded = mixture.family.degenerate is never_degenerate
+        verdicts = verdict(*args)
+    bounded = mixture.family.supported_by_prior is never_supported
     assert verdicts.tolist()[:3] == [not bounded, False, True]
 
 
 def test_the_best_starts_of_many_fits():
     case = BY_NAME["full"]
     mixture, (x, _, _) = mixtures(case, np.float64), rows(case, np.float64, True)
-    state = em.initial_state(mixture, np.zeros((LANES, K, case.d)))
+    state = em.initial_state(mixture)
     values = np.array([-3.0, -2.0, np.nan, -5.0])
     status = np.array([0, 0, 4, 1], np.int32)
     state = dataclasses.replace(state, log_likelihood=values, status=status, counts=np.ones((LANES, K)) * 9)
     measured = Measured(None, None, None, 1.0, 1.0, None, None)
-    known = Known(frame.frame_of("feature", x.mean(-1), x.var(-1)), measured, None)
+    known = Known(frame.frame_of("feature", x.mean(-1), x.var(-1)), measured, jaxgmm.GaussianPrior())
     args = known, state, np.ones((2, K), bool)
     with host.on_host():
         here = ranking.conclude(*args)

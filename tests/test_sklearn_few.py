@@ -9,7 +9,7 @@ import sklearn.mixture
 from families import BY_NAME
 from sklearn.base import clone
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_breast_cancer, load_iris, make_blobs
+from sklearn.datasets import load_iris, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from test_sklearn import TYPES, assert_same_fit
@@ -156,17 +156,6 @@ def test_a_freed_start_is_that_of_the_compiled_program(covariance_type, monkeypa
     here = GaussianMixture(3, **told).fit(x)
     monkeypatch.setattr(few, "MOST", 0)
     np.testing.assert_allclose(here.covariances_, GaussianMixture(3, **told).fit(x).covariances_, rtol=1e-9)
-
-
-@pytest.mark.parametrize("covariance_type", TYPES)
-def test_features_too_many_to_keep_change_nothing(covariance_type, monkeypatch):
-    x = load_breast_cancer().data
-    told = {"covariance_type": covariance_type, "random_state": 0, "reg_covar": 1e-3}
-    kept = GaussianMixture(2, **told).fit(x)
-    monkeypatch.setattr(few, "WIDE", 0)
-    anew = GaussianMixture(2, **told).fit(x)
-    assert kept.n_iter_ == anew.n_iter_
-    np.testing.assert_allclose(kept.covariances_, anew.covariances_, rtol=1e-6, atol=1e-9)
 
 
 def test_what_counts_as_few():

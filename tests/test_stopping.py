@@ -1,5 +1,6 @@
 """When a fit ends and what it says: tolerance, statuses, degenerate starts, restarts, traced fits, recompilation."""
 
+import contextlib
 from pathlib import Path
 
 import jax
@@ -197,6 +198,35 @@ def test_a_prior_larger_than_the_variance_is_degenerate():
     with pytest.warns(jaxgmm.FitWarning):
         result = jaxgmm.fit(0, x, 2, init=start, prior=jaxgmm.GaussianPrior(reg_covar=1e-3))
     assert result.status is Status.DEGENERATE
+
+
+def narrow_clusters(family, variance, turned):
+    """Two clusters at ±(20, 20, 20), whose rows have in one direction, of ``spherical`` and EII in all, exactly this
+    variance; along the axes, or turned."""
+    z = np.random.default_rng(3).normal(size=(200, 3))
+    z -= z.mean(0)
+    z = z @ np.linalg.inv(np.linalg.cholesky(z.T @ z / len(z))).T  # exactly white
+    z *= np.sqrt([variance, 1, 1] if family not in ("spherical", "EII") else 3 * [variance])
+    z = z @ np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))[0] if turned else z
+    return np.concatenate([z - 20, z + 20])
+
+
+STRUCTURES = ["full", "tied", "diag", "spherical", "EII", "VEI"]
+PRIORS = [(family, kind) for family in STRUCTURES for kind in ("absolute", "relative")]
+
+
+@pytest.mark.parametrize("family, kind", [*PRIORS, ("full", "turned"), ("tied", "turned")])
+@pytest.mark.parametrize("share, degenerate", [(0.95, True), (1.05, False)])
+def test_degenerate_is_where_the_prior_gives_more_than_the_rows(family, kind, share, degenerate):
+    """On either side of the edge, in units far from 1."""
+    lift, units = 0.01, 1e4
+    x = units * narrow_clusters(family, share * lift, kind == "turned")
+    spread = units**2 * (400 + share * lift)  # of the narrow features over all rows
+    prior = {"reg_relative": units**2 * lift / spread} if kind == "relative" else {"reg_covar": units**2 * lift}
+    resp = np.repeat(np.eye(2), 200, axis=0)
+    with pytest.warns(jaxgmm.FitWarning) if degenerate else contextlib.nullcontext():
+        result = jaxgmm.fit(0, x, 2, family=family, init=resp, prior=jaxgmm.GaussianPrior(**prior))
+    assert (result.status is Status.DEGENERATE) is degenerate
 
 
 def test_a_component_that_has_died_is_degenerate():

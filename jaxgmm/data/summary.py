@@ -30,9 +30,9 @@ class Measured:
     lightest: Any  # min w
     offset: Any  # Σ w base(x): the part of the log-likelihood that the moment form leaves out
 
-    def left_out(self, family: Family, form):
+    def left_out(self, form):
         """The part of the log-likelihood that a form leaves out."""
-        return xp.zeros_like(self.offset) if family.left_out(form) is None else self.offset
+        return xp.zeros_like(self.offset) if form.base is None else self.offset
 
 
 @record
@@ -70,12 +70,13 @@ class LeftOut:
     """Σ w base(x) of the rows inside the support: the others have log density -inf, whatever base makes of them."""
 
     reference: Any
-    family: Family = static()
+    support: Any = static()
+    base: Any = static()
 
     def __call__(self, block):
         x, weight = block.x, block.weight
-        counts = (weight > 0) & self.family.support.contains(x).all(-2)
-        return xp.where(counts, weight * self.family.base(x, self.reference), 0 * weight).sum(-1)
+        counts = (weight > 0) & self.support.contains(x).all(-2)
+        return xp.where(counts, weight * self.base(x, self.reference), 0 * weight).sum(-1)
 
 
 @record
@@ -116,6 +117,6 @@ def survey(rows, pilot, family: Family):
 def left_out(rows, family: Family, form):
     """What a form leaves out of the log-likelihood, by one pass; 0 where that is nothing."""
     reference = rows.frame.reference
-    if family.left_out(form) is None:
+    if form.base is None:
         return np.zeros((), reference.dtype)
-    return rows.sum(LeftOut(reference, family))[0]
+    return rows.sum(LeftOut(reference, family.support, form.base))[0]

@@ -25,7 +25,7 @@ from ..records import Mixture, record
 from ..unconstrained import Unconstrained, mixture_of, view_of
 from .state import Method, State, Update, noise_of
 from .stopping import AITKEN
-from .update import PLAIN, judged
+from .update import PLAIN, judged, slack_of
 
 WARM_UP = 10  # plain updates before the first cycle
 HEAD, MIDDLE, TRIAL = 0, 1, 2  # which point of the cycle the candidate is
@@ -48,7 +48,6 @@ class Cycle:
     before: Unconstrained
     last: Unconstrained
     fallback: Mixture
-    fallback_added: Any
     reach: Any
     beyond: Any
 
@@ -57,7 +56,7 @@ def start(state: State) -> Cycle:
     view = view_of(state.candidate)
     zero = xp.zeros_like(state.gain)
     phase = xp.full_like(state.status, HEAD)
-    return Cycle(state, _judged(state), phase, view, view, state.candidate, state.candidate_added, zero + GROWTH, zero)
+    return Cycle(state, _judged(state), phase, view, view, state.candidate, zero + GROWTH, zero)
 
 
 def state_of(cycle: Cycle) -> State:
@@ -70,7 +69,7 @@ def finish(cycle: Cycle) -> State:
 
 
 def _judged(state: State) -> dict:
-    return {name: getattr(state, name) for name in ("mixture", "added", "log_likelihood", "counts")}
+    return {name: getattr(state, name) for name in ("mixture", "log_likelihood", "counts")}
 
 
 def advance(task, cycle: Cycle, prepared, statistics, lossy) -> Cycle:
@@ -78,27 +77,27 @@ def advance(task, cycle: Cycle, prepared, statistics, lossy) -> Cycle:
     value, weight = statistics.log_likelihood, statistics.weight
     heads, leaps, trial = cycle.phase == HEAD, cycle.phase == MIDDLE, cycle.phase == TRIAL
     refused = trial & (lossy | ~(value >= cycle.state.previous - FALL * weight))
+    slack, rounding = slack_of(task, cycle.state, prepared)
     state = judged(
         task,
         cycle.state,
         prepared,
         statistics,
         lossy & ~trial,
+        slack=(slack, rounding),
         counted=heads,
         refused=refused,
         leapt=trial,
         at_least=cycle.beyond,
     )
     candidate = choose(refused, cycle.fallback, state.candidate)
-    added = choose(refused, cycle.fallback_added, state.candidate_added)
     noise = noise_of(statistics)
     begins = heads & (state.n_iter >= WARM_UP) & (task.limits.tol > 0)
     fallen = cycle.best["log_likelihood"] > state.log_likelihood + noise
     if nowhere(~heads | fallen | (state.n_iter >= WARM_UP - 1)):  # no view is looked at yet
-        held = dataclasses.replace(state, candidate=candidate, candidate_added=added)
+        held = dataclasses.replace(state, candidate=candidate)
         return dataclasses.replace(cycle, best=_judged(held), state=held)
     view = view_of(candidate)
-    slack, _ = state.mixture.family.slack(prepared, cycle.state.candidate_added, cycle.state.counts)
     swayed = slack > noise
 
     def leapt():
@@ -116,12 +115,11 @@ def advance(task, cycle: Cycle, prepared, statistics, lossy) -> Cycle:
     fallen &= trial | ~swayed  # where an update of EM falls, the prior wants it
     return Cycle(
         best=choose(fallen, cycle.best, _judged(state)),
-        state=dataclasses.replace(state, candidate=following, candidate_added=added),
+        state=dataclasses.replace(state, candidate=following),
         phase=as_int32(xp.where(leaps, TRIAL, xp.where(begins, MIDDLE, HEAD))),
         before=cycle.last,
         last=view,
         fallback=candidate,
-        fallback_added=added,
         reach=xp.where(refused, xp.maximum(cycle.reach / GROWTH, 1), grown),
         beyond=beyond,
     )

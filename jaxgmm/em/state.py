@@ -24,16 +24,13 @@ class State:
     """Where a fit stands. ``mixture`` is the last one judged good, with its ``log_likelihood`` and ``counts``;
     ``candidate`` is next.
 
-    ``added`` and ``candidate_added`` are what prior and floors put into either. ``previous`` is the log-likelihood that
-    the candidate's is compared with, -inf where there is none.
+    ``previous`` is the log-likelihood that the candidate's is compared with, -inf where there is none.
     """
 
     mixture: Mixture
-    added: Any
     log_likelihood: Any
     counts: Any
     candidate: Mixture
-    candidate_added: Any
     previous: Any
     gain: Any
     remaining: Any
@@ -65,18 +62,16 @@ class Task:
     on_fall: int = static()
 
 
-def initial_state(candidate: Mixture, added) -> State:
+def initial_state(candidate: Mixture) -> State:
     """The state before anything was judged."""
     lanes = candidate.log_weights.shape[:-1]
     infinite = np.full(lanes, np.inf, candidate.log_weights.dtype)[()]
     zero = np.zeros(lanes, np.int32)[()]
     return State(
         mixture=candidate,
-        added=added,
         log_likelihood=np.nan * infinite,
         counts=xp.zeros_like(candidate.log_weights),
         candidate=candidate,
-        candidate_added=added,
         previous=-infinite,
         gain=infinite,
         remaining=infinite,
@@ -123,7 +118,7 @@ def _nonsingular(mixture: Mixture) -> Mixture:
 def started_again(method, lane, begins):
     """A lane on other rows: from its mixture where it ``begins``; else as one that waits, with what it has reached."""
     state = method.finish(lane)
-    fresh = initial_state(state.mixture, state.added)
+    fresh = initial_state(state.mixture)
     waiting = dataclasses.replace(fresh, log_likelihood=state.log_likelihood, counts=state.counts)
     return method.start(choose(begins, fresh, waiting))
 
@@ -136,7 +131,6 @@ def _last_good(state: State) -> State:
     return dataclasses.replace(
         state,
         candidate=choose(again, state.mixture, state.candidate),
-        candidate_added=choose(again, state.added, state.candidate_added),
         previous=choose(lossy, xp.full_like(state.previous, -np.inf), state.previous),
         gain=choose(lossy, xp.full_like(state.gain, np.inf), state.gain),
         remaining=choose(lossy, xp.full_like(state.remaining, np.inf), state.remaining),

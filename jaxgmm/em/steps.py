@@ -101,10 +101,10 @@ def shifted(statistics: Statistics, offset) -> Statistics:
     return dataclasses.replace(statistics, log_likelihood=statistics.log_likelihood + offset)
 
 
-def maximise(form, mixture: Mixture, prepared, statistics: Statistics, prior) -> tuple[Mixture, Any]:
-    """M-step: the mixture that maximises Q, and what prior and floors added to its parameters."""
+def maximise(form, mixture: Mixture, prepared, statistics: Statistics, prior) -> Mixture:
+    """M-step: the mixture that maximises Q."""
     counts = statistics.counts
     share = divide(counts, counts.sum(-1))
     log_weights = xp.where(share > 0, xp.log(xp.where(share > 0, share, 1)), -np.inf)
-    params, added = form.maximize(mixture.components, prepared, statistics.components, counts, prior)
-    return Mixture(log_weights, params, mixture.family), added
+    params = form.maximize(mixture.components, prepared, statistics.components, counts, prior)
+    return Mixture(log_weights, params, mixture.family)

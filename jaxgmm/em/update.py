@@ -13,7 +13,7 @@ from .stopping import AITKEN, Seen
 
 def advance(task: Task, state: State, prepared, statistics: Statistics, lossy) -> State:
     """A state after the E-step of its candidate."""
-    return judged(task, state, prepared, statistics, lossy)
+    return judged(task, state, prepared, statistics, lossy, slack=slack_of(task, state, prepared))
 
 
 def judged(
@@ -23,6 +23,7 @@ def judged(
     statistics: Statistics,
     lossy,
     *,
+    slack,
     counted=True,
     refused=False,
     leapt=False,
@@ -33,21 +34,21 @@ def judged(
     It stops with CONVERGED where the rule says so; with ``task.on_fall`` on a fall (DECREASED, or LOSSY in a form that
     is not the last); with NON_FINITE; or with MAX_ITER.
 
-    Gains are those between candidates that are ``counted``; one that is ``refused`` was tried in vain and changes
-    nothing (the caller replaces its successor); one that ``leapt`` is no update of EM and may fall. ``at_least``
-    bounds from below what may remain.
+    ``slack`` is what `slack_of` returns. Gains are those between candidates that are ``counted``; one that is
+    ``refused`` was tried in vain and changes nothing (the caller replaces its successor); one that ``leapt`` is no
+    update of EM and may fall. ``at_least`` bounds from below what may remain.
     """
     limits, weight, value = task.limits, statistics.weight, statistics.log_likelihood
     kept, tried = xp.logical_not(refused), xp.logical_or(refused, leapt)
     noise = noise_of(statistics) / weight
-    slack, rounding = state.mixture.family.slack(prepared, state.candidate_added, state.counts)
+    fall, rounding = slack
     seen = Seen(
         value=value,
         gain=(value - state.previous) / weight,  # +inf at first
         step=(value - state.log_likelihood) / weight,
         noise=noise,
         blur=xp.maximum(noise, task.form.loss(prepared) * eps(value) / xp.sqrt(weight)),
-        slack=slack / weight,
+        slack=fall / weight,
         rounding=rounding / weight,
     )
     verdict = task.method.rule.judge(limits, state, seen, at_least)
@@ -60,7 +61,7 @@ def judged(
     status = xp.where(~finite & kept, int(Status.NON_FINITE), status)
     status = xp.where(lossy, LOSSY, status)
     accept = ~failed & finite & ~lossy & kept
-    following, added = maximise(task.form, state.candidate, prepared, statistics, task.prior)
+    following = maximise(task.form, state.candidate, prepared, statistics, task.prior)
 
     def pick(new, old, condition=accept):
         return choose(condition, new, old)
@@ -68,11 +69,9 @@ def judged(
     counts = accept & counted
     return State(
         mixture=pick(state.candidate, state.mixture),
-        added=pick(state.candidate_added, state.added),
         log_likelihood=pick(value, state.log_likelihood),
         counts=pick(statistics.counts, state.counts),
         candidate=pick(following, state.candidate),
-        candidate_added=pick(added, state.candidate_added),
         previous=pick(value, state.previous, counts),
         gain=pick(seen.gain, state.gain, counts),
         remaining=pick(verdict.remaining, state.remaining, counts),
@@ -80,6 +79,12 @@ def judged(
         n_iter=pick(n_iter, state.n_iter, accept | refused),
         status=as_int32(status),
     )
+
+
+def slack_of(task: Task, state: State, prepared):
+    """How far the prior can make the log-likelihood of the candidate fall, and how far rounding may move it."""
+    candidate = state.candidate
+    return candidate.family.slack(candidate.components, prepared, state.counts, task.prior)
 
 
 def step(task: Task, lane, prepared, statistics: Statistics):

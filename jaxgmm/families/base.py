@@ -8,17 +8,19 @@ lanes of a ``vmap`` lead. A *form* is one way to do EM with the family, in six f
 
     prepare(params, reference)                      -> prepared     everything that depends on parameters alone
     view(prepared, x)                               -> seen         what both steps look at: features, or residuals
-    log_prob(prepared, seen)                        -> (k, b)       log densities, up to what `Family.left_out` says
+    log_prob(prepared, seen)                        -> (k, b)       log densities, up to ``base``
     statistics(prepared, seen, resp (k, b))         -> sums         additive over rows
-    maximize(params, prepared, sums, counts, prior) -> params, added
+    maximize(params, prepared, sums, counts, prior) -> params
     loss(prepared)                                  -> ()           rounding of this form in units of eps
+
+and in a field ``base``: the term of log densities that holds no parameter and that ``log_prob`` leaves out, as a
+function ``(x, reference) -> (b,)``, or None. The accurate form leaves nothing out, unless it is the only one.
 
 A form is ``mergeable`` where its sums do not depend on the parameters: stepwise EM may then blend those of different
 mixtures. One that does not say so is taken for one whose sums do. It has a ``fixed_view`` where what it sees of a row
 hangs on the reference alone: that may be kept from one update to the next.
 
 ``reference`` (d,) is what moments are taken about: the mean of the data in `fit`, of the mixture in `e_step`.
-``added`` is what the prior and the floors put into the parameters (the family's own array): `degenerate` reads it.
 """
 
 import dataclasses
@@ -76,7 +78,7 @@ def nonsingular(params):
     lifted = {}
     for name in matrices(type(params)):
         value = getattr(params, name)
-        lifted[name] = positive_definite(value, 0 * diagonal(value))[0]
+        lifted[name] = positive_definite(value, 0 * diagonal(value))
     return dataclasses.replace(params, **lifted)
 
 
@@ -88,11 +90,6 @@ class Support:
     words: str
 
 
-def nothing_left_out(x, reference):
-    """(b,) zeros: the form's log_prob is the whole log density."""
-    return np.zeros((*x.shape[:-2], x.shape[-1]), x.dtype)
-
-
 def as_it_is(value, *others):
     return value
 
@@ -101,7 +98,7 @@ def nothing_ruled_out(params):
     """Whatever the declared constraints allow is a mixture of the family."""
 
 
-def no_slack(prepared, added, counts):
+def no_slack(params, prepared, counts, prior):
     return (np.zeros((), counts.dtype),) * 2
 
 
@@ -117,15 +114,14 @@ class Family:
         moments: the fast form; the same where there is only one.
         around: ``(centres (k, p), d) -> params``: parameters that the first statistics are taken under.
         centre: ``(params, weights) -> (d,)``: mean of the mixture.
-        loosen: ``(params, weights, counts, added) -> params``: a start freed from boundaries EM could never leave.
+        loosen: ``(params, weights, counts, prior) -> params``: a start freed from boundaries EM could never leave.
         sample: ``(key, params, labels (n,)) -> (n, d)``.
-        degenerate: ``(params, weights, added) -> (k,)`` bool: components that prior or floors hold up.
-        base: ``(x, reference) -> (b,)``: what ``moments.log_prob`` leaves out of the log density; ``accurate.log_prob``
-            leaves nothing out, unless it is the same form.
+        supported_by_prior: ``(params, weights, prior) -> (k,)`` bool: components that more than half owe to the prior
+            or to a floor, and not to the rows, in a direction in which the rows as a whole vary.
         points: ``x -> (p, b)``: where initialisers measure distance.
         scaling: how `fit` frames the data: "feature", "common", "ratio" (no shift) or None.
-        slack: ``(prepared, added, counts) -> (), ()``: how far the prior can make the log-likelihood fall in one step,
-            and how far rounding may move it beyond that of its own digits.
+        slack: ``(params, prepared, counts, prior) -> (), ()``: how far the prior can make the log-likelihood fall in
+            one step, and how far rounding may move it beyond that of its own digits.
         n_parameters: ``(params, weights (..., k)) -> (...)``: free parameters of the components of every mixture of a
             batch, or one number for all; default what is declared.
         sizes: pairs of an axis, as `parameter` names it, and the size that the options fix it to.
@@ -146,8 +142,7 @@ class Family:
     centre: Callable
     loosen: Callable
     sample: Callable
-    degenerate: Callable
-    base: Callable = nothing_left_out
+    supported_by_prior: Callable
     points: Callable = as_it_is
     scaling: str | None = None
     slack: Callable = no_slack
@@ -163,10 +158,6 @@ class Family:
     def forms(self) -> tuple:
         """The forms that EM is done in, one after the other: a fast one, and the one that keeps its digits."""
         return (self.accurate,) if self.accurate is self.moments else (self.moments, self.accurate)
-
-    def left_out(self, form) -> Callable | None:
-        """What a form's log_prob leaves out of the log density, ``(x, reference) -> (b,)``, or None: nothing."""
-        return self.base if form == self.moments and self.base is not nothing_left_out else None
 
     def __repr__(self):
         return f"Family({self.name!r}{''.join(f', {name}={value!r}' for name, value in self.options)})"
@@ -192,18 +183,19 @@ def exponential_family(
     sample: Callable,
     centre: Callable,
     around: Callable,
-    degenerate: Callable | None = None,
+    supported_by_prior: Callable | None = None,
     loosen: Callable | None = None,
+    base: Callable | None = None,
     **options,
 ) -> Family:
     """A family whose E-step and M-step are matrix products with features of the data.
 
     Its one form is the exponential one. See `Family` and `ExponentialForm` for the functions; ``options`` are the
-    further fields of `Family`, of which ``base`` is what theta @ phi(x) + bias leaves out of the log density.
+    further fields of `Family`.
 
     Source: Dempster, Laird and Rubin (1977), section 2: EM on sufficient statistics.
     """
-    form = ExponentialForm(features, natural, sums, maximize)
+    form = ExponentialForm(features, natural, sums, maximize, base)
     return Family(
         name=name,
         parameters=parameters,
@@ -213,12 +205,12 @@ def exponential_family(
         around=around,
         centre=centre,
         sample=sample,
-        degenerate=degenerate or never_degenerate,
+        supported_by_prior=supported_by_prior or never_supported,
         loosen=loosen or as_it_is,
         **options,
     )
 
 
-def never_degenerate(params, weights, added):
+def never_supported(params, weights, prior):
     """(k,) False: families whose likelihood is bounded."""
     return np.zeros(weights.shape, bool)

@@ -47,7 +47,7 @@ def natural(params, reference):
 def maximize(params, prepared, sums, counts, prior):
     both = sums.ones + sums.zeros
     probs = sums.ones / xp.where(both > 0, both, 1)
-    return Bernoulli(keep_empty(counts, probs, params.probs)), xp.zeros_like(probs)
+    return Bernoulli(keep_empty(counts, probs, params.probs))
 
 
 def around(centres, d):
@@ -58,7 +58,7 @@ def centre(params, weights):
     return pooled(weights, params.probs)
 
 
-def loosen(params, weights, counts, added):
+def loosen(params, weights, counts, prior):
     """Probabilities of exactly 0 or 1 would stay so for ever: they start with one row of the whole data added."""
     count = counts[..., None]
     free = (count * params.probs + centre(params, weights)[..., None, :]) / (count + 1)

@@ -71,7 +71,7 @@ def maximize(params, prepared, sums, counts, prior):
     codes = sums.codes.reshape(params.probs.shape)
     total = codes.sum(-1, keepdims=True)
     probs = codes / xp.where(total > 0, total, 1)
-    return Categorical(keep_empty(counts, probs, params.probs)), xp.zeros_like(probs)
+    return Categorical(keep_empty(counts, probs, params.probs))
 
 
 def around(centres, d, codes):
@@ -91,7 +91,7 @@ def centre(params, weights, codes):
     return (pooled(weights, params.probs) * values(params, codes)).sum(-1)
 
 
-def loosen(params, weights, counts, added):
+def loosen(params, weights, counts, prior):
     """A code never seen by a component would stay so for ever: it starts with one row of the whole data added."""
     count = counts[..., None, None]
     whole = pooled(weights, params.probs)[..., None, :, :]

@@ -12,7 +12,7 @@ Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2; Ce
 import dataclasses
 from collections.abc import Callable
 
-from ..numerics import diagonal, divide, keep_empty, positive_definite, product, whitening, with_diagonal
+from ..numerics import diagonal, divide, keep_empty, positive_definite, product, ridge, whitening, with_diagonal
 from ..numerics.backend import xp
 from . import gaussian
 from .base import Family
@@ -54,10 +54,10 @@ class Structure:
         raw = self.estimate(scatter, totals, params)
         means = keep_empty(counts, means, params.means)
         variance = gaussian.spread(means, diagonal(raw), counts)  # (d,)
-        lift = xp.broadcast_to(gaussian.lift(variance, prior)[..., None, :], raw.shape[:-1])
-        new, held = positive_definite(raw + with_diagonal(lift), gaussian.floor(variance)[..., None, :])
+        lift = gaussian.lift(variance, prior)[..., None, :]
+        new = positive_definite(raw + with_diagonal(lift), gaussian.floor(variance)[..., None, :])
         kept = self.stored(params, keep_empty(totals, new, self.matrices(params)))
-        return dataclasses.replace(kept, means=means), keep_empty(totals, lift + held, 0 * lift)
+        return dataclasses.replace(kept, means=means)
 
 
 def quotient(scatter, counts, params):
@@ -78,7 +78,7 @@ def statistics(structure, prepared, y, resp):
 
 def outer(counts, means):
     """n m mᵀ of every component, (k, d, d)."""
-    return (counts[..., None] * means)[..., :, None] * means[..., None, :]
+    return gaussian.outer(counts[..., None] * means, means)
 
 
 def around(structure, centres, d):
@@ -99,18 +99,29 @@ def tails(structure, params, x):
     return normal_tails(params.means, diagonal(structure.matrices(params)), x)
 
 
-def loosen(structure, params, weights, counts, added):
+def loosen(structure, params, weights, counts, prior):
     """Collapsed matrices start as a share of the whole covariance instead."""
     whole = gaussian.total_covariance(params.means, covariance(structure, params), weights)
     whole = gaussian.ridged(whole / gaussian.alive(counts)[..., None, None])
-    collapsed = degenerate(structure, params, weights, added) & (counts > 0)
+    collapsed = supported_by_prior(structure, params, weights, prior) & (counts > 0)
     those = structure.gathered(collapsed[..., None, None]) > 0  # (m, 1, 1)
     return structure.stored(params, xp.where(those, whole[..., None, :, :], structure.matrices(params)))
 
 
-def degenerate(structure, params, weights, added):
-    added = xp.broadcast_to(added, params.means.shape)
-    return gaussian.degenerate_matrices(params.means, covariance(structure, params), weights, added)
+def supported_by_prior(structure, params, weights, prior):
+    return gaussian.supported_matrices(params.means, covariance(structure, params), weights, prior)
+
+
+def slack(structure, params, prepared, counts, prior):
+    own, weights = diagonal(structure.matrices(params)), divide(counts, counts.sum(-1))  # (m, d), (k,)
+    whole, middle = gaussian.whole_of(params.means, own, weights)
+    owed = gaussian.owed(whole, middle, prior)[..., None, :]
+    owed = xp.where(gaussian.constant(params.means, whole, prior)[..., None, :], own, owed)
+    if isinstance(prepared, gaussian.Whitened):  # which alone comes near a ridge
+        least = ridge(prepared.lowers)
+        ridged = prepared.inflation > 0.45 / least  # a matrix with a ridge has an eigenvalue below two of them
+        owed = xp.where(ridged[..., None], xp.maximum(owed, least * own), owed)
+    return gaussian.slack(prepared, owed, counts)
 
 
 def family(name: str, structure: Structure, moments, sample: Callable) -> Family:
@@ -133,10 +144,10 @@ def family(name: str, structure: Structure, moments, sample: Callable) -> Family
         centre=gaussian.centre,
         loosen=Of(loosen, structure),
         sample=sample,
-        degenerate=Of(degenerate, structure),
+        supported_by_prior=Of(supported_by_prior, structure),
         covariance=Of(covariance, structure),
         margins=Margins(Of(cumulants, structure), Of(tails, structure), independent=False, normal=True),
         scaling="feature",
-        slack=gaussian.slack,
+        slack=Of(slack, structure),
         in_numpy=True,
     )

@@ -45,7 +45,7 @@ def maximize(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
     whole = divide(sums.x.sum(-2), counts.sum(-1))  # (d,)
     held = xp.maximum(means, FLOOR * xp.where(whole > 0, whole, 1)[..., None, :])
-    return Exponential(keep_empty(counts, 1 / held, params.rates)), keep_empty(counts, held - means, 0 * means)
+    return Exponential(keep_empty(counts, 1 / held, params.rates))
 
 
 def around(centres, d):
@@ -56,10 +56,15 @@ def centre(params, weights):
     return pooled(weights, 1 / params.rates)
 
 
-def loosen(params, weights, counts, added):
+def loosen(params, weights, counts, prior):
     """Components of zeros alone start with the mean of the whole data."""
-    floored = (added > 0) & (counts[..., None] > 0)
-    return Exponential(xp.where(floored, 1 / centre(params, weights)[..., None, :], params.rates))
+    collapsed = floored(params, weights) & (counts[..., None] > 0)
+    return Exponential(xp.where(collapsed, 1 / centre(params, weights)[..., None, :], params.rates))
+
+
+def floored(params, weights):
+    """Means that are the floor's and not the rows', (k, d) bool; at twice the floor, rows and floor give the same."""
+    return params.rates * centre(params, weights)[..., None, :] * (2 * FLOOR) > 1
 
 
 def sample(key, params, labels):
@@ -67,9 +72,9 @@ def sample(key, params, labels):
     return jax.random.exponential(key, rates.shape, np.float32).astype(rates.dtype) / rates
 
 
-def degenerate(params, weights, added):
-    raw = 1 / params.rates - added
-    return ((raw < added) & (pooled(weights, raw) > 0)[..., None, :]).any(-1)
+def supported_by_prior(params, weights, prior):
+    """Components on a floor. Where all of the data are 0, none is: each has the mean of the whole."""
+    return floored(params, weights).any(-1)
 
 
 def cumulants(params):
@@ -94,7 +99,7 @@ EXPONENTIAL = exponential_family(
     centre=centre,
     loosen=loosen,
     sample=sample,
-    degenerate=degenerate,
+    supported_by_prior=supported_by_prior,
     scaling="ratio",
     margins=Margins(cumulants, tails),
     in_numpy=True,

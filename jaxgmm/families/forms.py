@@ -43,6 +43,7 @@ class ResidualForm:
     maximize: Callable
     mergeable: bool = False
     fixed_view = False
+    base = None
 
     def loss(self, prepared):
         return np.zeros((), jax.tree.leaves(prepared)[0].dtype)
@@ -75,6 +76,8 @@ class ExponentialForm:
         natural: ``(params, reference) -> Natural``.
         sums: the record class of the statistics: its one field takes all columns (k, f); of two, the first takes d.
         maximize: as in the module's docstring.
+        base: ``(x (d, b), reference (d,)) -> (b,)``: a term of log densities that no parameter is in; None where there
+            is none.
 
     Cost: 4·n·k·f for both products.
     """
@@ -83,6 +86,7 @@ class ExponentialForm:
     natural: Callable
     sums: type
     maximize: Callable
+    base: Callable | None = None
     mergeable = True
     fixed_view = True
 

@@ -128,14 +128,23 @@ def maximize_residuals(params, prepared, sums, counts, prior):
 
 def finish(params, means, gaps, counts):
     """Floor on s, Newton steps on 1/a, empty components."""
-    floor = 1e-9 if means.dtype == np.float64 else 1e-7
-    floored = ~(gaps > floor)
-    s = xp.where(floored, floor, gaps)
+    floor = least_gap(means.dtype)
+    s = xp.where(gaps > floor, gaps, floor)
     a = (3 - s + xp.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
     for _ in range(NEWTON_STEPS):
         a = 1 / (1 / a + (log_minus_digamma(a) - s) / (a * a * log_minus_digamma_slope(a)))
-    new = Gamma(keep_empty(counts, a, params.concentrations), keep_empty(counts, a / means, params.rates))
-    return new, keep_empty(counts, floored.astype(s.dtype), 0 * s)
+    return Gamma(keep_empty(counts, a, params.concentrations), keep_empty(counts, a / means, params.rates))
+
+
+def least_gap(dtype):
+    """No s = log μ - mean log x is below this."""
+    return 1e-9 if dtype == np.float64 else 1e-7
+
+
+def floored(params):
+    """Concentrations that are the floor's and not the rows', (k, d) bool."""
+    a = params.concentrations  # s ≈ 1 / 2a where it is small
+    return 2.02 * least_gap(a.dtype) * a > 1
 
 
 def around(centres, d):
@@ -146,11 +155,11 @@ def centre(params, weights):
     return pooled(weights, params.concentrations / params.rates)
 
 
-def loosen(params, weights, counts, added):
+def loosen(params, weights, counts, prior):
     """Collapsed components start with the concentration of an exponential."""
-    floored = (added > 0) & (counts[..., None] > 0)
-    a = xp.where(floored, 1, params.concentrations)
-    return Gamma(a, xp.where(floored, params.rates / params.concentrations, params.rates))
+    collapsed = floored(params) & (counts[..., None] > 0)
+    a = xp.where(collapsed, 1, params.concentrations)
+    return Gamma(a, xp.where(collapsed, params.rates / params.concentrations, params.rates))
 
 
 def sample(key, params, labels):
@@ -160,13 +169,13 @@ def sample(key, params, labels):
     return xp.maximum(draws, tiny).astype(a.dtype) / rates
 
 
-def degenerate(params, weights, added):
+def supported_by_prior(params, weights, prior):
     """Components whose s is on its floor, in features where the data as a whole vary."""
-    means = params.concentrations / params.rates
+    on_floor, means = floored(params), params.concentrations / params.rates
     first = means[..., :1, :]
     same = (xp.abs(means - first) <= 1e-6 * first).all(-2)
-    constant = same & (added > 0).all(-2)  # (d,)
-    return ((added > 0) & ~constant[..., None, :]).any(-1)
+    constant = same & on_floor.all(-2)  # (d,)
+    return (on_floor & ~constant[..., None, :]).any(-1)
 
 
 def cumulants(params):
@@ -187,13 +196,12 @@ GAMMA = Family(
     parameters=Gamma,
     support=Support(lambda x: ((x > 0) & (x < np.inf)) | xp.isnan(x), "numbers > 0"),
     accurate=ResidualForm(prepare, view, log_prob, statistics, GammaResiduals, maximize_residuals),
-    moments=ExponentialForm(features, natural, GammaMoments, maximize_moments),
-    base=base,
+    moments=ExponentialForm(features, natural, GammaMoments, maximize_moments, base),
     around=around,
     centre=centre,
     loosen=loosen,
     sample=sample,
-    degenerate=degenerate,
+    supported_by_prior=supported_by_prior,
     points=xp.log,
     scaling="ratio",
     margins=Margins(cumulants, tails),

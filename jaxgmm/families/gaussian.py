@@ -15,12 +15,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..numerics import LOG_2PI, diagonal, divide, eps, pooled, product, with_diagonal
+from ..numerics import LOG_2PI, diagonal, divide, eps, pooled, product, ridge, with_diagonal
 from ..numerics.backend import linalg, xp
 from ..numerics.host import choose
 from ..records import GaussianPrior, record
 from .base import Support
 
+FAR = 1e4  # times: how much wider a structure that shares shapes may make some components in a constant feature
 REAL_LINE = Support(lambda x: xp.abs(x) != np.inf, "finite real numbers")
 
 
@@ -60,16 +61,21 @@ def spread(means, variances, counts):
 
     A feature that does not vary counts as variance 1.
     """
-    return or_one(*_whole(means, variances, divide(counts, counts.sum(-1))))
+    return or_one(*whole_of(means, variances, divide(counts, counts.sum(-1))))
 
 
 def mean_spread(means, variances, counts):
     """The mean of `spread` over features, (): what ``spherical`` measures its prior by."""
-    variance, middle = _whole(means, variances, divide(counts, counts.sum(-1)))
-    return or_one(variance.mean(-1), xp.sqrt((middle**2).mean(-1)))
+    return or_one(*mean_of(*whole_of(means, variances, divide(counts, counts.sum(-1)))))
 
 
-def _whole(means, variances, weights):
+def mean_of(variance, middle):
+    """The mean of a variance over features, and how far its mean lies from 0, as one number. (..., d) -> (...)."""
+    return variance.mean(-1), xp.sqrt((middle**2).mean(-1))
+
+
+def whole_of(means, variances, weights):
+    """Variance and mean of every feature of the whole mixture, (d,) and (d,), for variances (k, d)."""
     middle = pooled(weights, means)
     return pooled(weights, variances + (means - middle[..., None, :]) ** 2), middle
 
@@ -81,8 +87,29 @@ def or_one(variance, mean):
 
 def lift(variance, prior: GaussianPrior):
     """What the prior adds to variances whose spread over all the data is ``variance`` (..., d)."""
-    relative = prior.reg_relative  # a number, or one a lane
-    return prior.reg_covar + (relative[..., None] if np.ndim(relative) else relative) * variance
+    return prior.reg_covar + _along_features(prior.reg_relative) * variance
+
+
+def _along_features(relative):
+    """A fraction that is one number, or one a lane, beside numbers of features."""
+    return relative[..., None] if np.ndim(relative) else relative
+
+
+def owed(whole, middle, prior: GaussianPrior):
+    """What every component owes to the prior, or at least to a floor, of the variance and mean of the whole mixture.
+
+    The prior has its part in every component, and so in the whole mixture, whose rest is the data's. (..., d) -> same.
+    """
+    of_data = xp.maximum(whole - prior.reg_covar, 0) / (1 + _along_features(prior.reg_relative))
+    variance = or_one(of_data, middle)
+    return xp.maximum(lift(variance, prior), floor(variance))
+
+
+def constant(means, whole, prior: GaussianPrior):
+    """Features in which the data do not vary, (d,) bool: in the frame they are 0, and the variance of the whole mixture
+    is not far above what prior and floor give where the data have none."""
+    least = xp.maximum(prior.reg_covar + _along_features(prior.reg_relative), (8 * eps(means)) ** 2)
+    return (means == 0).all(-2) & (whole <= FAR * least)
 
 
 def alive(counts):
@@ -95,60 +122,57 @@ def floor(variance):
     return (8 * eps(variance)) ** 2 * variance
 
 
-def slack(prepared, added, counts):
+def slack(prepared, owed, counts):
     """How far the prior can make the log-likelihood fall in one update, and how far rounding may move it, (), ().
 
-    The update misses the maximum of Q by Σ_k n_k/2 Σ_i (-log(1 - u_i) - u_i), u the eigenvalues of Σ⁻¹ diag(added); the
-    sum is at most its value for one eigenvalue τ = tr(Σ⁻¹ diag(added)). Rounding of Σ counts
-    squared at a maximum, but along what was added as it is, in Σ_k n_k/2 log|Σ_k|.
+    The update misses the maximum of Q by Σ_k n_k/2 Σ_i (-log(1 - u_i) - u_i), u the eigenvalues of Σ⁻¹ diag(owed); the
+    sum is at most its value for one eigenvalue τ = tr(Σ⁻¹ diag(owed)). Rounding of Σ counts
+    squared at a maximum, but along what is owed as it is, in Σ_k n_k/2 log|Σ_k|.
     """
-    tau = xp.clip((prepared.precisions * added).sum(-1), 0, 1)  # (k,)
+    tau = xp.clip((prepared.precisions * owed).sum(-1), 0, 1)  # (k,)
     fall = (counts / 2 * xp.where(counts > 0, -xp.log1p(-tau) - tau, 0)).sum(-1)
     if not isinstance(prepared, Whitened):
         return fall, xp.zeros_like(fall)  # the moment form gives way long before
     return fall, (counts / 2 * tau * eps(counts) * prepared.inflation).sum(-1)
 
 
-def degenerate_matrices(means, covariances, weights, added):
-    """Components with a direction in which what was added exceeds what the data gave, (k,) bool.
+def supported_matrices(means, covariances, weights, prior):
+    """Components that owe the larger part of a variance to the prior, a floor or a ridge, in some direction, (k,) bool.
 
     Counting only directions in which the data as a whole vary. Every component is judged in units of its own, in which
-    a floor far below the data's rounding is as large as what it replaced. covariances (k, d, d), added (k, d).
+    a floor far below the data's rounding is as large as what it replaced. covariances (k, d, d).
     """
-    d = means.shape[-1]
-    middle = pooled(weights, means)
-    total = total_covariance(means, covariances - with_diagonal(added), weights)
-    variances = diagonal(total)
-    varies = variances > (8 * eps(means) * xp.abs(middle)) ** 2
-    scale = xp.where(varies, xp.sqrt(xp.where(varies, variances, 1)), 1)
-    units = scale[..., :, None] * scale[..., None, :]
-    values, vectors = linalg(total).eigh(xp.where(varies[..., :, None] & varies[..., None, :], total / units, 0))
+    d, own_variances = means.shape[-1], diagonal(covariances)
+    whole, middle = whole_of(means, own_variances, weights)
+    due = owed(whole, middle, prior)  # (d,)
+    total = total_covariance(means, covariances, weights) - with_diagonal(due)
+    varies = ~constant(means, whole, prior) & (diagonal(total) > 0)
+    scale = xp.sqrt(xp.where(varies, diagonal(total), 1))
+    units, counted = outer(scale, scale), outer(varies, varies)
+    values, vectors = linalg(total).eigh(xp.where(counted, total / units, 0))
     varying = values > 20 * d * eps(means)  # (d,)
     identity = np.eye(d, dtype=means.dtype)
     basis = xp.where(varying.all(-1)[..., None, None], identity, vectors)  # directions, or the features themselves
-    basis, units = basis[..., None, :, :], units[..., None, :, :]
-    both = (varying[..., :, None] & varying[..., None, :])[..., None, :, :]
+    basis, units, counted = (matrix[..., None, :, :] for matrix in (basis, units, outer(varying, varying)))
 
     def along(matrices):
         turned = product(product(xp.swapaxes(basis, -1, -2), matrices / units), basis)
-        return xp.where(both, turned, identity[None])
+        return xp.where(counted, turned, identity[None])
 
     own = xp.sqrt(xp.maximum(diagonal(along(covariances)), np.finfo(means.dtype).tiny))  # (k, d)
-    excess = along(covariances - with_diagonal(2 * added)) / (own[..., :, None] * own[..., None, :])
+    due = xp.maximum(due[..., None, :], ridge(covariances) * own_variances)  # (k, d)
+    excess = along(covariances - with_diagonal(2 * due)) / outer(own, own)
     return linalg(excess).eigvalsh(excess)[..., 0] < 0
 
 
-def degenerate_variances(means, variances, weights, added):
-    """The same for independent features: variances and added (k, d) -> (k,) bool."""
-    raw = variances - added
-    total, middle = _whole(means, raw, weights)
-    varies = total > (8 * eps(means) * xp.abs(middle)) ** 2
-    return ((raw < added) & varies[..., None, :]).any(-1)
+def outer(a, b):
+    """(..., d), (..., d) -> (..., d, d)."""
+    return a[..., :, None] * b[..., None, :]
 
 
 def total_variance(means, variances, weights):
     """Variance of every feature of the whole mixture (d,), for variances (k, d)."""
-    return _whole(means, variances, weights)[0]
+    return whole_of(means, variances, weights)[0]
 
 
 def total_covariance(means, covariances, weights):

@@ -17,7 +17,7 @@ from ..numerics import LOG_2PI, LOG_ZERO, divide, keep_empty, over_rows, pooled
 from ..numerics.backend import xp
 from ..numerics.special import gap, special, stirling
 from ..records import record
-from .base import Constraint, Family, Support, never_degenerate, parameter
+from .base import Constraint, Family, Support, never_supported, parameter
 from .forms import ExponentialForm, Natural, ResidualForm
 from .margins import Margins
 
@@ -85,7 +85,7 @@ def statistics(prepared, x, resp):
 
 def maximize(params, prepared, sums, counts, prior):
     rates = divide(sums.x, counts)
-    return Poisson(keep_empty(counts, rates, params.rates)), xp.zeros_like(rates)
+    return Poisson(keep_empty(counts, rates, params.rates))
 
 
 def around(centres, d):
@@ -96,7 +96,7 @@ def centre(params, weights):
     return pooled(weights, params.rates)
 
 
-def loosen(params, weights, counts, added):
+def loosen(params, weights, counts, prior):
     """A rate of 0 would stay so for ever: it starts with one row of the whole data added."""
     free = centre(params, weights)[..., None, :] / (counts[..., None] + 1)
     return Poisson(xp.where(params.rates == 0, free, params.rates))
@@ -123,13 +123,12 @@ POISSON = Family(
     parameters=Poisson,
     support=Support(lambda x: ((x >= 0) & (x == xp.floor(x)) & (x < np.inf)) | xp.isnan(x), "counts 0, 1, 2, ..."),
     accurate=ResidualForm(prepare, view, log_prob, statistics, PoissonSums, maximize, mergeable=True),
-    moments=ExponentialForm(features, natural, PoissonSums, maximize),
-    base=base,
+    moments=ExponentialForm(features, natural, PoissonSums, maximize, base),
     around=around,
     centre=centre,
     loosen=loosen,
     sample=sample,
-    degenerate=never_degenerate,
+    supported_by_prior=never_supported,
     margins=Margins(cumulants, tails, integers=True),
     in_numpy=True,
 )

@@ -88,6 +88,7 @@ class TiedForm:
     statistics: Any = statistics
     sums: type = TiedMoments
     maximize: Any = maximize
+    base = None
     mergeable = True
     fixed_view = True
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..numerics import LOG_2PI, divide, keep_empty, monomials, pooled, with_diagonal
+from ..numerics import LOG_2PI, divide, keep_empty, monomials, with_diagonal
 from ..numerics.backend import xp
 from ..records import record
 from . import gaussian
@@ -67,8 +67,19 @@ class Structure:
             lift = mean(gaussian.lift(variance, prior))
         held = xp.maximum(variances + lift[..., None, :], gaussian.floor(variance)[..., None, :])
         new = self.estimate(held * counts[..., None], counts, params)
-        kept = dataclasses.replace(new, means=keep_empty(counts, means, params.means))
-        return kept, keep_empty(counts, held - variances, 0 * held)
+        return dataclasses.replace(new, means=keep_empty(counts, means, params.means))
+
+    def owed(self, params, weights, prior):
+        """What every component owes to the prior or a floor of its variances, (1, d) or (1, 1); and whether the data
+        vary there."""
+        variances = self.variances(params)
+        whole, middle = gaussian.whole_of(params.means, variances, weights)
+        constant = gaussian.constant(params.means, whole, prior)
+        if variances.shape[-1] < whole.shape[-1]:
+            whole, middle = (value[..., None] for value in gaussian.mean_of(whole, middle))
+            constant = constant.all(-1, keepdims=True)
+        owed = self.gathered(gaussian.owed(whole, middle, prior))
+        return owed[..., None, :], ~constant[..., None, :]
 
 
 @record
@@ -129,12 +140,12 @@ def around(structure, centres, d):
     return structure.around(centres)
 
 
-def loosen(structure, params, weights, counts, added):
+def loosen(structure, params, weights, counts, prior):
     """Collapsed components start with a share of the whole variance instead of their own."""
     variances = structure.variances(params)
     whole = structure.gathered(gaussian.total_variance(params.means, variances, weights))
     whole = whole / gaussian.alive(counts)[..., None]
-    collapsed = degenerate(structure, params, weights, added) & (counts > 0)
+    collapsed = supported_by_prior(structure, params, weights, prior) & (counts > 0)
     free = xp.where(collapsed[..., None], whole[..., None, :], variances)
     loose = structure.estimate(free * counts[..., None], counts, params)
     return gaussian.where_any(collapsed, loose, params)
@@ -145,12 +156,15 @@ def sample(structure, key, params, labels):
     return params.means[labels] + xp.sqrt(structure.variances(params))[labels] * noise
 
 
-def degenerate(structure, params, weights, added):
-    variances, means = structure.variances(params), params.means
-    if variances.shape[-1] < means.shape[-1]:  # how far the components lie apart, as one number each
-        middle = pooled(weights, means)
-        means = xp.sqrt(((means - middle[..., None, :]) ** 2).mean(-1, keepdims=True))
-    return gaussian.degenerate_variances(means, variances, weights, added)
+def supported_by_prior(structure, params, weights, prior):
+    """Components that owe the larger part of a variance to the prior or a floor, where the data vary at all."""
+    owed, varies = structure.owed(params, weights, prior)
+    return ((structure.variances(params) < 2 * owed) & varies).any(-1)
+
+
+def slack(structure, params, prepared, counts, prior):
+    owed, varies = structure.owed(params, divide(counts, counts.sum(-1)), prior)
+    return gaussian.slack(prepared, xp.where(varies, owed, structure.variances(params)), counts)
 
 
 def covariance(structure, params):
@@ -189,10 +203,10 @@ def family(name: str, structure: Structure, scaling: str, marginal: Callable = s
         centre=gaussian.centre,
         loosen=Of(loosen, structure),
         sample=Of(sample, structure),
-        degenerate=Of(degenerate, structure),
+        supported_by_prior=Of(supported_by_prior, structure),
         covariance=Of(covariance, structure),
         margins=Margins(Of(cumulants, structure), Of(tails, structure), marginal, normal=True),
         scaling=scaling,
-        slack=gaussian.slack,
+        slack=Of(slack, structure),
         in_numpy=True,
     )

@@ -71,10 +71,10 @@ class Map:
     def gathered(self, prepared, block: Block, known) -> Statistics:
         """The statistics of a block whose `posterior` is known."""
         form = self.family.moments
-        statistics, left_out = em.gathered(form, prepared, block, known), self.family.left_out(form)
-        if left_out is None:
+        statistics = em.gathered(form, prepared, block, known)
+        if form.base is None:
             return statistics
-        base = left_out(block.x, self.frame.reference)
+        base = form.base(block.x, self.frame.reference)
         return em.shifted(statistics, jnp.where(block.weight > 0, block.weight * base, 0 * block.weight).sum())
 
     def expected(self, point: Unconstrained, smooth: Smooth) -> Statistics:
@@ -92,8 +92,7 @@ class Map:
         """The M-step."""
         form, mixture = self.family.moments, mixture_at(point)
         prepared = form.prepare(mixture.components, self.frame.reference)
-        following, _ = em.maximise(form, mixture, prepared, statistics, enter_prior(prior, self.frame))
-        return point_of(following)
+        return point_of(em.maximise(form, mixture, prepared, statistics, enter_prior(prior, self.frame)))
 
     def value(self, statistics: Statistics):
         """The log-likelihood in the units of the data."""

@@ -18,8 +18,8 @@ from ..em.steps import about
 from ..families.base import Family
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
-from ..numerics.host import each, hosted
-from ..records import Block, GaussianPrior, Mixture, Statistics, record, static
+from ..numerics.host import each
+from ..records import Mixture, Statistics, record, static
 from .draws import Start, centres
 from .kmeans import nearest
 from .tries import chosen, likelihoods
@@ -74,8 +74,7 @@ _begun_at = compiled(once=True)(per_shard(_begin_at))
 
 
 def from_centres(rows, problem, centres, active):
-    """What lanes (l,) begin with, mixtures and what was added to them, of one pass in which a row belongs to its
-    nearest centre (l, k, p)."""
+    """First mixtures of lanes (l,), of one pass in which a row belongs to its nearest centre (l, k, p)."""
     (count, k, _), problem = centres.shape, problem.bare
     groups = lane_groups(rows, problem.family.moments, k, count)
     begun = [_around(problem, centres[some]) for some in groups]
@@ -98,14 +97,14 @@ def _around(problem, centres):
 
 @compiled()
 def _firsts(problem, params, prepared, statistics):
-    """First mixtures (l,) of first statistics, and what was added to them."""
+    """First mixtures (l,) of first statistics."""
     return each(functools.partial(first_after, problem))(params, prepared, statistics)
 
 
 @compiled("method")
 def lanes_of(method, firsts):
-    """Lanes (l,) that begin with these mixtures, and what was added to them."""
-    return each(lambda *first: method.start(em.initial_state(*first)))(*firsts)
+    """Lanes (l,) that begin with these mixtures."""
+    return each(lambda first: method.start(em.initial_state(first)))(firsts)
 
 
 def begin_with(problem, resp):
@@ -127,27 +126,17 @@ def _with_columns(rows, problem, resp) -> em.State:
     def summarise(block):
         return first_statistics(form, prepared, block, block.columns["resp"].T.astype(block.x.dtype))
 
-    return em.initial_state(*first_after(problem, params, prepared, rows.sum(summarise, resp=resp)[0]))
+    return em.initial_state(first_after(problem, params, prepared, rows.sum(summarise, resp=resp)[0]))
 
 
 def begin_from(problem, mixture: Mixture):
-    """First lane (1,) that judges exactly this mixture of framed data: nothing was added to it."""
-    return _begun_from(problem.bare, mixture)
+    """First lane (1,) that judges exactly this mixture of framed data."""
+    return _begun_from(problem.method, mixture)
 
 
-@compiled()
-def _begun_from(problem, mixture: Mixture):
-    family, d = mixture.family, problem.known.frame.shift.shape[0]
-    form, reference = family.moments, problem.known.frame.reference
-    row = Block(np.zeros((d, 1), reference.dtype), np.zeros(1, reference.dtype))
-
-    def shape():
-        prepared = form.prepare(mixture.components, reference)
-        statistics = em.expect(form, prepared, mixture.log_weights, row)
-        return em.maximise(form, mixture, prepared, statistics, GaussianPrior())[1]
-
-    added = shape() if hosted() else jax.eval_shape(shape)
-    return one_lane(problem.method.start(em.initial_state(mixture, np.zeros(added.shape, added.dtype))))
+@compiled("method")
+def _begun_from(method, mixture: Mixture):
+    return one_lane(method.start(em.initial_state(mixture)))
 
 
 def one_lane(lane):
@@ -163,14 +152,14 @@ def first_statistics(form, prepared, block, resp) -> Statistics:
 
 
 def first_after(problem, params, prepared, statistics: Statistics):
-    """The first mixture of first statistics, which were taken under these parameters, and what was added to it."""
+    """The first mixture of first statistics, which were taken under these parameters."""
     under = Mixture(xp.zeros_like(statistics.counts), params, problem.family)
     return first_mixture(problem.family.moments, under, prepared, statistics, problem.known.prior)
 
 
 def first_mixture(form, under: Mixture, prepared, statistics: Statistics, prior):
     """The mixture of first statistics, which were taken under another one's parameters; freed from boundaries that EM
-    cannot leave. And what prior and floors added."""
-    mixture, added = em.maximise(form, under, prepared, statistics, prior)
-    free = mixture.family.loosen(mixture.components, xp.exp(mixture.log_weights), statistics.counts, added)
-    return dataclasses.replace(mixture, components=free), added
+    cannot leave."""
+    mixture = em.maximise(form, under, prepared, statistics, prior)
+    free = mixture.family.loosen(mixture.components, xp.exp(mixture.log_weights), statistics.counts, prior)
+    return dataclasses.replace(mixture, components=free)

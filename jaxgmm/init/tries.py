@@ -21,11 +21,11 @@ LEVEL = 1e-4  # nats per unit weight: two draws of the same
 
 
 def chosen(start: Start, drawn, likelihoods):
-    """What first lanes (m·r,) begin with, of what was drawn (m·draws,): mixtures, and what was added to them.
-    ``likelihoods`` of mixtures are as the function below."""
+    """The mixtures that first lanes (m·r,) begin with, of those that were drawn (m·draws,). ``likelihoods`` of mixtures
+    are as the function below."""
     if start.draws == start.r:
         return drawn
-    values = likelihoods(those_at(drawn[0], start.tries.reshape(-1)))
+    values = likelihoods(those_at(drawn, start.tries.reshape(-1)))
     return those_at(drawn, kept(start, values if in_trace(values) else np.asarray(values)))
 
 

@@ -16,7 +16,7 @@ switches       what JAX looks for mistakes with
 from .backend import is_jax, product, xp
 from .derivatives import constant
 from .factors import cholesky, triangular_inverse
-from .matrices import diagonal, hold_in, pack, positive_definite, unpack, upper, whitening, with_diagonal
+from .matrices import diagonal, hold_in, pack, positive_definite, ridge, unpack, upper, whitening, with_diagonal
 from .products import (
     LOG_2PI,
     LOG_ZERO,
@@ -50,6 +50,7 @@ __all__ = [
     "pooled",
     "positive_definite",
     "product",
+    "ridge",
     "safe_log",
     "triangular_inverse",
     "two_sum",

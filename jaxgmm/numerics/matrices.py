@@ -59,27 +59,29 @@ def hold_in(dtype, covariances):
     return (pivots >= 4 * d * float(np.finfo(dtype).eps)).all(-1)  # NaN compares False
 
 
-def positive_definite(covariances, floor):
-    """Covariances whose Cholesky factor exists, and what was added to their diagonals. (..., d, d), (..., d) -> same.
+def ridge(covariances):
+    """The least pivot that a correlation matrix keeps: smaller ones are rounding."""
+    return 10 * covariances.shape[-1] * eps(covariances)
 
-    No variance is below ``floor``; where a pivot of the *correlation* matrix is below 10·d·eps it gets a ridge of that
+
+def positive_definite(covariances, floor):
+    """Covariances whose Cholesky factor exists. (..., d, d), (..., d) -> (..., d, d).
+
+    No variance is below ``floor``; where a pivot of the *correlation* matrix is below the `ridge` it gets one of that
     size; where rounding has broken it beyond that, its off-diagonal goes.
     """
-    d = covariances.shape[-1]
-    ridge = 10 * d * eps(covariances)
-    variances = diagonal(covariances)
-    held = xp.maximum(variances, floor)
+    held = xp.maximum(diagonal(covariances), floor)
     scale = xp.sqrt(held)
     correlations = covariances / (scale[..., :, None] * scale[..., None, :])
     off_diagonal = correlations - with_diagonal(diagonal(correlations))
-    ones = xp.ones_like(variances)
+    ones = xp.ones_like(held)
     factor = cholesky(off_diagonal + with_diagonal(ones))
     least = xp.min(diagonal(factor) ** 2, axis=-1)
-    lift = xp.where(least >= ridge, 0, xp.full_like(least, ridge))  # NaN compares False
+    least_pivot = ridge(covariances)
+    lift = xp.where(least >= least_pivot, 0, xp.full_like(least, least_pivot))  # NaN compares False
     as_it_is = nowhere(lift)
     lifted = factor if as_it_is else cholesky(off_diagonal + with_diagonal(ones + lift[..., None]))
     exists = xp.isfinite(lifted).all((-2, -1))
     new = xp.where(exists[..., None], held * (1 + lift[..., None]), held)
     kept = xp.where(exists[..., None, None], off_diagonal, 0) * (scale[..., :, None] * scale[..., None, :])
-    added = xp.where(exists[..., None], new - variances, new)
-    return kept + with_diagonal(new), added
+    return kept + with_diagonal(new)

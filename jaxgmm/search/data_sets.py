@@ -81,11 +81,13 @@ class DataSets:
 
     def one(self, i) -> Problem:
         """The problem of one of the data sets; on the host those of several, which lead in its numbers."""
-        x, weight, known = jax.tree.map(
-            lambda leaf: _at(leaf, i) if np.ndim(leaf) else leaf, (self.x, self.weight, self.known)
-        )
+        x, weight, known = self.at(i, (self.x, self.weight, self.known))
         rows = (HostRows if hosted() else Rows)(x, weight, known.frame, self.x.shape[1], self.dtype)
         return Problem(rows, known, self.limits, self.family, self.method, self.search)
+
+    def at(self, i, tree):
+        """What a tree of arrays (b, ...) holds of one of the data sets, on the host of several; numbers are shared."""
+        return jax.tree.map(lambda leaf: _at(leaf, i) if np.ndim(leaf) else leaf, tree)
 
     def run(self, search, form: int, rounds):
         """As `Problem.run`."""
@@ -113,8 +115,12 @@ def _iterate(sets: DataSets, search, form: int, rounds):
         lanes, made = on_host(problem, lanes, search.alive, rounds)
     else:
         lanes, queue, made = on_device(problem, lanes, search.alive, queue, rounds)
-    stand, heaviest = functools.partial(ranking.standing, sets.method), xp.repeat(sets.known.measured.heaviest, r)
-    stands = each(stand, (0, 0, 0))(lanes, xp.repeat(search.active, r, axis=0), heaviest)
+
+    def stand(lane, active, i):
+        return ranking.standing(sets.method, lane, active, sets.at(i, sets.known))
+
+    of_which = np.repeat(np.arange(search.groups, dtype=np.int32), r)
+    stands = each(stand)(lanes, xp.repeat(search.active, r, axis=0), of_which)
     return (lanes if hosted() else pack(lanes)), stands, queue, made
 
 

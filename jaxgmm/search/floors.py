@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from ..families.base import Family, matrices, parameters
-from ..numerics import eps
+from ..numerics import cholesky, diagonal, eps, ridge
 from ..numerics.dtypes import compute_dtype
 from ..numerics.threads import one_for_each_product
 from ..records import FitResult, GaussianPrior, Mixture
@@ -51,6 +51,19 @@ def words(mixture: Mixture, prior: GaussianPrior | None, varies, rows: tuple) ->
         f"{said}: there a floor or the prior sets the variance of every component, and with it the log-likelihood "
         f"(family {mixture.family.name!r}); leave out {'a column of the sum' if flat else 'what is constant'}"
     )
+
+
+def set_a_variance(mixture: Mixture) -> bool:
+    """Whether a floor or a ridge sets a variance of a Gaussian component of the mixture, to which no prior adds."""
+    params, weights = jax.tree.map(np.asarray, (mixture.components, np.exp(mixture.log_weights)))
+    covariances = mixture.family.covariance(params)
+    variances, middle = diagonal(covariances), weights @ params.means
+    whole = weights @ (variances + (params.means - middle) ** 2)
+    rounding = 8 * eps(variances)
+    least = (rounding**2) * np.where(whole > (rounding * np.abs(middle)) ** 2, whole, 1)
+    scale = np.sqrt(variances)
+    pivots = diagonal(cholesky(covariances / (scale[:, :, None] * scale[:, None, :]))) ** 2
+    return bool((variances < 2 * least).any() or not (pivots > 2 * ridge(covariances)).all())
 
 
 def meant(prior: GaussianPrior | None) -> bool:

@@ -88,7 +88,7 @@ class Problem:
     def task(self, form) -> em.Task:
         """What lanes are run under in one of the forms: but for the last, a fall is a loss of digits."""
         known, on_fall = self.known, int(Status.DECREASED) if form == self.forms[-1] else em.LOSSY
-        offset = known.measured.left_out(self.family, form)
+        offset = known.measured.left_out(form)
         return em.Task(known.frame.reference, known.prior, self.limits, offset, form, self.method, on_fall)
 
     def slots(self, form: int, k: int, lanes: int, in_trace: bool) -> int:
@@ -139,4 +139,4 @@ def stands(problem: Problem, lanes, active):
     """How lanes (l,) of the numbers of components in active (m, k) stand."""
     asked_for = xp.repeat(active, jax.tree.leaves(lanes)[0].shape[0] // active.shape[0], axis=0)
     stand = functools.partial(standing, problem.method)
-    return each(stand, (0, 0, None))(lanes, asked_for, problem.known.measured.heaviest)
+    return each(stand, (0, 0, None))(lanes, asked_for, problem.known)

@@ -42,7 +42,7 @@ def conclude(known: Known, lanes, active, left=None, *, keep_order: bool = False
     left = np.zeros(count, bool) if left is None else left
     states = each(method.finish)(lanes)
     asked_for = xp.repeat(active, count // m, axis=0)
-    judged = each(_final_status, (0, 0, None, 0))(states, asked_for, measured.heaviest, left)
+    judged = each(_final_status, (0, 0, None, 0))(states, asked_for, known, left)
     ranks = xp.take(RANKS, judged % len(RANKS))
     values = states.log_likelihood - measured.weight * log_volume(frame)
     of_fits = jax.tree.map(lambda leaf: leaf.reshape(m, -1, *leaf.shape[1:]), (states, judged, ranks, values, left))
@@ -83,23 +83,24 @@ def template(family) -> FitResult:
     return FitResult(Mixture(0.0, params, family), 0.0, 0, 0, 0.0, 0)
 
 
-def standing(method, lane, active, heaviest) -> Standing:
+def standing(method, lane, active, known: Known) -> Standing:
     """How a lane stands, at a pause or at its end."""
     state = method.finish(lane)
-    degenerate = is_degenerate(state.mixture, state.added, state.counts, active, heaviest)
+    degenerate = is_degenerate(state, active, known)
     failed = (state.status > Status.MAX_ITER) | ~xp.isfinite(state.log_likelihood)
     return Standing(state.log_likelihood, state.gain, state.n_iter, state.status, ~degenerate & ~failed)
 
 
-def is_degenerate(mixture: Mixture, added, counts, active, heaviest):
+def is_degenerate(state: em.State, active, known: Known):
     """Whether one of several components is held up by prior or floors, or holds less than a row, ()."""
-    held_up = mixture.family.degenerate(mixture.components, xp.exp(mixture.log_weights), added)
-    least = xp.minimum(1, heaviest) * (1 - 1e-6)  # a component that is one whole row stands
-    return (active.sum(-1) > 1) & (active & (held_up | (counts < least[..., None]))).any(-1)
+    mixture = state.mixture
+    held_up = mixture.family.supported_by_prior(mixture.components, xp.exp(mixture.log_weights), known.prior)
+    least = xp.minimum(1, known.measured.heaviest) * (1 - 1e-6)  # a component that is one whole row stands
+    return (active.sum(-1) > 1) & (active & (held_up | (state.counts < least[..., None]))).any(-1)
 
 
-def _final_status(state: em.State, active, heaviest, left):
-    degenerate = is_degenerate(state.mixture, state.added, state.counts, active, heaviest)
+def _final_status(state: em.State, active, known: Known, left):
+    degenerate = is_degenerate(state, active, known)
     status = xp.where(left, int(Status.STOPPED), state.status)
     ended_well = (status == Status.CONVERGED) | (status == Status.MAX_ITER) | (status == Status.STOPPED)
     return xp.where(ended_well & degenerate, int(Status.DEGENERATE), status)

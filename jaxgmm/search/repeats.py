@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ..data.sources import Stream
-from ..families.base import never_degenerate
+from ..families.base import never_supported
 from ..inference import labels_of
 from ..numerics.dtypes import compute_dtype
 from ..records import Mixture
@@ -23,7 +23,7 @@ def named(mixture: Mixture, x, sample_weight=None) -> str:
     """The equal rows of x (n, d) that most of a component consists of, in words; "" where there are none such."""
     if x is None or isinstance(x, Stream) or x.size * mixture.n_components > MOST:
         return ""
-    if mixture.family.degenerate is never_degenerate:  # equal rows are nothing odd there
+    if mixture.family.supported_by_prior is never_supported:  # equal rows are nothing odd there
         return ""
     x = np.asarray(x, compute_dtype(x))
     x = x if sample_weight is None else x[np.asarray(sample_weight) > 0]

@@ -23,6 +23,7 @@ from ..records import FitResult, FitWarning, Mixture
 from ..search import floors, repeats
 from . import arrays, few, solving, starts, stepwise
 from .answers import MixtureAnswers
+from .options import Options
 
 
 class DegenerateWarning(ConvergenceWarning, FitWarning):
@@ -82,8 +83,7 @@ class MixtureEstimator(MixtureAnswers):
         options = self._options(x, goes_on)
         x, weight = arrays.weighted(x, sample_weight)
         x, weight = few.held(x, weight, options.family, options.k, options.n_init)
-        solve = few.solve if few.serves(x, options) else solving.solve
-        solution = solve(x, weight, options, check_random_state(self.random_state))
+        solution = solving.solve(x, weight, options, check_random_state(self.random_state))
         if self._collapsed(solution):
             raise ValueError(
                 "Fitting the mixture model failed because some components have ill-defined empirical covariance (for "
@@ -142,7 +142,7 @@ class MixtureEstimator(MixtureAnswers):
 
     # -- below the surface ---------------------------------------------------------------------------------------
 
-    def _options(self, x, goes_on: bool) -> solving.Options:
+    def _options(self, x, goes_on: bool) -> Options:
         """The checked parameters; where a fit goes on, its start is the fitted mixture."""
         n, d = x.shape
         k = checks.count(self.n_components, "n_components")
@@ -169,7 +169,7 @@ class MixtureEstimator(MixtureAnswers):
                 init, n_init = Mixture(np.log(weights), family.parameters(**given), family), 1
         else:
             init = starts.check(self.init_params, x, k, family)
-        return solving.Options(
+        return Options(
             family=family,
             k=k,
             prior=checks.prior_for(self._prior(), family, compute_dtype(x)),
@@ -198,7 +198,7 @@ class MixtureEstimator(MixtureAnswers):
             )
         return mixture
 
-    def _step(self, x, weight, options: solving.Options, make):
+    def _step(self, x, weight, options: Options, make):
         """One update of stepwise EM."""
         before = getattr(self, "_stepwise", None)
         mixture, bound, self._stepwise = stepwise.update(x, weight, options, before, self.random_state)

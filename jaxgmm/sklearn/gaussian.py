@@ -164,7 +164,7 @@ class GaussianMixture(MixtureEstimator):
         return np.concatenate(rows).astype(means.dtype)
 
     def _collapsed(self, solution):
-        return self.reg_covar == 0 and self.tol != "limit" and solution.held_up and solution.converged
+        return self.reg_covar == 0 and self.tol != "limit" and solution.on_floors and solution.converged
 
 
 def _fitted(model) -> dict:

@@ -48,8 +48,7 @@ def advance(task, lane: Recorded, prepared, statistics, lossy) -> Recorded:
 def finish(lane: Recorded) -> em.State:
     """The state with the latest parameters, and as many updates as there were E-steps."""
     state = lane.state
-    latest = {"mixture": state.candidate, "added": state.candidate_added, "n_iter": state.n_iter + 1}
-    return dataclasses.replace(state, **latest)
+    return dataclasses.replace(state, mixture=state.candidate, n_iter=state.n_iter + 1)
 
 
 def resume(lane: Recorded) -> Recorded:

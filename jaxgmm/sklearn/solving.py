@@ -5,43 +5,23 @@ bound wins; "limit" is the core's, which also ranks degenerate starts last and o
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import numpy as np
 
 from .. import em
 from ..data.route import goes_to_host
-from ..families.base import Family
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import in_precision_of
 from ..numerics.host import each, on_host
 from ..records import Mixture, Status
-from ..search import loading, ranking, stages
+from ..search import floors, loading, ranking, stages
 from ..search.beginnings import keeps_order
-from . import rule, starts
+from . import drawing, few, rule, starts
 from .narrator import Narrator
+from .options import Options
 
 LIMIT = 1e-6  # nats per unit weight, as jaxgmm.fit has it
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """The checked parameters of an estimator."""
-
-    family: Family
-    k: int
-    prior: Any
-    tol: float | str
-    max_iter: int
-    n_init: int
-    accelerate: str
-    init: Any  # as `starts.begin` takes it
-    weights: Any  # (k,) that replace those of the start, or None
-    given: dict  # parameters that do, by name
-    bound: float  # of the parameters in ``init``, where a fit goes on; -inf
-    verbose: int
-    interval: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +33,19 @@ class Solution:
     n_iter: int
     bounds: list
     degenerate: bool
-    held_up: bool  # by floors or the prior, in any component
+    on_floors: bool  # a floor sets a variance, where no prior does
+
+
+def solve(x, weight, options: Options, rng) -> Solution:
+    """The fit of rows x (n, d) with weights (n,); that of few rows is free of JAX, which a forked process cannot use."""
+    if few.plain(x, options):
+        with on_host():
+            return _solved(x, weight, options, rng)
+    return _solved_where_sizes_say(x, weight, options, rng)
 
 
 @in_precision_of("x")
-def solve(x, weight, options: Options, rng) -> Solution:
-    """The fit of rows x (n, d) with weights (n,)."""
+def _solved_where_sizes_say(x, weight, options: Options, rng) -> Solution:
     family = options.family
     with on_host(goes_to_host([family], x, options.n_init, options.k), at_once=family.in_numpy):
         return _solved(x, weight, options, rng)
@@ -66,7 +53,10 @@ def solve(x, weight, options: Options, rng) -> Solution:
 
 def _solved(x, weight, options: Options, rng) -> Solution:
     problem, volume = framed(x, weight, options)
-    states = starts.begin(dataclasses.replace(problem, method=em.PLAIN), options, x, weight, rng)
+    if few.drawn_as_there(x, options):
+        states = drawing.begin(problem, options, rng)
+    else:
+        states = starts.begin(dataclasses.replace(problem, method=em.PLAIN), options, x, weight, rng)
     if options.weights is not None or options.given:
         given = {name: np.asarray(value, problem.rows.dtype) for name, value in options.given.items()}
         states = starts.replaced(states, problem.known.frame, options.weights, given)
@@ -95,8 +85,15 @@ def _solved(x, weight, options: Options, rng) -> Solution:
         n_iter=max(int(result.n_iter), 0),
         bounds=bounds,
         degenerate=options.max_iter > 0 and int(result.status) == Status.DEGENERATE,
-        held_up=bool((np.asarray(last.added) > 0).any()),
+        on_floors=on_floors(jax.tree.map(lambda leaf: leaf[0], last.mixture), options.prior),
     )
+
+
+def on_floors(mixture: Mixture, prior) -> bool:
+    """Whether a floor sets a variance of the mixture in its frame, where no prior does."""
+    if mixture.family.covariance is None or floors.meant(prior):
+        return False
+    return floors.set_a_variance(mixture)
 
 
 def clean(bound: float, dtype) -> float:

@@ -36,9 +36,8 @@ def begin(problem, options, x, weight, rng) -> em.State:
     begins = streamed_states if problem.streams else states
     problem = dataclasses.replace(problem, rows=problem.rows.cut(problem.family.moments, k, n_init))
     if isinstance(init, Mixture):
-        given = cast(init, dtype)
-        framed = entered(jax.tree.map(np.asarray, given) if hosted() else given, problem.known.frame)
-        return states.begin_from(problem, framed)
+        given = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), init) if hosted() else cast(init, dtype)
+        return states.begin_from(problem, entered(given, problem.known.frame))
     if isinstance(init, str) and init == "random":
         lanes = [_with(problem, random(rng, x.shape[0], k)) for _ in range(n_init)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
