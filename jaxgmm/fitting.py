@@ -28,10 +28,10 @@ from .numerics.dtypes import compute_dtype, in_precision_of, on_device
 from .numerics.host import on_host
 from .numerics.keys import Key, as_key
 from .records import FitResult, FitWarning, GaussianPrior, Init, Status
-from .search import floors, ranking, repeats, stages
+from .search import floors, ranking, repeats
 from .search.beginnings import at_home, checked_init, first_lanes, keeps_order
 from .search.callbacks import Glance
-from .search.checkpoints import opened, results_of, take_up
+from .search.checkpoints import opened, take_up
 from .search.driver import Driver
 from .search.loading import Options, family_of, load
 from .search.problem import Problem
@@ -162,15 +162,13 @@ def fit(
         asked |= {"key": key, "init": init}
         take_up(driver, [problem], [prior], (x, sample_weight, block_size), asked)
 
-        def fitted():
+        result = driver.concluded(ranking.template(family))
+        if result is None:
             start = Start(init, n_init, key, np.ones((1, k), bool))
             searched = with_sample(problem, start)
-            lanes = first_lanes(searched, start, x, sample_weight)
-            ended, left = run(searched, lanes, start.active, driver)
-            kept = keeps_order(init)
-            return ranking.conclude_one(problem.known, ended, left, keep_order=kept, method=problem.method)
-
-        result = results_of(driver, ranking.template(family), fitted)
+            ended, left = driver.drive(searched, first_lanes(searched, start, x, sample_weight), start.active)
+            how = {"keep_order": keeps_order(init), "method": problem.method}
+            result = driver.conclude(ranking.conclude_one(problem.known, ended, left, **how))
     if checks.in_trace(result):
         result = dataclasses.replace(result, status=traced_status(problem, result.status))
         return implicit.differentiable(result, problem.known.frame, smooth)
@@ -200,17 +198,6 @@ def on_mesh(x, sample_weight, mesh):
         raise ValueError("mesh needs concrete data: call fit outside jit and vmap")
     with agreed(mesh):
         return x if isinstance(x, Stream) else checks.table(x), sample_weight, mesh
-
-
-def run(problem: Problem, lanes, active, driver: Driver):
-    """First lanes (l,) of the numbers of components in active (m, k) at their ends, or where they were stopped; and
-    which of them (l,) a stop left unfinished."""
-    if checks.in_trace(problem, lanes):
-        if driver.callbacks:
-            raise ValueError("callback and verbose need the host: inside jit or vmap leave them out")
-        return stages.to_its_end(problem, stages.begin(problem, lanes, active)).lanes, None
-    ended = driver.drive(problem, stages.begin(problem, lanes, active, driver.iteration))
-    return ended.lanes, ended.running if driver.stopped else np.zeros(len(ended.alive), bool)
 
 
 def traced_status(problem: Problem, status):

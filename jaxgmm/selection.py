@@ -25,7 +25,7 @@ from .data.sources import Stream, opens
 from .distributed import alike, spans
 from .em.squarem import METHODS
 from .families.base import Family
-from .fitting import concrete, named, on_mesh, run, warn
+from .fitting import concrete, named, on_mesh, warn
 from .inference import n_parameters
 from .init.draws import Start
 from .init.kmeans import INITIALIZERS
@@ -36,7 +36,7 @@ from .numerics.keys import Key, as_key
 from .records import FitResult, FitWarning, GaussianPrior, Selection, Status
 from .search import floors, ranking
 from .search.callbacks import Glance
-from .search.checkpoints import opened, results_of, take_up
+from .search.checkpoints import opened, take_up
 from .search.driver import Driver
 from .search.loading import Options, family_of, load
 from .search.problem import Problem
@@ -229,15 +229,13 @@ def _together(ks: list[int], n: int) -> list[list[int]]:
 
 def _cells(problem: Problem, start: Start, ks: list[int], driver: Driver) -> dict:
     """Result and certainty of its labels of every K, by one search."""
-
-    def fitted():
+    concluded, cells = driver.concluded((ranking.template(problem.family), 0.0)), {}
+    if concluded is None:
         searched = with_sample(problem, start)
-        ended, left = run(searched, begun(searched, start), start.active, driver)
+        ended, left = driver.drive(searched, begun(searched, start), start.active)
         results = ranking.conclude(problem.known, ended, start.active, left, method=problem.method)
-        return results, _certainties(problem.rows, results.mixture)
-
-    concluded = jax.tree.map(np.asarray, results_of(driver, (ranking.template(problem.family), 0.0), fitted))
-    cells = {}
+        concluded = driver.conclude((results, _certainties(problem.rows, results.mixture)))
+    concluded = jax.tree.map(np.asarray, concluded)
     for i, k in enumerate(ks):
         result, certain = jax.tree.map(lambda leaf, i=i: leaf[i], concluded)
         result = dataclasses.replace(result, mixture=ranking.first_components(result.mixture, k))

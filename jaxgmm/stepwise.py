@@ -1,13 +1,10 @@
-"""Stepwise EM: an update of the parameters a block of rows, from statistics that forget the past slowly.
+"""Stepwise EM: an update of the parameters a block of rows (`em.online`), where batch EM makes one a pass.
 
-    s ← (1 - γ_t) s + γ_t S_t,      parameters = maximize(s),      γ_t = t^(-0.6) w_t / w̄
-
-S_t are the expected statistics of block t per unit weight, w_t its weight and w̄ the mean weight of a block so far. The
-statistics are moments about the reference of the first block's frame, whatever the mixture, so those of different
+The statistics are moments about the reference of the first block's frame, whatever the mixture, so those of different
 mixtures may be blended; a family all of whose sums depend on the parameters is refused. Where the form would lose its
 digits, stepwise EM cannot go on; batch iterations can.
 
-Source: Cappé and Moulines (2009), On-line expectation-maximization algorithm for latent data models, equation 8.
+Source: Cappé and Moulines (2009), On-line expectation-maximization algorithm for latent data models.
 """
 
 import dataclasses
@@ -28,20 +25,20 @@ from .data.out_of_core import Flow
 from .data.sources import Stream, opens
 from .data.sources import rows as streamed
 from .data.summary import Known, Measured, left_out
+from .em.loop import once
+from .em.online import ONLINE, Online
 from .families.base import Family
 from .fitting import concrete, fit, named, warn
 from .init import states
 from .init.kmeans import INITIALIZERS
 from .mixtures import cast
-from .numerics import divide, eps
 from .numerics.compiling import compiled
 from .numerics.dtypes import in_precision_of
 from .numerics.keys import Key
-from .records import FitResult, FitWarning, GaussianPrior, Init, Mixture, Statistics, Status, record
+from .records import FitResult, FitWarning, GaussianPrior, Init, Mixture, Status, record
 from .search import ranking
 from .search.loading import Options, family_of, load
 
-FORGETTING = 0.6  # between 1/2 and 1, exclusive: what the convergence theorem asks of the exponent
 STEPS = 64  # a pass, where the rows are enough for them
 ROWS = 64  # a component and step, at least
 LOST = (
@@ -52,16 +49,25 @@ LOST = (
 
 @record
 class Blend:
-    """What the next block goes on from: the mixture and its statistics per unit weight in the first block's frame.
-
-    ``steps`` is the number of blocks, ``weight`` their Σ w.
-    """
+    """What the next block goes on from, in the frame of the first."""
 
     frame: Frame
-    mixture: Mixture
-    statistics: Statistics
-    steps: Any
-    weight: Any
+    lane: Online
+
+    @property
+    def mixture(self) -> Mixture:
+        """Of all blocks so far, in the frame."""
+        return self.lane.state.candidate
+
+    @property
+    def steps(self) -> int:
+        """How many blocks there were."""
+        return int(self.lane.state.n_iter) + 1
+
+    @property
+    def lost(self) -> bool:
+        """Whether the last block was not taken, because the form has lost its digits."""
+        return int(self.lane.state.status) == em.LOSSY
 
 
 def mergeable(family: Family):
@@ -82,35 +88,24 @@ def mergeable(family: Family):
 @compiled()
 def start(rows: Rows, mixture: Mixture) -> Blend:
     """Nothing seen yet, and the mixture of framed data to begin with."""
-    form, zero = mergeable(mixture.family), jnp.zeros((), rows.dtype)
+    form, reference = mergeable(mixture.family), rows.frame.reference
 
     def summed(mixture):
-        prepared = form.prepare(mixture.components, rows.frame.reference)
-        return rows.sum(em.Expected(prepared, mixture.log_weights, rows.frame.reference, form))[0]
+        prepared = form.prepare(mixture.components, reference)
+        return rows.sum(em.Expected(prepared, mixture.log_weights, reference, form))[0]
 
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(summed, mixture))
-    return Blend(rows.frame, mixture, nothing, jnp.zeros((), jnp.int32), zero)
+    return Blend(rows.frame, ONLINE.update.start(em.initial_state(mixture), nothing))
 
 
 @compiled()
-def advance(blend: Blend, rows: Rows, prior) -> tuple[Blend, Any, Any]:
-    """The blend after a block of rows, the block's mean log-likelihood before it in the frame, and whether the moment
-    form has lost its digits: then the blend is the old one. ``prior`` is in the frame's units."""
-    mixture, family = blend.mixture, blend.mixture.family
-    form, reference = mergeable(family), rows.frame.reference
-    prepared = form.prepare(mixture.components, reference)
-    [block] = rows.sum(em.Expected(prepared, mixture.log_weights, reference, form))
-    block = em.shifted(block, left_out(rows, family, form))
-    steps, weight = blend.steps + 1, blend.weight + block.weight
-    gamma = steps.astype(weight.dtype) ** -FORGETTING * divide(block.weight * steps.astype(weight.dtype), weight)
-    gamma = jnp.minimum(gamma, 1)
-    mean = jax.tree.map(lambda leaf: leaf / jnp.where(block.weight > 0, block.weight, 1), block)
-    blended = jax.tree.map(lambda old, new: old + gamma * (new - old), blend.statistics, mean)
-    new = em.maximise(form, mixture, prepared, blended, prior)
-    lossy = form.loss(prepared) * eps(weight) > em.LOSS_LIMIT
-    after = Blend(blend.frame, new, blended, steps, weight)
-    kept = lossy | (block.weight == 0)
-    return jax.tree.map(lambda a, b: jnp.where(kept, a, b), blend, after), mean.log_likelihood, lossy
+def advance(blend: Blend, rows: Rows, prior) -> Blend:
+    """The blend after a block of rows; ``prior`` is in the frame's units."""
+    family = blend.mixture.family
+    form = mergeable(family)
+    offset = left_out(rows, family, form)
+    task = em.Task(rows.frame.reference, prior, None, offset, form, ONLINE, int(Status.DECREASED))
+    return dataclasses.replace(blend, lane=once(rows, task, blend.lane))
 
 
 @public
@@ -184,19 +179,19 @@ def fit_stepwise(
     options = {"family": family, "prior": prior, "tol": tol, "max_iter": max_iter}
     mixture, problem = _begin(key, stream, k, options | {"init": init, "n_init": n_init})
     flow = Flow(stream, problem.rows.frame, {}).cut(form, k, 1)
-    blend, census, lossy = start(problem.rows, mixture), streamed_summary.Census(stream, (family,)), False
+    blend, census = start(problem.rows, mixture), streamed_summary.Census(stream, (family,))
     for sweep in range(passes):
         for block, first in flow.blocks():
             if sweep == 0:
                 census.look(block, first)
-            blend, _, lossy = advance(blend, block, problem.known.prior)
-            if lossy:
+            blend = advance(blend, block, problem.known.prior)
+            if blend.lost:
                 break
-        if sweep == 0 and not lossy:
-            census.enough(k)
-        if lossy:
+        if blend.lost:
             break
-    if lossy:
+        if sweep == 0:
+            census.enough(k)
+    if blend.lost:
         return named(_finished(key, stream, blend, options, given), columns)
     result = _judged(flow, problem.known, blend, census.heaviest, given)
     warn(result, 0, "stepwise EM", stacklevel=6)
@@ -259,8 +254,8 @@ def _seen(mixture: Mixture, reference) -> em.Expected:
 
 def _finished(key, stream, blend: Blend, options: dict, keeps_order: bool) -> FitResult:
     """The result of batch EM from where stepwise EM had to end."""
-    warnings.warn(f"{LOST}: after {int(blend.steps)} blocks, batch iterations go on", FitWarning, stacklevel=6)
+    warnings.warn(f"{LOST}: after {blend.steps} blocks, batch iterations go on", FitWarning, stacklevel=6)
     mixture = dataclasses.replace(blend.mixture, components=leave(blend.mixture.components, blend.frame))
     result = fit(key, stream, mixture.n_components, init=mixture, **options)
     mixture = result.mixture if keeps_order else ranking.by_weight(result.mixture)
-    return dataclasses.replace(result, mixture=mixture, n_iter=result.n_iter + int(blend.steps))
+    return dataclasses.replace(result, mixture=mixture, n_iter=result.n_iter + blend.steps)

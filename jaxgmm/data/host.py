@@ -82,6 +82,8 @@ class HostRows(Rows):
 
     def sum(self, *summaries, **columns) -> list:
         """As of `Rows`; the sums over many blocks are taken in float64."""
+        if self.n_blocks == 1:
+            return [summary(self.take(0, **columns)) for summary in summaries]
 
         def of(block):
             return jax.tree.flatten([summary(block) for summary in summaries])
@@ -94,9 +96,6 @@ class HostRows(Rows):
                     total += leaf
             return totals, [leaf.dtype for leaf in leaves], structure
 
-        if self.n_blocks == 1:
-            leaves, structure = of(self.take(0, **columns))
-            return jax.tree.unflatten(structure, leaves)
         sums, (dtypes, *_), (structure, *_) = zip(*mapped(over, self._runs), strict=True)
         sums = [sum(rest, first) for first, *rest in zip(*sums, strict=True)]
         return jax.tree.unflatten(

@@ -5,6 +5,7 @@
     stopping    rules: Aitken's estimate, the change of the log-likelihood
     update      plain EM
     squarem     the same, accelerated
+    online      stepwise EM: an update a block of rows
     loop        many lanes at once, over rows of any kind
 
 Source: Dempster, Laird and Rubin (1977).

@@ -70,6 +70,13 @@ def unpack(packed: Packed):
     return jax.tree.unflatten(packed.structure, leaves)
 
 
+def once(rows, task: Task, lane):
+    """A lane after one pass over the rows: its candidate's E-step is summed, and the lane is updated from the sums."""
+    summary = expected(task, lane)
+    [statistics] = rows.sum(summary)
+    return step(task, lane, summary.prepared, statistics)
+
+
 def on_device(problem, lanes, alive, queue: Queue, rounds):
     """Iterate those of many lanes (l, ...) that are alive until each stops or pauses, as many at a time as the queue
     has slots, or for so many rounds of E-steps. Returns the lanes, their queue, and the number of rounds.
@@ -84,9 +91,7 @@ def on_device(problem, lanes, alive, queue: Queue, rounds):
 
     def updated(lane, number):
         rows, task = problem(number)
-        summary = expected(task, lane)
-        [statistics] = rows.sum(summary)
-        return step(task, lane, summary.prepared, statistics)
+        return once(rows, task, lane)
 
     def running(live):
         return going(jax.vmap(task.method.state_of)(live), task.limits)
@@ -165,8 +170,13 @@ def on_host(problem, lanes, alive, rounds):
     rounds made."""
     made, groups = 0, _groups(problem, lanes, alive)
     while made < rounds and groups:
-        for group, summary, sums in _summed(groups):
-            group.live = _stepped(group.task, group.live, summary, sums)
+        asked = [_expected(group.task, group.live) for group in groups]
+        if all(group.rows is groups[0].rows for group in groups):  # one pass for all
+            sums = groups[0].rows.sum(*asked)
+        else:
+            sums = [group.rows.sum(summary)[0] for group, summary in zip(groups, asked, strict=True)]
+        for group, summary, statistics in zip(groups, asked, sums, strict=True):
+            group.live = _stepped(group.task, group.live, summary, statistics)
         made += 1
         if not all(np.asarray(_going(group.task, group.live)).all() for group in groups):
             lanes = _put(lanes, groups)
@@ -182,14 +192,6 @@ class Group:
     live: Any
     rows: Any
     task: Task
-
-
-def _summed(groups: list[Group]):
-    """Every group, its E-step, and the sums of that over the rows: one pass where all groups share them."""
-    summaries = [_expected(group.task, group.live) for group in groups]
-    if all(group.rows is groups[0].rows for group in groups):
-        return list(zip(groups, summaries, groups[0].rows.sum(*summaries), strict=True))
-    return [(group, summary, *group.rows.sum(summary)) for group, summary in zip(groups, summaries, strict=True)]
 
 
 def _groups(problem, lanes, alive) -> list[Group]:

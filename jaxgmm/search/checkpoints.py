@@ -23,7 +23,7 @@ from ..data.files import forget_unfinished, replacing
 from ..data.sources import Stream
 from ..distributed import agreed, from_first, spans
 from ..families.base import Family
-from ..numerics.dtypes import numbers, on_device
+from ..numerics.dtypes import numbers
 from ..records import FitWarning
 from .digests import digest
 from .identity import alike, facts
@@ -105,7 +105,7 @@ class Checkpoint:
         if not self.search:
             return search
         held, self.search = self.search, []
-        return _like(search, held)
+        return jax.tree.unflatten(jax.tree.structure(search), held)
 
     def due(self, iteration: int) -> int:
         """The iteration at which the file is to be written next."""
@@ -196,17 +196,6 @@ def take_up(driver, problems, priors, data, asked: dict):
     driver.iteration = driver.checkpoint.iteration
 
 
-def results_of(driver, template, compute):
-    """``compute()``, a tree of arrays like template; or the result that the checkpoint holds."""
-    found = None if driver.checkpoint is None else driver.checkpoint.conclusion()
-    if found is not None:
-        return _like(template, map(on_device, found))
-    results = compute()
-    if driver.checkpoint is not None and not driver.stopped:
-        driver.checkpoint.conclude(results)
-    return results
-
-
 def description(value) -> str:
     """A start or a family in words: its name, and what tells its functions or arrays from others."""
     if isinstance(value, str):
@@ -230,10 +219,6 @@ def _described(path: Path) -> tuple[str, dict]:
 
 def _arrays(tree) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
-
-
-def _like(tree, leaves):
-    return jax.tree.unflatten(jax.tree.structure(tree), leaves)
 
 
 def _leaves(entries, prefix: str) -> list[np.ndarray]:

@@ -9,7 +9,9 @@ import time
 import jax
 import numpy as np
 
+from ..checks import in_trace
 from ..distributed import gathered
+from ..numerics.dtypes import on_device
 from ..numerics.host import hosted, on_host
 from . import stages
 from .callbacks import Glance, print_line
@@ -41,43 +43,65 @@ class Driver:
         self.rows, self.rate = 0, 0.0  # read so far, and in a second, where they stream
         self.stopped = False
 
-    def drive(self, problem, search: Search) -> Search:
-        """The search at its end, or as it stood when it was stopped: from then on nothing runs."""
-        with stages.in_one_thread():
-            return self._driven(problem, search)
-
-    def _driven(self, problem, search: Search) -> Search:
+    def drive(self, problem, lanes, active):
+        """First lanes (l,) of the numbers of components in active (m, k) at their ends, or where they were stopped,
+        from when on nothing runs; and which of them (l,) a stop left unfinished."""
+        if in_trace(problem, lanes):
+            if self.callbacks:
+                raise ValueError("callback and verbose need the host: inside jit or vmap leave them out")
+            return stages.to_its_end(problem, stages.begin(problem, lanes, active)).lanes, None
+        search = stages.begin(problem, lanes, active, self.iteration)
         if self.checkpoint is not None:
             search = self.checkpoint.resumed(search)
         step, ended = self._first_step(problem, search), False
-        try:
-            while not (search.ended or self.stopped):
-                rounds = self._rounds(step, int(search.iteration))
-                began = time.monotonic()
-                now = stages.advance(problem, search, rounds)
-                seconds, made = time.monotonic() - began, int(now.iteration - search.iteration)
-                self._read(problem, made, seconds)
-                step = min(max(min(2 * step, int(rounds * SECONDS / max(seconds, 1e-6))), 1), LONGEST)
-                search, before, ended = now, ended, not now.running.any()
-                due = made > 0 and int(now.iteration) % self.every == 0
-                if self.callbacks and (due or (ended and not before)):
-                    self.stopped = self._called(self._glance(problem, search))
-                if self.in_processes:
-                    self.stopped = any(gathered(self.stopped))
-                if self.checkpoint is not None:
-                    self.checkpoint.look(search, self.stopped)
-        except KeyboardInterrupt:
-            if self.in_processes:  # the others do not know where this one stopped
-                raise
-            self.stopped = True
-            if not search.judged:  # so that there is something to return
-                search = stages.advance(problem, search, 1)
-            if self.checkpoint is not None:
-                self.checkpoint.look(search, True)
-        if self.stopped and int(search.rung) < len(problem.rungs) - 1:  # judged by a sample: the best by all rows
-            search = stages.advance(problem, stages.climbed(problem, search), 1)
+        with stages.in_one_thread():
+            try:
+                while not (search.ended or self.stopped):
+                    rounds, began = self._rounds(step, int(search.iteration)), time.monotonic()
+                    now = stages.advance(problem, search, rounds)
+                    seconds, made = time.monotonic() - began, int(now.iteration - search.iteration)
+                    step = min(max(min(2 * step, int(rounds * SECONDS / max(seconds, 1e-6))), 1), LONGEST)
+                    search, before, ended = now, ended, not now.running.any()
+                    self._read(problem, made, seconds)
+                    self._look(problem, search, made > 0, ended and not before)
+            except KeyboardInterrupt:
+                search = self._interrupted(problem, search)
+            if self.stopped and int(search.rung) < len(problem.rungs) - 1:  # only a sample has judged them
+                search = stages.advance(problem, stages.climbed(problem, search), 1)
         self.iteration = int(search.iteration)
+        return search.lanes, search.running if self.stopped else np.zeros(len(search.alive), bool)
+
+    def _look(self, problem, search: Search, moved: bool, ends: bool):
+        """Callbacks and the checkpoint see the search, where it is time to, or as its last lane ends."""
+        due = moved and int(search.iteration) % self.every == 0
+        if self.callbacks and (due or ends):
+            self.stopped = self._called(self._glance(problem, search))
+        if self.in_processes:
+            self.stopped = any(gathered(self.stopped))
+        if self.checkpoint is not None:
+            self.checkpoint.look(search, self.stopped)
+
+    def _interrupted(self, problem, search: Search) -> Search:
+        """The search that Ctrl-C stops."""
+        if self.in_processes:  # the others do not know where this one stopped
+            raise KeyboardInterrupt
+        self.stopped = True
+        if not search.judged:  # so that there is something to return
+            search = stages.advance(problem, search, 1)
+        if self.checkpoint is not None:
+            self.checkpoint.look(search, True)
         return search
+
+    def concluded(self, template):
+        """The results of the search whose turn it is, a tree like ``template``, where the checkpoint holds them."""
+        found = None if self.checkpoint is None else self.checkpoint.conclusion()
+        return found and jax.tree.unflatten(jax.tree.structure(template), map(on_device, found))
+
+    def conclude(self, results):
+        """The same results, which the checkpoint holds from now on."""
+        if self.checkpoint is not None and not self.stopped:
+            self.checkpoint.conclude(results)
+        return results
 
     def _first_step(self, problem, search: Search) -> int:
         """E-steps of the first run."""

@@ -43,6 +43,7 @@ class Problem:
     method: em.Method = static()
     search: str = static()
     sample: Any = None  # rows that stand for all: where starts run first
+    tries: int = static(default=1)  # lanes on them that are tries of the first start
 
     @property
     def rungs(self) -> tuple:
@@ -100,7 +101,16 @@ class Problem:
         rounds they made."""
         slots = search.queue.held.shape[0]
         rows = self.rungs[int(search.rung)].cut(self.forms[form], search.active.shape[1], slots)
-        return (iterated if rows.in_program else iterate)(rows, self.bare, search, form, rounds)
+        if rows.in_program:
+            return iterated(rows, self.bare, search, form, rounds)
+        lanes, task = self.begun(search, form)
+        lanes, made = on_host(lambda lanes: (rows, task), lanes, search.alive, rounds)
+        return lanes, stands(self.bare, lanes, search.active), search.queue, made
+
+    def begun(self, search, form: int):
+        """The lanes of a search as a form goes on with them, and what they are run under there."""
+        lanes = search.lanes if form == 0 else resumed(self.method, search.lanes)
+        return lanes, self.task(self.forms[form])
 
 
 def slots_for(form, sizes: tuple[int, int, int], itemsize: int, in_trace: bool) -> int:
@@ -113,19 +123,13 @@ def slots_for(form, sizes: tuple[int, int, int], itemsize: int, in_trace: bool) 
     return min(slots, max(COLUMNS // k, 1), lanes if lanes < pruning.FEWEST else -(-lanes // 2))
 
 
-def iterate(rows, problem: Problem, search, form: int, rounds):
-    """As `Problem.run`, on rows in blocks that suit the form."""
-    lanes, task, queue = search.lanes, problem.task(problem.forms[form]), search.queue
-    if form > 0:
-        lanes = resumed(problem.method, lanes)
-    if rows.in_program:
-        lanes, queue, made = on_device(lambda lane: (rows, task), lanes, search.alive, queue, rounds)
-    else:
-        lanes, made = on_host(lambda lanes: (rows, task), lanes, search.alive, rounds)
+@compiled("form")
+@per_shard
+def iterated(rows, problem: Problem, search, form: int, rounds):
+    """As `Problem.run`, of rows on a device in blocks that suit the form."""
+    lanes, task = problem.begun(search, form)
+    lanes, queue, made = on_device(lambda lane: (rows, task), lanes, search.alive, search.queue, rounds)
     return lanes, stands(problem, lanes, search.active), queue, made
-
-
-iterated = compiled("form")(per_shard(iterate))
 
 
 @compiled("method")

@@ -30,11 +30,11 @@ def update(x, weight, options, before: Blend | None, random_state):
 def _update(x, weight, options, before, random_state):
     blend, rows = _first(x, weight, options, random_state) if before is None else _next(x, weight, options, before)
     prior = enter_prior(numbers(options.prior, rows.dtype), rows.frame)
-    blend, bound, lossy = advance(blend, rows, prior)
-    if lossy:
+    blend = advance(blend, rows, prior)
+    if blend.lost:
         warnings.warn(f"{LOST}: this block was left out; use fit, or float64", FitWarning, stacklevel=4)
     mixture, blend = jax.tree.map(np.asarray, (_outside(blend), blend))
-    return mixture, float(bound) - float(log_volume(rows.frame)), blend
+    return mixture, float(blend.lane.state.log_likelihood) - float(log_volume(rows.frame)), blend
 
 
 @compiled()
@@ -54,8 +54,9 @@ def _first(x, weight, options, random_state):
 
 def _next(x, weight, options, before: Blend):
     """What goes on from the estimator's own parameters, and the block in the first one's frame."""
-    dtype = before.statistics.counts.dtype
+    dtype = before.lane.weight.dtype
     x, weight = padded(x, weight)
     whole = Rows(x, weight.astype(dtype), before.frame, x.shape[0], str(dtype))
-    mixture = starts.entered(cast(options.init, dtype), before.frame)
-    return dataclasses.replace(before, mixture=mixture), whole.cut(mergeable(options.family), options.k, 1)
+    state = dataclasses.replace(before.lane.state, candidate=starts.entered(cast(options.init, dtype), before.frame))
+    blend = dataclasses.replace(before, lane=dataclasses.replace(before.lane, state=state))
+    return blend, whole.cut(mergeable(options.family), options.k, 1)
