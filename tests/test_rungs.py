@@ -10,6 +10,7 @@ import jaxgmm
 from jaxgmm import Status
 from jaxgmm.families.full import FULL
 from jaxgmm.init import subsample
+from jaxgmm.init.kmeans import TRIES
 from jaxgmm.numerics import platforms
 from jaxgmm.search import finalists, stages
 
@@ -67,6 +68,40 @@ def test_it_ends_where_all_starts_on_all_rows_end(family, compiled, races):
     np.testing.assert_allclose(raced.log_likelihood, total, rtol=1e-10)
     assert np.isfinite(raced.restarts).all() and raced.restarts.shape == (5,)
     assert np.abs(raced.restarts - raced.log_likelihood).min() < 1e-6 * N
+
+
+def overlapping(n=N, seed=0):
+    """Eight clusters that starts of one kind often share out wrongly."""
+    rng = np.random.default_rng(seed)
+    means = rng.normal(size=(8, 3)) * 2.5
+    return means[rng.integers(8, size=n)] + rng.normal(size=(n, 3)) * rng.uniform(0.4, 1.2, (n, 1))
+
+
+@pytest.mark.short(compiled=[False])
+@BOTH
+def test_the_tries_of_a_single_start_run_on_the_sample_and_the_best_goes_on(compiled, races):
+    x, chose = overlapping(), 0
+    for seed in range(3):
+        result = jaxgmm.fit(seed, x, 8, compiled=compiled, tol=1e-4, max_iter=5000)
+        _, before, after = races[-1]
+        values = np.asarray(before.standing.log_likelihood)
+        best = int(np.argmax(np.where(np.asarray(before.standing.sound), values, -np.inf)))
+        chose += best != 0
+        assert values.shape == (TRIES,) and result.restarts.shape == (1,)
+        assert after.alive.shape == (1,) and after.alive.all()
+        begun = jaxgmm.fit(seed, x, 8, compiled=compiled, tol=0, max_iter=0).log_likelihood
+        assert result.log_likelihood > begun and result.converged
+    assert chose  # or the first try had been the best each time
+
+
+def test_few_starts_run_all_tries_and_many_only_the_likeliest(races):
+    for starts in range(1, 6):
+        jaxgmm.fit(0, clusters(), K, n_init=starts)
+        _, before, after = races[-1]
+        assert len(before.alive) == (starts + TRIES - 1 if starts < TRIES else starts)
+        assert len(after.alive) == starts
+    jaxgmm.fit(0, clusters(), K, n_init=1, init="k-means++")
+    assert len(races[-1][1].alive) == 1
 
 
 def test_on_the_host_and_compiled_it_is_the_same_race():

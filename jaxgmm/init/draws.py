@@ -24,13 +24,14 @@ SAMPLE_KEY = 2**32 - 1  # folded into the key for the rows that stand for all: n
 @record
 class Start:
     """What lanes are to begin from: ``r`` starts of the kind ``init``, drawn by a key, for the m numbers of components
-    in ``active`` (m, k); of "auto" more are drawn, `TRIES` for the first start. Only a name as ``init`` is passed to
-    the compiler."""
+    in ``active`` (m, k); of "auto" more are drawn, `TRIES` for the first start, of which one is chosen: before EM, or,
+    where all ``runs_tries``, by EM. Only a name as ``init`` is passed to the compiler."""
 
     init: Any = static()
     r: int = static()
     key: Any
     active: Any
+    runs_tries: bool = static(default=False)
 
     @property
     def k(self) -> int:

@@ -23,7 +23,7 @@ LEVEL = 1e-4  # nats per unit weight: two draws of the same
 def chosen(start: Start, drawn, likelihoods):
     """The mixtures that first lanes (m·r,) begin with, of those that were drawn (m·draws,). ``likelihoods`` of mixtures
     are as the function below."""
-    if start.draws == start.r:
+    if start.draws == start.r or start.runs_tries:
         return drawn
     values = likelihoods(those_at(drawn, start.tries.reshape(-1)))
     return those_at(drawn, kept(start, values if in_trace(values) else np.asarray(values)))

@@ -51,15 +51,8 @@ def of(problem, search):
     """Lanes (l,) that go on from where they are, and those that begin anew: of every fit one that does not go on, if
     there is one; before others the best that is not sound on the sample, because it may be on all rows."""
     groups, starts = search.groups, search.starts
-    standing = search.standing
-    ended, sound, value = (
-        np.asarray(leaf).reshape(groups, starts)
-        for leaf in (np.asarray(standing.status) >= 0, standing.sound, standing.log_likelihood)
-    )
-    value, sound = np.where(np.isnan(value), -np.inf, value), sound & ended
-    top, weight = np.where(sound, value, -np.inf).max(1, keepdims=True), float(problem.known.measured.weight)
-    level = value >= top - SAMPLE_TOL * weight  # of these the first, whatever rounding says
-    order = np.lexsort((-np.where(level, top, value), ~sound))
+    value, sound = _of_fits(search)
+    order = _from_the_best(problem, value, sound)
     among = order[:, :TRIED]
     goes_on, anew = np.zeros((groups, starts), bool), np.zeros((groups, starts), bool)
     close = np.take_along_axis(sound, among, 1)
@@ -72,6 +65,33 @@ def of(problem, search):
         unsound = [start for start in left if not sound[fit, start]]
         anew[fit, unsound[:1] or sorted(left)[-1:]] = True
     return goes_on.reshape(-1), anew.reshape(-1)
+
+
+def with_the_best_try(problem, search) -> np.ndarray:
+    """The lanes of every fit (m·r,), of which the first is the best of those that were tries of the first start."""
+    value, sound = (leaf[:, : problem.tries] for leaf in _of_fits(search))
+    best = _from_the_best(problem, value, sound)[:, :1]
+    others = np.broadcast_to(np.arange(problem.tries, search.starts), (search.groups, search.starts - problem.tries))
+    places = np.concatenate([best, others], axis=1)
+    return (places + search.starts * np.arange(search.groups)[:, None]).reshape(-1).astype(np.int32)
+
+
+def _of_fits(search):
+    """Log-likelihoods (m, r) of the starts of every fit, and which of them have ended well."""
+    standing, shape = search.standing, (search.groups, search.starts)
+    ended, sound, value = (
+        np.asarray(leaf).reshape(shape)
+        for leaf in (np.asarray(standing.status) >= 0, standing.sound, standing.log_likelihood)
+    )
+    return np.where(np.isnan(value), -np.inf, value), sound & ended
+
+
+def _from_the_best(problem, value, sound):
+    """Places of starts (m, r) in the order of their likelihoods, those that have not ended well behind the others; of
+    level ones the first stands first, whatever rounding says."""
+    top, weight = np.where(sound, value, -np.inf).max(1, keepdims=True), float(problem.known.measured.weight)
+    level = value >= top - SAMPLE_TOL * weight
+    return np.lexsort((-np.where(level, top, value), ~sound))
 
 
 def _close(problem, search, places):

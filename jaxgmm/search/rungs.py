@@ -27,12 +27,16 @@ def with_sample(problem: Problem, start: Start) -> Problem:
         return problem
     draw = streamed_states.sample if problem.streams else subsample.sample if hosted() else _sample
     some = draw(fold_in(here(start.key), SAMPLE_KEY), rows, size)
-    return dataclasses.replace(problem, sample=some) if subsample.hold_as_many(some, start.k) else problem
+    if not subsample.hold_as_many(some, start.k):
+        return problem
+    tries = start.draws - start.r + 1
+    return dataclasses.replace(problem, sample=some, tries=tries if start.r < tries else 1)
 
 
 def begun(problem: Problem, start: Start):
-    """First lanes of starts that are drawn, on the first rung of rows."""
+    """First lanes of starts that are drawn, on the first rung of rows: there also those of all tries of few starts."""
     rows = problem.rungs[0].cut(problem.family.moments, start.active.size, start.r)
+    start = dataclasses.replace(start, runs_tries=problem.tries > 1)
     problem = dataclasses.replace(problem, rows=rows, sample=None)
     return (streamed_states if problem.streams else states).begin(problem, start)
 

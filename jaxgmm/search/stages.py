@@ -179,11 +179,20 @@ def climbed(problem, search: Search) -> Search:
     """The search at the next rung. Finalists go on from their mixtures, and some starts anew; the others wait, in case
     none of those ends well."""
     problem = problem.suiting(search)
+    if int(search.rung) == 0 and problem.tries > 1:
+        search = chosen(problem, search)
     goes_on, anew = finalists.of(problem, search)
     lanes = _on_other_rows(problem.method, search.lanes, search.firsts, goes_on, anew)
     standing, rung = stands(problem.bare, lanes, search.active), np.int32(search.rung + 1)
     search = dataclasses.replace(search, lanes=lanes, standing=standing, rung=rung)
     return _next(problem, search, 0 if anew.any() else LAST - 1, goes_on | anew)
+
+
+def chosen(problem, search: Search) -> Search:
+    """The search with the best of the tries of every first start in the place of all of them."""
+    lanes = finalists.with_the_best_try(problem, search)
+    groups = jax.tree.map(lambda leaf: leaf[lanes], (search.lanes, search.alive, search.standing, search.firsts))
+    return dataclasses.replace(search, **dict(zip(("lanes", "alive", "standing", "firsts"), groups, strict=True)))
 
 
 @compiled("method")
