@@ -6,25 +6,15 @@ dtype or in a ValueError; values are checked by whoever reads.
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import dataclasses
-import gzip
-import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..numerics.dtypes import compute_dtype
 from ..numerics.plain import plain
-from .files import Held, text_of
-from .pick import Pick, Taken
-
-INDEX = re.compile(r"__index_level_\d+__")  # what pandas adds to a parquet file
-CSV_ROWS = 2**14  # of text that are parsed at a time
+from .pick import Taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,42 +51,6 @@ class Part:
     def columns(self) -> tuple[str, ...] | None:
         """Those picked for x; None where they have no names."""
         return self.taken.columns if self.taken else None
-
-
-def of_file(path: Path | Held, pick: Pick) -> Part:
-    """The part that a file is, by its suffix.
-
-    Raises:
-        ValueError: not a table of numbers; it names the file.
-        OSError: the file is not there.
-    """
-    kinds = {".npy": _of_archive, ".npz": _of_archive, ".parquet": _of_parquet, ".pq": _of_parquet}
-    with naming(path):
-        kind = path.suffix.lower()
-        if kind == ".gz" and Path(path.stem).suffix.lower() in kinds:
-            raise ValueError("is compressed, and only tables of text are read so: gunzip it")
-        return kinds.get(kind, _of_text)(path, pick)
-
-
-@contextlib.contextmanager
-def naming(path):
-    """Errors of the block say which file they are about."""
-    try:
-        yield
-    except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path}: {error}") from error
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path}: is a gzip file that is damaged or cut short") from error
-
-
-def _named(path, read):
-    """The same reader, whose errors say which file they are about."""
-
-    def named(size, beside: Sequence[int] = ()):
-        with naming(path):
-            yield from read(size, beside)
-
-    return named
 
 
 def of_array(x) -> Part:
@@ -155,66 +109,3 @@ def _let_go(x) -> None:
         import mmap
 
         pages.madvise(mmap.MADV_DONTNEED)
-
-
-def _of_archive(path: Path, pick: Pick) -> Part:
-    from . import archives
-
-    table = (archives.of_npy if path.suffix.lower() == ".npy" else archives.of_npz)(path, pick)
-    read, d = _named(path, table.read), len(table.taken.indices)
-    return Part(str(path), table.n, d, table.dtype, table.weighted, read, table.taken)
-
-
-def _of_text(path: Path | Held, pick: Pick) -> Part:
-    from . import text
-
-    with text_of(path) as file:
-        seen = text.look(file, pick)
-    d, weighted = len(seen.taken.indices), seen.taken.weight is not None
-
-    def read(size, beside=()):
-        with text_of(path) as file:
-            for values, columns in text.read(file, seen, size and min(size, CSV_ROWS), beside):
-                yield values[:, :d], values[:, d] if weighted else None, columns
-
-    return Part(str(path), None, d, np.dtype(np.float64), weighted, _named(path, read), seen.taken, seen.doubts)
-
-
-def _of_parquet(path: Path, pick: Pick) -> Part:
-    try:
-        from pyarrow import ArrowInvalid, parquet
-    except ModuleNotFoundError as error:
-        if error.name != "pyarrow":
-            raise
-        raise ValueError("parquet files need pyarrow: pip install pyarrow") from None
-    try:
-        about = parquet.read_metadata(path)
-    except ArrowInvalid as error:
-        raise ValueError("is not a parquet file, or is cut short") from error
-    schema = about.schema.to_arrow_schema()
-    names = tuple(name for name in schema.names if not INDEX.fullmatch(name))
-    fields = [schema.field(name).type for name in names]
-    taken = pick.of(names, len(names), [j for j, kind in enumerate(fields) if _dtype(kind).kind not in "fiub"])
-    for j in taken.with_weight:
-        if _dtype(fields[j]).kind not in "fiub":
-            raise ValueError(f"column {names[j]!r} holds {fields[j]}; pick the columns of numbers")
-    wanted, d = [names[j] for j in taken.with_weight], len(taken.indices)
-    dtype = compute_dtype(np.empty(0, np.result_type(*(_dtype(fields[j]) for j in taken.indices))))
-
-    def read(size, beside=()):
-        columns = list(dict.fromkeys([*wanted, *(names[j] for j in beside)]))
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=size or max(about.num_rows, 1), columns=columns):
-                values = np.empty((batch.num_rows, len(wanted)), dtype)
-                for j, name in enumerate(wanted):  # in the order asked for, whatever the file's is
-                    values[:, j] = plain(batch.column(name))
-                weight = None if taken.weight is None else values[:, -1]
-                yield values[:, :d], weight, [batch.column(names[j]) for j in beside]
-
-    weighted = taken.weight is not None
-    return Part(str(path), about.num_rows, d, dtype, weighted, _named(path, read), taken)
-
-
-def _dtype(kind) -> np.dtype:
-    """The NumPy dtype of a column in a parquet file."""
-    return np.dtype((kind.value_type if hasattr(kind, "index_type") else kind).to_pandas_dtype())

@@ -47,16 +47,6 @@ class Pick:
             known = "one character that is in no number, such as ';' or '|'"
             raise ValueError(f"separator must be {known}, got {self.separator!r}")
 
-    @property
-    def tells_width(self) -> bool:
-        """Whether some columns of several are spoken of."""
-        return bool(self.columns or self.weights or self.drop)
-
-    @property
-    def chosen(self) -> bool:
-        """Whether the columns are named, so that none is left out for what it holds."""
-        return self.columns is not None
-
     def of(self, names: tuple[str, ...] | None, width: int, text: Sequence[int] = ()) -> Taken:
         """What is taken of a table of so many columns, of which ``text`` hold text.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..records import FitWarning
 from .files import Held
-from .parts import naming, of_file
+from .formats import naming, of_file
 from .pick import DROPPED, KEPT, Pick
 from .remarks import left_out, missing, remarks
 

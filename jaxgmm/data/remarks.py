@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
 import shlex
 
@@ -27,7 +26,7 @@ def remarks(part: Part, pick: Pick) -> list[str]:
     if part.taken.left_out and pick.text is None:
         listed = ", ".join(part.taken.left_out)
         said.append(f"columns of text are left out: {listed}")
-    if not pick.chosen and not (pick.expected and part.names):
+    if pick.columns is None and not (pick.expected and part.names):
         said += _numbering(part)
     return said
 
@@ -70,8 +69,9 @@ def left_out(count: int, n: int) -> str:
 def grouped(said: dict[str, list[str]]) -> list[str]:
     """One sentence for each remark on one or more files: ``said`` has what was said of each file."""
     by_remark: dict[str, list[str]] = {}
-    for name, remark in itertools.chain.from_iterable(((name, each) for each in some) for name, some in said.items()):
-        by_remark.setdefault(remark, []).append(name)
+    for name, some in said.items():
+        for remark in some:
+            by_remark.setdefault(remark, []).append(name)
     return [
         f"{names[0]}{f' (and {len(names) - 1} more like it)' if len(names) > 1 else ''}: {remark}"
         for remark, names in by_remark.items()

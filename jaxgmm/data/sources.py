@@ -17,7 +17,8 @@ import numpy as np
 from ..numerics.plain import columns_of, plain
 from ..records import FitWarning
 from .files import Held
-from .parts import Part, of_array, of_blocks, of_file
+from .formats import of_file
+from .parts import Part, of_array, of_blocks
 from .pick import DROPPED, REFUSED, Pick
 from .remarks import grouped, remarks
 from .streams import Stream

@@ -74,7 +74,8 @@ def look(file: TextIO, pick: Pick) -> Look:
     taken = pick.of(names, len(first), text)
     doubts = [doubt(first)] if doubtful else []
     doubts += _doubts(lines, dialect, len(first))
-    if not (names or separator or pick.tells_width or pick.decimal) and may_be_one_column(dialect, rows):
+    told = names or separator or pick.decimal or pick.columns or pick.weights or pick.drop
+    if not told and may_be_one_column(dialect, rows):
         doubts.append(ONE_OR_TWO)
     return Look(dialect, taken, header, logical, pick.missing != REFUSED, tuple(doubts))
 
