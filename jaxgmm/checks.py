@@ -93,13 +93,13 @@ def weight_values(sample_weight, n_components: int):
     enough_weight(legal_weights(sample_weight), n_components)
 
 
-def legal_weights(sample_weight) -> int:
-    """How many weights are positive, where none is negative or not finite."""
+def legal_weights(sample_weight, place="row {}".format) -> int:
+    """How many weights are positive; ValueError where one is negative or not finite, at the ``place`` of its row."""
     values = np.asarray(sample_weight)
     wrong = ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise ValueError(f"sample_weight must be finite and >= 0; row {row} has {values[row]}")
+        raise ValueError(f"sample_weight must be finite and >= 0; {place(row)} has {values[row]}")
     return int((values > 0).sum())
 
 
@@ -230,12 +230,11 @@ def _bare(word: str) -> str:
 def prior_for(prior, family: Family, dtype) -> GaussianPrior:
     """The prior of an M-step on data of this dtype; None is ``GaussianPrior(reg_relative=1e-14)`` for float64, and
     1e-9 for float32."""
-    gaussian = any(about["located"] for about in parameters(family.parameters).values())
     if prior is None:
         return GaussianPrior(reg_relative=1e-9 if dtype == np.float32 else 1e-14)
     if not isinstance(prior, GaussianPrior):
         raise ValueError(f"prior must be a jaxgmm.GaussianPrior or None, got {prior!r}")
-    if not gaussian:
+    if not any(about["located"] for about in parameters(family.parameters).values()):
         raise ValueError(f"prior must be None for family {family.name!r}: only Gaussian families have one yet")
     number(prior.reg_covar, "prior.reg_covar")
     number(prior.reg_relative, "prior.reg_relative")

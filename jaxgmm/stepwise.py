@@ -195,7 +195,7 @@ def fit_stepwise(
             if lossy:
                 break
         if sweep == 0 and not lossy:
-            census.enough(k)
+            checks.enough_weight(census.positive, k)
         if lossy:
             break
     if lossy:

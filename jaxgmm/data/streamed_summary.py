@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from ..checks import outside
+from ..checks import enough_weight, legal_weights, outside
 from ..distributed import agreed, alike, everyones, spans
 from ..families.base import Family
 from ..numerics.compiling import compiled
@@ -31,7 +31,7 @@ def measure(stream: Stream, models, k: int, mesh=None) -> list:
     census = Census(stream, tuple(family for family, _ in models))
     [(*_, whole, sums)] = flow.sum(Look(head[0], models[0][0]), look=census.look)
     census = census.everywhere(mesh)
-    census.enough(k)
+    enough_weight(census.positive, k)
     mean = head[0] + sums / whole
     [squares] = flow.sum(Squares(mean))
     zero = np.zeros((), np.int32)
@@ -74,13 +74,8 @@ class Census:
 
     def look(self, block: Rows, first: int):
         x, weight = block.x, block.weight
-        bad = ~(np.isfinite(weight) & (weight >= 0))
-        if bad.any():
-            row = int(np.argmax(bad))
-            where = self.stream.place(first + row)
-            raise ValueError(f"sample_weight must be finite and >= 0; {where} has {weight[row]}")
+        self.positive += legal_weights(weight, lambda row: self.stream.place(first + row))
         self.heaviest, self.lightest = np.maximum(self.heaviest, weight.max()), np.minimum(self.lightest, weight.min())
-        self.positive += int((weight > 0).sum())
         self._none(~np.isfinite(x), "finite", x, first, ": drop or impute such rows")
         for family in self.families:
             if not bool(_contained(x, family)):
@@ -100,15 +95,6 @@ class Census:
             row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
             where = self.stream.place(first + int(row))
             raise ValueError(f"x must be {words}; {where}, column {column} is {x[row, column]}{advice}")
-
-    def enough(self, k: int):
-        if self.positive == 0:
-            raise ValueError("sample_weight must not be all zero")
-        if self.positive < k:
-            raise ValueError(
-                f"n_components={k} needs at least as many rows of positive weight, got {self.positive}: "
-                "ask for fewer components"
-            )
 
 
 @compiled("family")
