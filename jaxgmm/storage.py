@@ -80,22 +80,17 @@ def load(path: str | os.PathLike[str]) -> Mixture:
         ValueError: the file is something else, damaged, of a newer format, or of a family that is not there.
         OSError: the file is not there.
     """
-    return load_with_columns(path)[0]
-
-
-def load_with_columns(path: str | os.PathLike[str]) -> tuple[Mixture, tuple[str, ...] | None]:
-    """What `load` gives, and the names of the features (None where none were saved)."""
     entries = _entries(path)
     try:
         mixture = _rebuild(entries)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a mixture that can be used: {error}") from error
     if "columns" not in entries:
-        return mixture, None
+        return mixture
     columns = tuple(map(str, np.atleast_1d(entries["columns"])))
     if len(columns) != mixture.n_features:
         raise ValueError(f"{path}: its columns name {len(columns)} of {mixture.n_features} features")
-    return dataclasses.replace(mixture, columns=columns), columns
+    return dataclasses.replace(mixture, columns=columns)
 
 
 def _entries(path: str | os.PathLike) -> dict[str, np.ndarray]:

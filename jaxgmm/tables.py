@@ -75,7 +75,7 @@ def of_result(result) -> list[Table]:
     status = getattr(result.status, "name", result.status)
     updates = f"{result.n_iter} update{'' if result.n_iter == 1 else 's'}"
     ended = f"{status} after {updates}, log-likelihood {_fixed(result.log_likelihood)}"
-    return [Table(title=_title(result.mixture), note="\n".join(filter(None, (ended, starts(result))))),
+    return [Table(title=heading(result.mixture), note="\n".join(filter(None, (ended, starts(result))))),
             *of_mixture(result.mixture, screen=True)]  # fmt: skip
 
 
@@ -170,6 +170,11 @@ def of_mixture(mixture, columns: Sequence[str] | None = None, screen: bool = Fal
     return [Table(rows), *(_cut(matrices) if screen else matrices)]
 
 
+def heading(mixture) -> str:
+    """The family and the sizes of a mixture."""
+    return f"{mixture.family.name}, K = {mixture.n_components}, {mixture.n_features} features"
+
+
 def feature_names(columns: Sequence[str] | None, d: int) -> list[str]:
     """The names of the features; x0, x1, ... where nobody gave any."""
     return list(columns) if columns else [f"x{j}" for j in range(d)]
@@ -219,14 +224,9 @@ def _single(mixture) -> bool:
 
 def _numbers(tree) -> bool:
     """Whether all leaves are known numbers: neither tracers nor what stands for arrays."""
+    kinds = jax.Array, np.ndarray, np.generic, float, int
     leaves = jax.tree.leaves(tree)
-    return all(isinstance(leaf, (jax.Array, np.ndarray, np.generic, float, int)) for leaf in leaves) and not any(
-        isinstance(leaf, jax.core.Tracer) for leaf in leaves
-    )
-
-
-def _title(mixture) -> str:
-    return f"{mixture.family.name}, K = {mixture.n_components}, {mixture.n_features} features"
+    return all(isinstance(leaf, kinds) and not isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
 def _cut(matrices: list[Table]) -> list[Table]:

@@ -60,16 +60,16 @@ def score(args: argparse.Namespace) -> int:
 def sample(args: argparse.Namespace) -> int:
     """Draw rows from a model, as csv."""
     paths.check_table(args.output)
-    mixture, columns = storage.load_with_columns(args.model)
+    mixture = storage.load(args.model)
     x, _ = jaxgmm.sample(args.seed, mixture, args.n)
-    output.write(args.output, tables.feature_names(columns, x.shape[1]), [[x]])
+    output.write(args.output, tables.feature_names(mixture.columns, x.shape[1]), [[x]])
     return 0
 
 
 def info(args: argparse.Namespace) -> int:
     """Say what device, versions and precision there are, or what is in a model."""
     if args.model:
-        print(report.about_model(*storage.load_with_columns(args.model)))
+        print(report.about_model(storage.load(args.model)))
     else:
         print(report.about_installation(jaxgmm.__version__))
     return 0
@@ -77,9 +77,9 @@ def info(args: argparse.Namespace) -> int:
 
 def _model_and_data(args: argparse.Namespace) -> tuple[Mixture, Table]:
     """The mixture (k components of d features), and rows (n, d) it can describe."""
-    mixture, names = storage.load_with_columns(args.model)
+    mixture = storage.load(args.model)
+    d, names = mixture.n_features, mixture.columns
     table = opened(args, names, KEPT)
-    d = mixture.n_features
     if table.x.shape[1] != d:
         wanted = f"{d} ({', '.join(names)})" if names else d
         raise ValueError(f"{args.data}: has {table.x.shape[1]} columns, {args.model} has {wanted}; pick with --columns")

@@ -60,11 +60,10 @@ def plans_as_json(plans: Iterable, seconds: Iterable[float]) -> str:
     return _json({"plans": [dataclasses.asdict(p) | {"memory": p.memory, "seconds_per_update": s} for p, s in listed]})
 
 
-def about_model(mixture: Mixture, columns: Sequence[str] | None) -> str:
+def about_model(mixture: Mixture) -> str:
     """What is in a model."""
-    size = f"{mixture.family.name}, K = {mixture.n_components}, {mixture.n_features} features"
-    about = f"{size}, {n_parameters(mixture)} free parameters, {dtype(mixture)}"
-    return tables.as_text([Table(title=about), *tables.of_mixture(mixture, columns)])
+    about = f"{tables.heading(mixture)}, {n_parameters(mixture)} free parameters, {dtype(mixture)}"
+    return tables.as_text([Table(title=about), *tables.of_mixture(mixture)])
 
 
 def about_installation(version: str) -> str:

@@ -20,6 +20,7 @@ from ..data.frame import Frame
 from ..data.sources import Stream
 from ..families.base import known, lookup
 from ..records import Mixture, Selection
+from ..tables import best_row
 
 LOCATED = ("feature", "common")  # scalings of families of real numbers
 
@@ -87,8 +88,7 @@ def left(selection: Selection, of: Frame, weight: float) -> Selection:
         )
         for result in selection.results
     ]
-    best = next(i for i, result in enumerate(selection.results) if result is selection.best)
-    return dataclasses.replace(selection, best=results[best], table=table, results=results)
+    return dataclasses.replace(selection, best=results[best_row(selection)], table=table, results=results)
 
 
 def in_units(mixture: Mixture, of: Frame) -> Mixture:

@@ -125,21 +125,8 @@ def _say_plans(args: argparse.Namespace, table: Table, most: int):
 
 def _asked(args: argparse.Namespace, components: list[int]) -> dict:
     """The options that the answer depends on."""
-    names = (
-        "data",
-        "columns",
-        "drop",
-        "drop_missing",
-        "header",
-        "decimal",
-        "separator",
-        "weights",
-        "family",
-        "standardize",
-        "restarts",
-        "seed",
-    )
-    names += ("criterion", "tol", "max_iter")
+    names = ["data", "columns", "drop", "drop_missing", "header", "decimal", "separator", "weights", "family"]
+    names += ["standardize", "restarts", "seed", "criterion", "tol", "max_iter"]
     return {"components": components} | {name: getattr(args, name) for name in names}
 
 
