@@ -50,25 +50,20 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             bound = signature.bind(*args, **named)
         except TypeError as error:
             raise TypeError(_meant(function.__name__, signature, args, named, error)) from None
+        key = bound.arguments.get("key") if names[0] == "key" else None
+        if _holds(key) or _rows(key):
+            call = _call(function.__name__, signature)
+            raise ValueError(f"key must come first, a seed or a JAX key: {call}; got {_kind(key)}")
         if "mixture" in bound.arguments:
             given = bound.arguments["mixture"]
             if names[0] != "key" and not _holds(given) and any(map(_holds, bound.arguments.values())):
                 raise ValueError(f"mixture stands in another place: {_call(function.__name__, signature)}")
-            if names[0] == "key":
-                _key_first(function.__name__, signature, bound.arguments["key"])
             bound.arguments["mixture"] = mixture_of(given)
-        elif names[0] == "key":
-            _key_first(function.__name__, signature, bound.arguments["key"])
         if _holds(bound.arguments.get("init")):
             bound.arguments["init"] = mixture_of(bound.arguments["init"], "init")
         return function(*bound.args, **bound.kwargs)
 
     return wrapper
-
-
-def _key_first(name: str, signature: inspect.Signature, key: Any) -> None:
-    if _holds(key) or _rows(key):
-        raise ValueError(f"key must come first, a seed or a JAX key: {_call(name, signature)}; got {_kind(key)}")
 
 
 def _meant(name: str, signature: inspect.Signature, args: tuple, named: dict, error: TypeError) -> str:

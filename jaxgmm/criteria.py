@@ -65,8 +65,8 @@ def certainty(mixture, x, sample_weight=None):
         x, weight, mixture = jax.tree.map(np.asarray, (x, weight, mixture))
         with host.on_host():
             return certainty_of(rows_for(mixture, x, weight, mixture.family.accurate, None), mixture)
-    held = padded(x, weight)
-    return scalar(certainty_of(rows_for(mixture, *held, mixture.family.accurate, None), cast(mixture, dtype)))
+    rows = rows_for(mixture, *padded(x, weight), mixture.family.accurate, None)
+    return scalar(certainty_of(rows, mixture))
 
 
 @record

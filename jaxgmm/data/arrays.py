@@ -13,7 +13,7 @@ import numpy as np
 
 from ..numerics import platforms, two_sum
 from ..numerics.host import each as each_of
-from ..numerics.host import hosted
+from ..numerics.host import entry, hosted
 from ..records import Block, record, static
 from .frame import Frame
 
@@ -76,11 +76,13 @@ class Rows:
     def take(self, i, **columns) -> Block:
         """Block i of the rows and of further columns (n, ...); rows that an earlier block held weigh 0."""
         start = self.start(i)
-        columns = {name: jax.lax.dynamic_slice_in_dim(column, start, self.block) for name, column in columns.items()}
-        x = jax.lax.dynamic_slice_in_dim(self.x, start, self.block)
-        weight = jax.lax.dynamic_slice_in_dim(self.weight, start, self.block)
+
+        def some(values):
+            return jax.lax.dynamic_slice_in_dim(values, start, self.block)
+
         fresh = start + jnp.arange(self.block) >= i * self.block
-        return Block(self.framed(x), jnp.where(fresh, weight, 0), columns)
+        weight = jnp.where(fresh, some(self.weight), 0)
+        return Block(self.framed(some(self.x)), weight, {name: some(column) for name, column in columns.items()})
 
     def framed(self, x):
         """Rows (b, d) as a block (d, b) in the frame."""
@@ -176,7 +178,7 @@ def in_groups(function, lanes, together: int):
     if count <= together:
         return each_of(function)(lanes)
     if hosted():
-        parts = [jax.tree.map(lambda leaf, i=i: leaf[i : i + together], lanes) for i in range(0, count, together)]
+        parts = [entry(lanes, slice(i, i + together)) for i in range(0, count, together)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(each_of(function), parts))
     return jax.lax.map(function, lanes, batch_size=together)
 

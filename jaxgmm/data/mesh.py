@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from ..numerics.backend import xp
 from .padding import padded_rows
 
 MASK = 2**32 - 1
@@ -58,7 +59,6 @@ class Layout:
 
     def put(self, values, fill=None) -> jax.Array:
         """Rows (n, ...) of this process on its devices; filled up with ``fill``, or with copies of the last."""
-        xp = jnp if isinstance(values, jax.Array) else np
         here = [device for device in self.mesh.devices.flat if device.process_index == jax.process_index()]
 
         def part(i):

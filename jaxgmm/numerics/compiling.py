@@ -21,11 +21,7 @@ QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level":
 
 def compiled(*static: str, once: bool = False):
     """Decorator: ``jax.jit``, with these arguments static; quickly at any size, where a fit runs it ``once``."""
-
-    def decorate(function):
-        return Compiled(function, static, once)
-
-    return decorate
+    return functools.partial(Compiled, static=static, once=once)
 
 
 class Compiled:

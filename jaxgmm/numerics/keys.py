@@ -16,7 +16,9 @@ ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)  # bits, in even and in odd rounds
 
 def as_key(key):
     """A typed threefry key from a JAX key (typed or raw) or an int seed."""
-    if isinstance(key, (jax.Array, np.ndarray)) and (key.ndim > 0 or not np.issubdtype(_kind(key), np.integer)):
+    if isinstance(key, (jax.Array, np.ndarray)):
+        if key.ndim == 0 and jnp.issubdtype(key.dtype, np.integer):
+            return jax.random.key(key, impl="threefry2x32")
         try:
             return threefry(key)
         except (TypeError, ValueError):
@@ -25,13 +27,7 @@ def as_key(key):
         if -(2**63) <= key < 2**63:  # all 64 bits in either precision: what jax.random.key gives where x64 is on
             return jax.random.wrap_key_data(np.array([key >> 32 & MASK, key & MASK], np.uint32), impl="threefry2x32")
         key = f"{key}, which is beyond 64 bits"
-    elif isinstance(key, (jax.Array, np.ndarray)):
-        return jax.random.key(key, impl="threefry2x32")
     raise ValueError(f"key must be a JAX key, as of jax.random.key(0), or an integer seed, got {key}")
-
-
-def _kind(key):
-    return np.dtype(object) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key.dtype
 
 
 def threefry(key):

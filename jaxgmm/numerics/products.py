@@ -103,9 +103,6 @@ def keep_empty(counts, new, old):
     return new if not is_jax(held) and held.all() else xp.where(with_axes(held, new.ndim), new, old)
 
 
-# -- symmetric matrices -------------------------------------------------------------------------------------------
-
-
 def monomials(x, i, j):
     """Products x_i x_j of every row of a block, where x_0 = 1 and x_1 .. x_d are the features.
 

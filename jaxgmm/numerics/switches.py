@@ -15,21 +15,18 @@ import jax
 GUARDS = "host_to_device", "device_to_device", "device_to_host"
 
 
-def as_written() -> contextlib.AbstractContextManager:
+@contextlib.contextmanager
+def as_written():
     """The context in which this library runs as it was written, whatever of these is switched on."""
-    config, off = jax.config, []
-    if config.jax_debug_nans:
-        off.append(jax.debug_nans(False))
-    if config.jax_debug_infs:
-        off.append(jax.debug_infs(False))
-    if config.jax_numpy_dtype_promotion == "strict":
-        off.append(jax.numpy_dtype_promotion("standard"))
-    for way in GUARDS:
-        if getattr(config, f"jax_transfer_guard_{way}") == "disallow":
-            off.append(getattr(jax, f"transfer_guard_{way}")("allow"))
-    if not off:
-        return contextlib.nullcontext()
-    stack = contextlib.ExitStack()
-    for context in off:
-        stack.enter_context(context)
-    return stack
+    config = jax.config
+    with contextlib.ExitStack() as off:
+        if config.jax_debug_nans:
+            off.enter_context(jax.debug_nans(False))
+        if config.jax_debug_infs:
+            off.enter_context(jax.debug_infs(False))
+        if config.jax_numpy_dtype_promotion == "strict":
+            off.enter_context(jax.numpy_dtype_promotion("standard"))
+        for way in GUARDS:
+            if getattr(config, f"jax_transfer_guard_{way}") == "disallow":
+                off.enter_context(getattr(jax, f"transfer_guard_{way}")("allow"))
+        yield
