@@ -1,11 +1,11 @@
-"""JAX's switches that look for mistakes in a program, and what they mean for what runs in here.
+"""JAX's debugging switches, which are off while this library runs, and why.
 
-    jax_debug_nans, jax_debug_infs      NaN and infinities stand in here for what is not known yet; those of rows and
-                                        results are an error by name, a `Status`, or what a function says it gives
-    jax_transfer_guard = "disallow"     who passes NumPy's rows wants them where they are computed on
-    jax_numpy_dtype_promotion           written for "standard"; what decides the dtype is in `dtypes`
+    jax_debug_nans, jax_debug_infs      here NaN and infinities are ordinary values, such as the bound before the first
+                                        iteration; bad rows are a ValueError, and bad results have a `Status`
+    jax_transfer_guard = "disallow"     rows in NumPy have to be transferred to the device
+    jax_numpy_dtype_promotion           the code is written for "standard"; `dtypes` decides the dtype
 
-They stay as they are for all code around, and inside a user's own ``jit``.
+They stay on for the caller's code, and inside a user's own ``jit``.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ GUARDS = "host_to_device", "device_to_device", "device_to_host"
 
 @contextlib.contextmanager
 def as_written():
-    """The context in which this library runs as it was written, whatever of these is switched on."""
+    """Context: these switches as the library was written for, whatever the user has set."""
     config = jax.config
     with contextlib.ExitStack() as off:
         if config.jax_debug_nans:
