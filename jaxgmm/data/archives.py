@@ -1,4 +1,4 @@
-"""Tables of numbers in NumPy's files: npy, and npz with one table or named columns."""
+"""Rows in NumPy's files: npy, and npz with one table or with named columns, read some rows at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONE_DIMENSION = "holds a one-dimensional array; save x[:, None] for one feature,
 
 
 def of_npy(path: Path, pick: Pick) -> Part:
-    """The table in a .npy file."""
+    """The rows of a .npy file."""
     with path.open("rb") as file:
         shape, fortran, dtype = _header(file)
     columns = _Columns.of(shape, dtype, pick)
@@ -41,7 +41,10 @@ def of_npy(path: Path, pick: Pick) -> Part:
 
 
 def of_npz(path: Path, pick: Pick) -> Part:
-    """The table in a .npz file: its two-dimensional array, whose weights may lie beside it, or named columns."""
+    """The rows of a .npz file: its only two-dimensional array, or one-dimensional arrays of equal length as columns.
+
+    The weights may be a one-dimensional array beside the two-dimensional one.
+    """
     headers = _headers(path)
     tables = [name for name, (shape, _, dtype) in headers.items() if len(shape) == 2 or dtype.names]
     vectors = {name: about for name, about in headers.items() if len(about[0]) == 1 and name not in tables}
@@ -89,7 +92,10 @@ def checked_real(dtype: np.dtype) -> np.dtype:
 
 @dataclasses.dataclass(frozen=True)
 class _Columns:
-    """What is taken of an array's columns, or of named ones, and in which dtype."""
+    """The columns taken of an array (n, d) or of named columns, and the dtype that they are read in.
+
+    Called on some rows of the table, it returns x (b, d), weight (b,) or None, and the columns ``beside`` as they are.
+    """
 
     names: tuple[str, ...] | None
     taken: Taken
@@ -127,7 +133,7 @@ class _Columns:
 
 
 def _headers(path: Path) -> dict:
-    """Shape, order and dtype of every array in a .npz file."""
+    """{name: (shape, whether in Fortran order, dtype)} of the arrays in a .npz file."""
     headers = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -140,7 +146,7 @@ def _headers(path: Path) -> dict:
 
 
 def _header(file):
-    """Shape, whether in Fortran order, and dtype of a .npy file; it is then at its first number."""
+    """(shape, whether in Fortran order, dtype) of an open .npy file, which is then at its first number."""
     try:
         version = np.lib.format.read_magic(file)
         reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
@@ -153,7 +159,7 @@ def _header(file):
 
 
 def _slabs(file, shape, dtype, size):
-    """Arrays of ``size`` rows from an open file: read, not mapped, so that no page of it stays with the process."""
+    """Arrays of ``size`` rows of an open file. They are read: pages of a mapped file would count as this process's."""
     for start in range(0, shape[0], max(size, 1)):
         slab = np.empty((min(size, shape[0] - start), *shape[1:]), dtype)
         left = memoryview(slab.reshape(-1).view(np.uint8))

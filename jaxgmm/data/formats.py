@@ -1,4 +1,4 @@
-"""Files of rows by their endings: npy, npz, parquet, and text, each as a `Part`."""
+"""Rows in files: the ending of a file's name selects how it is read. npy, npz, parquet, or else text."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .parts import Part
 from .pick import Pick
 
 INDEX = re.compile(r"__index_level_\d+__")  # what pandas adds to a parquet file
-CSV_ROWS = 2**14  # of text that are parsed at a time
+CSV_ROWS = 2**14  # rows of text that are parsed at a time
 
 
 def of_file(path: Path | Held, pick: Pick) -> Part:
-    """The part that a file is, by its suffix.
+    """The rows of a file.
 
     Raises:
         ValueError: not a table of numbers; it names the file.
@@ -47,7 +47,7 @@ def of_file(path: Path | Held, pick: Pick) -> Part:
 
 @contextlib.contextmanager
 def naming(path):
-    """Errors of the block say which file they are about."""
+    """Context: errors of the block name the file."""
     try:
         yield
     except (ValueError, csv.Error) as error:
@@ -58,15 +58,15 @@ def naming(path):
 
 def _of_text(path: Path | Held, pick: Pick) -> Part:
     with text_of(path) as file:
-        seen = text.look(file, pick)
-    d, weighted = len(seen.taken.indices), seen.taken.weight is not None
+        form = text.form_of(file, pick)
+    d, weighted = len(form.taken.indices), form.taken.weight is not None
 
     def read(size, beside=()):
         with text_of(path) as file:
-            for values, columns in text.read(file, seen, size and min(size, CSV_ROWS), beside):
+            for values, columns in text.read(file, form, size and min(size, CSV_ROWS), beside):
                 yield values[:, :d], values[:, d] if weighted else None, columns
 
-    return Part(None, None, d, np.dtype(np.float64), weighted, read, seen.taken, seen.doubts)
+    return Part(None, None, d, np.dtype(np.float64), weighted, read, form.taken, form.doubts)
 
 
 def _of_parquet(path: Path, pick: Pick) -> Part:
@@ -104,5 +104,5 @@ def _of_parquet(path: Path, pick: Pick) -> Part:
 
 
 def _dtype(kind) -> np.dtype:
-    """The NumPy dtype of a column in a parquet file."""
+    """The NumPy dtype of a column in a parquet file, or of the values of a dictionary."""
     return np.dtype((kind.value_type if hasattr(kind, "index_type") else kind).to_pandas_dtype())

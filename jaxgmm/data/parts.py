@@ -1,7 +1,7 @@
-"""Tables in files and elsewhere, read some rows at a time: npy, npz, text and parquet files, arrays, iterables.
+"""`Part`: one source of rows, a file, an array or an iterable, read some rows at a time.
 
-A `Part` says what it holds before a row of it is read, as far as its kind can know. Reading ends in numbers of one
-dtype or in a ValueError; values are checked by whoever reads.
+What is known of it before reading (sizes, dtype, columns) is in its fields. It reads numbers of that dtype, or raises a
+ValueError. Whether the numbers are finite is for the caller to check.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from .pick import Taken
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Rows in the order in which they come.
+    """A source of rows.
 
     Args:
         name: of the file; None where there is none.
-        n: number of rows; None where only reading tells.
+        n: number of rows; None where only a whole pass can count them.
         d: number of features.
         dtype: float32 or float64.
         weighted: whether its rows carry weights.
-        read: ``(size, beside=()) -> iterator`` of x (b, d), weight (b,) or None, and the columns of these indices, at
-            most ``size`` rows at a time; None: all at once.
-        taken: what is taken of a file's columns.
-        doubts: what was assumed of a text, where that is not sure.
+        read: ``(size, beside=()) -> iterator`` of x (b, d), weight (b,) or None, and the list of the columns with the
+            indices in ``beside``; b <= ``size`` rows at a time, all at once where size is None.
+        taken: which columns of a file are read.
+        doubts: warnings about what was assumed of a text.
     """
 
     name: str | None
@@ -44,17 +44,17 @@ class Part:
 
     @property
     def names(self) -> tuple[str, ...] | None:
-        """Of all its columns; None where they have none."""
+        """The names of all its columns; None where they have none."""
         return self.taken.names if self.taken else None
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """Those picked for x; None where they have no names."""
+        """The names of the columns of x; None where they have none."""
         return self.taken.columns if self.taken else None
 
 
 def of_array(x) -> Part:
-    """Rows of anything with a shape (n, d), a dtype, and slices of rows; or (n,) with d fields."""
+    """The rows of an array (n, d), or (n,) with d fields, of any library: it has a shape, a dtype and slices."""
     first = plain(x[:1]) if x.shape and 0 not in x.shape else np.empty(0)
     if first.ndim != 2:
         raise ValueError(f"rows must have shape (n, d), none of them 0, got {tuple(x.shape)}")
@@ -62,14 +62,16 @@ def of_array(x) -> Part:
 
     def read(size, beside=()):
         for start in range(0, x.shape[0], size):
-            yield _copied(x[start : start + size], dtype), None, []
-            _let_go(x)
+            rows = plain(x[start : start + size])
+            rows = np.array(rows, dtype) if isinstance(x, np.memmap) else np.asarray(rows).astype(dtype, copy=False)
+            yield rows, None, []
+            _release_pages(x)
 
     return Part(None, int(x.shape[0]), first.shape[1], dtype, False, read)
 
 
 def of_blocks(source: Iterable) -> Part:
-    """Rows of an iterable of x (b, d) or (x, weight (b,)), which starts again whenever it is iterated."""
+    """The rows of an iterable of x (b, d) or (x, weight (b,)), which must start anew whenever it is iterated."""
 
     def pair(item):
         x, weight = item if isinstance(item, tuple) else (item, None)
@@ -98,12 +100,8 @@ def of_blocks(source: Iterable) -> Part:
     return Part(None, None, d, dtype, weighted, read)
 
 
-def _copied(x, dtype) -> np.ndarray:
-    return np.array(plain(x), dtype) if isinstance(x, np.memmap) else np.asarray(plain(x)).astype(dtype, copy=False)
-
-
-def _let_go(x) -> None:
-    """Pages of a mapped file that were read are not kept in this process; they stay in the system's cache."""
+def _release_pages(x) -> None:
+    """Take the pages of a mapped file that were read off this process's memory; the system's cache keeps them."""
     pages = getattr(x, "_mmap", None)
     if pages is not None and getattr(x, "mode", None) in ("r", "r+") and hasattr(pages, "madvise"):
         import mmap
