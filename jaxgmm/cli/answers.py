@@ -1,4 +1,4 @@
-"""The commands that ask a model: predict, score, sample, info."""
+"""The commands that use a fitted model: predict, score, sample, info."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..data.pick import KEPT
 from ..data.remarks import missing
 from ..records import Mixture
 from . import labels, output, paths, report
-from .table import Table, opened
+from .table import Input, opened
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -67,7 +67,7 @@ def sample(args: argparse.Namespace) -> int:
 
 
 def info(args: argparse.Namespace) -> int:
-    """Say what device, versions and precision there are, or what is in a model."""
+    """Print device, versions and precision, or what is in a model."""
     if args.model:
         print(report.about_model(storage.load(args.model)))
     else:
@@ -75,8 +75,8 @@ def info(args: argparse.Namespace) -> int:
     return 0
 
 
-def _model_and_data(args: argparse.Namespace) -> tuple[Mixture, Table]:
-    """The mixture (k components of d features), and rows (n, d) it can describe."""
+def _model_and_data(args: argparse.Namespace) -> tuple[Mixture, Input]:
+    """The mixture of k components, and rows with its d features."""
     mixture = storage.load(args.model)
     d, names = mixture.n_features, mixture.columns
     table = opened(args, names, KEPT)
@@ -86,16 +86,16 @@ def _model_and_data(args: argparse.Namespace) -> tuple[Mixture, Table]:
     return mixture, table
 
 
-def _weighted(table: Table):
-    """Rows (b, d), NaN where values are missing, weights or None, and the first row's number."""
+def _weighted(table: Input):
+    """Blocks of rows (b, d), NaN where a value is missing, weights (b,) or None, and the number of the first row."""
     if table.streams:
         yield from table.x.blocks(table.x.block_size)
     else:
         yield table.x, table.sample_weight, 0
 
 
-def _checker(table: Table, mixture: Mixture):
-    """What refuses a block of rows that the family cannot describe, and names the first value that is wrong."""
+def _checker(table: Input, mixture: Mixture):
+    """A check of a block of rows: ValueError at the first value that is outside the family's support or not finite."""
     family, allowed = mixture.family, np.isnan if table.pick.missing == KEPT else np.zeros_like
 
     def wrong(rows):

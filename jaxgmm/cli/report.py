@@ -1,4 +1,4 @@
-"""What the command line prints: a sweep, a mixture, what is installed. The tables are those that `print` shows."""
+"""The text and JSON that the command line prints: a sweep, plans, a model, what is installed."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ def as_text(selection: Selection, seconds: float, columns: Sequence[str] | None)
 def as_json(
     selection: Selection, seconds: float, columns: Sequence[str] | None, asked: dict | None = None, version: str = ""
 ) -> str:
-    """One JSON object: table, best, columns, options (as they were ``asked``), seed, version, seconds, device, dtype;
-    null stands for what is not a finite number.
+    """One JSON object: table, best, columns, options (``asked``), seed, version, seconds, device, dtype. Numbers that
+    are not finite are null.
 
-    ``best`` is its row of the table, the criterion, the names of the features (null: the data have none), weights, and
-    all parameters; of the family ``mixture_family``, where standardized features have another in the data's units.
+    ``best`` has its row of the table, the criterion, the names of the features (null without), weights and parameters.
+    Where the family in the data's units is another than that fitted to standardized features, it also has
+    ``mixture_family``.
     """
     asked = asked or {}
     mixture = selection.best.mixture
@@ -48,9 +49,9 @@ def as_json(
     }
     if best["family"] != mixture.family.name:
         best["mixture_family"] = mixture.family.name
-    told = {"columns": best["columns"], "options": asked, "seed": asked.get("seed"), "version": version}
+    given = {"columns": best["columns"], "options": asked, "seed": asked.get("seed"), "version": version}
     ran = {"seconds": seconds, "device": device(), "dtype": dtype(mixture)}
-    return _json({"table": selection.table, "best": best, **told, **ran})
+    return _json({"table": selection.table, "best": best, **given, **ran})
 
 
 def plans_as_json(plans: Iterable, seconds: Iterable[float]) -> str:
@@ -61,13 +62,13 @@ def plans_as_json(plans: Iterable, seconds: Iterable[float]) -> str:
 
 
 def about_model(mixture: Mixture) -> str:
-    """What is in a model."""
+    """The text about a model: its sizes, weights and parameters."""
     about = f"{tables.heading(mixture)}, {n_parameters(mixture)} free parameters, {dtype(mixture)}"
     return tables.as_text([Table(title=about), *tables.of_mixture(mixture)])
 
 
 def about_installation(version: str) -> str:
-    """Device, versions (that of jaxgmm is given) and precision."""
+    """The text about device, versions (``version`` is jaxgmm's) and precision."""
     cache = jax.config.jax_compilation_cache_dir
     return "\n".join(
         [
@@ -96,7 +97,7 @@ def _json(value) -> str:
 
 
 def _finite(value):
-    """The same value with None for NaN and infinities, which JSON does not know."""
+    """The value with None for NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list):
