@@ -36,7 +36,7 @@ def score(args: argparse.Namespace) -> int:
     check, totals, weights = _checker(table, mixture), [], []
 
     def scores() -> Iterator[list]:
-        for rows, weight, first in _weighted(table):
+        for rows, weight, first in table.blocks():
             check(rows, first, table.place)
             left_out = missing(rows, weight)
             log_prob = np.full(len(rows), np.nan)
@@ -84,14 +84,6 @@ def _model_and_data(args: argparse.Namespace) -> tuple[Mixture, Input]:
         wanted = f"{d} ({', '.join(names)})" if names else d
         raise ValueError(f"{args.data}: has {table.x.shape[1]} columns, {args.model} has {wanted}; pick with --columns")
     return mixture, table
-
-
-def _weighted(table: Input):
-    """Blocks of rows (b, d), NaN where a value is missing, weights (b,) or None, and the number of the first row."""
-    if table.streams:
-        yield from table.x.blocks(table.x.block_size)
-    else:
-        yield table.x, table.sample_weight, 0
 
 
 def _checker(table: Input, mixture: Mixture):

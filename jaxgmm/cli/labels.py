@@ -22,12 +22,6 @@ def check(args: argparse.Namespace, path: str | None) -> None:
         raise ValueError(f"{path}: npy files hold numbers alone; --append and --id write csv, tsv or parquet")
 
 
-def check_identity(args: argparse.Namespace, table: Input) -> None:
-    """ValueError where the input has no column of the name given by ``--id``."""
-    if args.id:
-        index_of(args.id, table.whole())
-
-
 def write(args: argparse.Namespace, path: str | None, table: Input, mixture: Mixture, check: Callable | None = None):
     """Write the label of every row, -1 where a value is missing, to a file or to standard output.
 

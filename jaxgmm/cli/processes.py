@@ -16,6 +16,7 @@ import numpy as np
 
 from ..distributed import agreed, gathered, initialize, spans
 from . import terminal
+from .table import Input
 
 RUNTIME = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
 
@@ -65,11 +66,11 @@ def prints() -> bool:
     return jax.process_index() == 0
 
 
-def rows_of_weight(x, sample_weight, most: int, mesh) -> int:
+def rows_of_weight(table: Input, most: int, mesh) -> int:
     """How many rows of all processes have a positive weight; each process stops counting at ``most``."""
     rows = 0
     with agreed(mesh):
-        for block, weight in x if hasattr(x, "blocks") else [(x, sample_weight)]:
+        for block, weight, _ in table.blocks():
             rows += len(block) if weight is None else int(np.sum(weight > 0))
             if rows >= most:
                 break

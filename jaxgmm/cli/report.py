@@ -25,7 +25,7 @@ def as_text(selection: Selection, seconds: float, columns: Sequence[str] | None)
     units = f" of standardized features, {own} in the data's units" if family != own else ""
     chosen = f"best by {selection.criterion}: {family}, K = {mixture.n_components}{units}"
     count = f"{len(selection.table)} mixture{'s' if len(selection.table) > 1 else ''}"
-    timing = f"{count} in {seconds:.1f} s ({device()}, {dtype(mixture)})"
+    timing = f"{count} in {seconds:.1f} s ({device()}, {mixture.log_weights.dtype})"
     shown = [tables.sweep(selection), Table(title=chosen), *tables.of_mixture(mixture, columns), Table(title=timing)]
     return tables.as_text(shown)
 
@@ -50,7 +50,7 @@ def as_json(
     if best["family"] != mixture.family.name:
         best["mixture_family"] = mixture.family.name
     given = {"columns": best["columns"], "options": asked, "seed": asked.get("seed"), "version": version}
-    ran = {"seconds": seconds, "device": device(), "dtype": dtype(mixture)}
+    ran = {"seconds": seconds, "device": device(), "dtype": str(mixture.log_weights.dtype)}
     return _json({"table": selection.table, "best": best, **given, **ran})
 
 
@@ -63,7 +63,7 @@ def plans_as_json(plans: Iterable, seconds: Iterable[float]) -> str:
 
 def about_model(mixture: Mixture) -> str:
     """The text about a model: its sizes, weights and parameters."""
-    about = f"{tables.heading(mixture)}, {n_parameters(mixture)} free parameters, {dtype(mixture)}"
+    about = f"{tables.heading(mixture)}, {n_parameters(mixture)} free parameters, {mixture.log_weights.dtype}"
     return tables.as_text([Table(title=about), *tables.of_mixture(mixture)])
 
 
@@ -86,10 +86,6 @@ def device() -> str:
     """The device that computes."""
     first = jax.devices()[0]
     return first.platform if first.device_kind == first.platform else f"{first.platform} ({first.device_kind})"
-
-
-def dtype(mixture: Mixture) -> str:
-    return str(mixture.log_weights.dtype)
 
 
 def _json(value) -> str:

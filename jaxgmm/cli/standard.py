@@ -21,6 +21,7 @@ from ..data.sources import Stream
 from ..families.base import known, lookup
 from ..records import Mixture, Selection
 from ..tables import best_row
+from .table import Input
 
 LOCATED = ("feature", "common")  # scalings of families of real numbers
 
@@ -41,15 +42,14 @@ def _of_real_numbers(name: str) -> bool:
         return False
 
 
-def frame_of(x, sample_weight) -> tuple[Frame, float]:
-    """The frame in which every feature of x, in memory or a stream, has weighted mean 0 and variance 1; and the sum of
-    weights."""
+def frame_of(table: Input) -> tuple[Frame, float]:
+    """The frame in which every feature of the input has weighted mean 0 and variance 1; and the sum of weights."""
     weights = 0.0
 
     def mean_of(function):
         nonlocal weights
         total, weights = 0.0, 0.0
-        for rows, weight in x if isinstance(x, Stream) else [(x, sample_weight)]:
+        for rows, weight, _ in table.blocks():
             weight = np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)
             total = total + weight @ function(np.asarray(rows, np.float64))
             weights += float(weight.sum())

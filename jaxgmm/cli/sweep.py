@@ -15,7 +15,7 @@ from ..numerics.plain import under_names
 from ..search.loading import family_of
 from ..selection import within
 from . import estimate, labels, options, paths, processes, report, standard, terminal
-from .table import Input, opened
+from .table import Input, index_of, opened
 
 NOT_CONVERGED = 3
 INTERRUPTED = 130  # the exit code of shells after Ctrl-C
@@ -33,7 +33,8 @@ def fit(args: argparse.Namespace) -> int:
         paths.check(args)  # before the fits, which may take hours
         figure = paths.figure(args.plot) if args.plot else None
         table = opened(args)
-        labels.check_identity(args, table)
+        if args.id:
+            index_of(args.id, table.whole())  # ValueError where there is no such column
     processes.warn_only_once()
     processes.check_labels(args.labels, mesh)
     components = _components(args, table, mesh)
@@ -71,7 +72,7 @@ def _fitted(args: argparse.Namespace, table: Input, components: list[int], other
     """The selection by `jaxgmm.select`, through standardized features where asked for; in the data's units."""
     x = table.x
     if args.standardize:
-        frame, weight = standard.frame_of(x, table.sample_weight)
+        frame, weight = standard.frame_of(table)
         x = standard.standardized(x, frame)
     try:
         selection = jaxgmm.select(
@@ -97,7 +98,7 @@ def _fitted(args: argparse.Namespace, table: Input, components: list[int], other
 def _components(args: argparse.Namespace, table: Input, mesh) -> list[int]:
     """The numbers of components asked for; else those of the default that the rows allow."""
     ks = args.components or list(options.COMPONENTS)
-    rows = processes.rows_of_weight(table.x, table.sample_weight, max(ks), mesh)
+    rows = processes.rows_of_weight(table, max(ks), mesh)
     if args.components is None:
         return within(ks, rows)
     enough_weight(rows, max(ks))
@@ -134,8 +135,7 @@ def _pictured(table: Input) -> tuple:
     """Rows for the picture and their weights or None: all, or of a long stream a regular selection."""
     if not table.streams:
         return table.x, table.sample_weight
-    x = table.x
-    step = -(-x.n // PICTURED)
-    some = [(rows[-first % step :: step], weight, -first % step) for rows, weight, first in x.blocks(x.block_size)]
+    step = -(-table.x.n // PICTURED)
+    some = [(rows[-first % step :: step], weight, -first % step) for rows, weight, first in table.blocks()]
     weights = [weight[begin::step] for _, weight, begin in some if weight is not None]
     return np.concatenate([rows for rows, *_ in some]), np.concatenate(weights) if weights else None

@@ -7,12 +7,12 @@ import dataclasses
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..data import files, readers, sources
-from ..data.files import Held
+from ..data.files import MemoryFile
 from ..data.pick import DROPPED, KEPT, REFUSED, Pick, column_index
 from ..records import FitWarning
 from . import terminal
@@ -37,12 +37,16 @@ class Input:
     columns: tuple[str, ...] | None
     sample_weight: Any
     numbers: Any
-    source: Path | Held
+    source: Path | MemoryFile
     pick: Pick
 
     @property
     def streams(self) -> bool:
         return hasattr(self.x, "blocks")
+
+    def blocks(self) -> Iterator[tuple]:
+        """Blocks of rows (b, d), weights (b,) or None, and the number of the first row."""
+        return self.x.blocks(self.x.block_size) if self.streams else iter([(self.x, self.sample_weight, 0)])
 
     def whole(self) -> sources.Stream:
         """A stream of all rows of the file, NaN where a value is missing, that can also read the other columns."""
@@ -96,18 +100,18 @@ def opened(args: argparse.Namespace, expected: Sequence[str] | None = None, miss
         return Input(*readers.read_numbered(source, pick), source, pick)
 
 
-def _source(data: str) -> Path | Held:
+def _source(data: str) -> Path | MemoryFile:
     """The path; the content of what can be read only once, such as standard input or a pipe."""
     if data == STANDARD_INPUT:
-        return Held("standard input", sys.stdin.buffer.read())
+        return MemoryFile("standard input", sys.stdin.buffer.read())
     path = Path(data)
     once = path.exists() and not (path.is_file() or path.is_dir())
-    return Held(data, path.read_bytes()) if once else path
+    return MemoryFile(data, path.read_bytes()) if once else path
 
 
-def _is_large(source: Path | Held) -> bool:
+def _is_large(source: Path | MemoryFile) -> bool:
     """Whether to stream the rows: of a directory, of a parquet file, and of files too large for memory."""
-    if isinstance(source, Held):
+    if isinstance(source, MemoryFile):
         return False
     if source.is_dir() or source.suffix.lower() in (".parquet", ".pq"):
         return True

@@ -47,7 +47,7 @@ def forget_unfinished(path: str | os.PathLike) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Held:
+class MemoryFile:
     """A file's content in memory, under a name: what can be read only once, such as standard input."""
 
     name: str
@@ -61,11 +61,11 @@ class Held:
         return io.BytesIO(self.content)
 
 
-def text_of(path: Path | Held) -> TextIO:
+def text_of(path: Path | MemoryFile) -> TextIO:
     """The file opened as text in UTF-8, with or without a byte order mark; a gzip file is unpacked."""
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
-    file = path.open("rb") if isinstance(path, Held) or not packed else path
+    file = path.open("rb") if isinstance(path, MemoryFile) or not packed else path
     return io.TextIOWrapper(gzip.open(file) if packed else file, encoding="utf-8-sig", newline="")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..numerics.dtypes import compute_dtype
 from ..numerics.plain import plain
 from . import archives, text
-from .files import Held, text_of
+from .files import MemoryFile, text_of
 from .parts import Part
 from .pick import Pick
 
@@ -24,7 +24,7 @@ INDEX = re.compile(r"__index_level_\d+__")  # what pandas adds to a parquet file
 CSV_ROWS = 2**14  # rows of text that are parsed at a time
 
 
-def of_file(path: Path | Held, pick: Pick) -> Part:
+def of_file(path: Path | MemoryFile, pick: Pick) -> Part:
     """The rows of a file.
 
     Raises:
@@ -56,7 +56,7 @@ def naming(path):
         raise ValueError(f"{path}: is a gzip file that is damaged or cut short") from error
 
 
-def _of_text(path: Path | Held, pick: Pick) -> Part:
+def _of_text(path: Path | MemoryFile, pick: Pick) -> Part:
     with text_of(path) as file:
         form = text.form_of(file, pick)
     d, weighted = len(form.taken.indices), form.taken.weight is not None
