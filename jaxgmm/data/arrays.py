@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..numerics import platforms, two_sum
-from ..numerics.host import each as each_of
-from ..numerics.host import entry, hosted
+from ..numerics.host import each, entry, hosted
 from ..records import Block, record, static
 from .frame import Frame
 
@@ -179,10 +178,10 @@ def in_groups(function, lanes, together: int):
     """``function`` of every lane, ``together`` of them at a time; the results along a leading axis."""
     count = jax.tree.leaves(lanes)[0].shape[0]
     if count <= together:
-        return each_of(function)(lanes)
+        return each(function)(lanes)
     if hosted():
         parts = [entry(lanes, slice(i, i + together)) for i in range(0, count, together)]
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(each_of(function), parts))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(each(function), parts))
     return jax.lax.map(function, lanes, batch_size=together)
 
 

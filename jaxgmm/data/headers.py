@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from .fields import is_missing
 
-LOOKED_AT = 200  # lines below the first that are judged by
-RARE = 1e-3  # a first row that fewer rows than this share would equal is a header beyond doubt
-EXCEPTION = 1 / 20  # the most integers in a column, as a share, that is still said to hold none
+LOOKED_AT = 200  # lines below the first row that are read to judge it
+RARE = 1e-3  # the `_share` from which on a header is in doubt
+EXCEPTION = 1 / 20  # the most integers, as a share, in a column that counts as one without integers
 FEWEST = 5  # values from which the gaps of a column are known
 
 

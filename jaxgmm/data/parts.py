@@ -101,7 +101,7 @@ def of_blocks(source: Iterable) -> Part:
 
 
 def _release_pages(x) -> None:
-    """Take the pages of a mapped file that were read off this process's memory; the system's cache keeps them."""
+    """Release the pages of a mapped file that were read from this process; the system's cache keeps them."""
     pages = getattr(x, "_mmap", None)
     if pages is not None and getattr(x, "mode", None) in ("r", "r+") and hasattr(pages, "madvise"):
         import mmap

@@ -98,19 +98,14 @@ def measure(raw: Rows, prior, family: Family) -> Known:
 def _facts(raw: Rows, family: Family):
     first = raw.framed(raw.x[..., :1, :])[..., 0]
     pilot = raw.of_best(np.zeros(()), first)  # sums about the first row, not about 0: a large mean costs no digits
-    facts, frame = survey(raw, pilot, family)
-    extremes = raw.highest(raw.weight.max(-1)), -raw.highest(-raw.weight.min(-1))
-    offset = left_out(dataclasses.replace(raw, frame=frame), family, family.moments)
-    return frame, Measured(*facts, *extremes, offset)
-
-
-def survey(rows, pilot, family: Family):
-    """(rows not finite, rows outside, rows of positive weight, Σ w) and the frame, by two passes."""
-    [(*counts, whole, sums)] = rows.sum(CountsAndSums(pilot, family))
+    [(*counts, whole, sums)] = raw.sum(CountsAndSums(pilot, family))
     total = xp.where(whole > 0, whole, 1)[..., None]
     mean = pilot + sums / total
-    [squares] = rows.sum(Squares(mean))
-    return (*counts, whole), frame_of(family.scaling, mean, squares / total)
+    [squares] = raw.sum(Squares(mean))
+    frame = frame_of(family.scaling, mean, squares / total)
+    extremes = raw.highest(raw.weight.max(-1)), -raw.highest(-raw.weight.min(-1))
+    offset = left_out(dataclasses.replace(raw, frame=frame), family, family.moments)
+    return frame, Measured(*counts, whole, *extremes, offset)
 
 
 def left_out(rows, family: Family, form):

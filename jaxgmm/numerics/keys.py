@@ -21,7 +21,7 @@ def as_key(key):
         if key.ndim == 0 and jnp.issubdtype(key.dtype, np.integer):
             return jax.random.key(key, impl="threefry2x32")
         try:
-            return threefry(key)
+            return _as_threefry(key)
         except (TypeError, ValueError):
             key = f"an array of shape {key.shape} and dtype {key.dtype}"
     elif isinstance(key, (int, np.integer)) and not isinstance(key, bool):
@@ -31,7 +31,7 @@ def as_key(key):
     raise ValueError(f"key must be a JAX key, as of jax.random.key(0), or an integer seed, got {key}")
 
 
-def threefry(key):
+def _as_threefry(key):
     """Any key, typed or raw, as a typed threefry key. Threefry's draws for the first rows do not depend on n."""
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)
@@ -49,7 +49,7 @@ def here(key):
 def fold_in(key, i):
     """A new key from a key and a number i, as `jax.random.fold_in`; on the host from one key (2,) or many (..., 2)."""
     if isinstance(key, np.ndarray):
-        return np.concatenate(_threefry(key, np.uint32([0]), np.uint32([i])), axis=-1)
+        return np.concatenate(_hash(key, np.uint32([0]), np.uint32([i])), axis=-1)
     return jax.random.fold_in(key, i)
 
 
@@ -66,7 +66,7 @@ def row_noise(key, index, high=None):
     """
     high = xp.zeros_like(index) if high is None else high
     if isinstance(key, np.ndarray):
-        words = _threefry(key, high.astype(np.uint32), index.astype(np.uint32))
+        words = _hash(key, high.astype(np.uint32), index.astype(np.uint32))
     else:
         from jax.extend.random import threefry_2x32  # slow to import: it loads kernels for accelerators
 
@@ -78,7 +78,7 @@ def row_noise(key, index, high=None):
     return -xp.log(-xp.log1p(-xp.minimum(uniform, largest)))
 
 
-def _threefry(key, first, second):
+def _hash(key, first, second):
     """Threefry-2x32 with 20 rounds: the hash of pairs of words, (b,) and (b,), under keys (..., 2).
 
     Source: Salmon, Moraes, Dror and Shaw, Parallel Random Numbers: As Easy as 1, 2, 3 (2011).
