@@ -12,6 +12,7 @@ from .numerics.dtypes import HALF, compute_dtype
 from .numerics.plain import names_of, plain
 from .records import GaussianPrior
 
+BLOCK = 2**16  # rows that are searched at a time
 MOST = 2**31 - 1  # counters and sizes are int32 on the device
 
 
@@ -181,14 +182,14 @@ def own_parts(x) -> list:
     return [(0, x)]
 
 
-def first(x, wrong, elsewhere: bool, block: int = 65536) -> list:
+def first(x, wrong, elsewhere: bool) -> list:
     """[(row, column, value)] of the first wrong value; [] where there is none and it may be ``elsewhere``.
 
-    ``wrong(rows)`` tells which values of rows (b, d) are wrong; it is called on ``block`` rows in float64 at a time.
+    ``wrong(rows)`` tells which values of rows (b, d) are wrong; it is called on `BLOCK` rows in float64 at a time.
     """
     for begin, part in own_parts(x):
-        for start in range(0, part.shape[0], block):
-            values = np.asarray(part[start : start + block])
+        for start in range(0, part.shape[0], BLOCK):
+            values = np.asarray(part[start : start + BLOCK])
             found = wrong(values.astype(np.float64))
             if found.any():
                 row, column = np.unravel_index(np.argmax(found), found.shape)
@@ -207,16 +208,16 @@ def count(value, name: str, least: int = 1) -> int:
     return int(value)
 
 
-def number(value, name: str, least: float = 0.0):
-    """A real option >= least; tracers pass."""
+def number(value, name: str):
+    """A real option >= 0; tracers pass."""
     if isinstance(value, jax.core.Tracer):
         return value
     try:
-        good = least <= float(value) < float("inf")
+        good = 0 <= float(value) < float("inf")
     except (TypeError, ValueError):
         good = False
     if not good:
-        raise ValueError(f"{name} must be a number >= {least:g}, got {value!r}")
+        raise ValueError(f"{name} must be a number >= 0, got {value!r}")
     return value
 
 

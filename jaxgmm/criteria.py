@@ -54,7 +54,7 @@ def icl(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
 
 
 @in_precision_of("x")
-def certainty(mixture, x, sample_weight=None):
+def certainty(mixture, x, sample_weight):
     """Σ w log max_k r_k <= 0, () or (b,) of a batch."""
     if mixture.log_weights.ndim > 1:
         return _of_batch(certainty_of, mixture, x, sample_weight)

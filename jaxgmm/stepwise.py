@@ -116,7 +116,7 @@ def advance(blend: Blend, rows: Rows, prior) -> tuple[Blend, Any, Any]:
 
 
 @public
-@opens()
+@opens
 @in_precision_of("x")
 def fit_stepwise(
     key: Key,

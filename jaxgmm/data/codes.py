@@ -11,7 +11,7 @@ from .sources import Stream
 BLOCK = 2**16  # rows that are read at a time
 
 
-def shown(x, mesh=None) -> tuple[tuple[int, ...], ...]:
+def shown(x, mesh) -> tuple[tuple[int, ...], ...]:
     """The sorted codes of every feature of concrete rows (n, d), or of a stream, by one pass over the rows.
 
     Raises:

@@ -81,7 +81,7 @@ def separator_of(line: str) -> str | None:
     return found[1] if found else None
 
 
-def dialect_of(lines: Sequence[str], whole: bool, separator: str | None = None, decimal: str | None = None) -> Dialect:
+def dialect_of(lines: Sequence[str], whole: bool, separator: str | None, decimal: str | None) -> Dialect:
     """The dialect of a text that begins with these lines. ``whole``: there are no others. A ``separator`` or
     ``decimal`` mark that is not given is found in the lines."""
     mark = separator or _mark(lines, whole, decimal)

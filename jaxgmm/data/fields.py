@@ -29,7 +29,7 @@ def is_missing(field: str) -> bool:
     return field.strip().lower() in MISSING
 
 
-def is_logical(column: Sequence[str], one_letter: bool = False) -> bool:
+def is_logical(column: Sequence[str], one_letter: bool) -> bool:
     """Whether the fields of a column that are not missing are all TRUE or FALSE, or all T or F.
 
     T and F must both occur, unless ``one_letter`` is known to be enough: a column that begins with F alone may go on
@@ -40,7 +40,7 @@ def is_logical(column: Sequence[str], one_letter: bool = False) -> bool:
 
 
 def truth(field: str) -> str:
-    """ "1" or "0" for a truth value; any other field as it is."""
+    """A truth value as "1" or "0"; any other field as it is."""
     return TRUTH.get(field.strip().lower(), field)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,22 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from ..records import FitWarning
-from .files import Held
+from .files import MemoryFile
 from .formats import naming, of_file
 from .pick import DROPPED, KEPT, Pick
 from .remarks import left_out, missing, remarks
 
 
-def read(
-    path: str | Path | Held, pick: Pick | None = None, **picked
-) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
+def read(path: str | Path, **picked) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
     """(x, names, sample_weight) of a file.
 
     Args:
         path: .npy, .npz (one two-dimensional array, or named one-dimensional ones of equal length), .parquet, or else
             text, which may be packed by gzip.
-        pick: the choice of columns. Fields of a `Pick` may also be given by name. The weights of a .npz may be an array
-            beside the table.
+        **picked: fields of a `Pick`, the choice of columns. The weights of a .npz may be an array beside the table.
 
     Returns:
         x (n, d), float64 from text, float32 or float64 from arrays; the names of its columns, None where the file has
@@ -39,13 +35,11 @@ def read(
     Warns:
         FitWarning: the sentences of `remarks.remarks`; how many rows are left out.
     """
-    return read_numbered(path, pick, **picked)[:3]
+    return read_numbered(Path(path), Pick(**picked))[:3]
 
 
-def read_numbered(path: str | Path | Held, pick: Pick | None = None, **picked) -> tuple:
-    """What `read` gives, and the numbers (n,) of the rows in the file, counted from 0."""
-    path = Path(path) if isinstance(path, str) else path
-    pick = dataclasses.replace(pick or Pick(), **picked)
+def read_numbered(path: Path | MemoryFile, pick: Pick) -> tuple:
+    """The results of `read`, and the numbers (n,) of the rows in the file, from 0."""
     part = of_file(path, pick)
     for remark in remarks(part, pick):
         warnings.warn(FitWarning(f"{path}: {remark}"), stacklevel=3)

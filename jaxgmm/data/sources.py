@@ -16,7 +16,7 @@ import numpy as np
 
 from ..numerics.plain import columns_of, plain
 from ..records import FitWarning
-from .files import Held
+from .files import MemoryFile
 from .formats import of_file
 from .parts import Part, of_array, of_blocks
 from .pick import DROPPED, REFUSED, Pick
@@ -136,10 +136,10 @@ def of_files(paths, pick: Pick, sample_weight=None, block_size: int | None = Non
     return Stream(parts, sample_weight, block_size, pick.missing == DROPPED)
 
 
-def files_of(path: str | os.PathLike | Held) -> list[Path | Held]:
+def files_of(path: str | os.PathLike | MemoryFile) -> list[Path | MemoryFile]:
     """A file, or those of a directory in the order of their names."""
-    path = path if isinstance(path, Held) else Path(path)
-    if isinstance(path, Held) or not path.is_dir():
+    path = path if isinstance(path, MemoryFile) else Path(path)
+    if isinstance(path, MemoryFile) or not path.is_dir():
         return [path]
     found = sorted(each for each in path.iterdir() if not each.name.startswith(("_", ".")))
     inside = [each for each in found if each.is_dir()]
@@ -159,23 +159,19 @@ def read_ahead(blocks: Iterator) -> Iterator:
             yield block
 
 
-def opens(name: str = "x") -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorator: a path, a memory map, an h5py or zarr array passed for this argument becomes a stream."""
+def opens(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: a path, a memory map, an h5py or zarr array passed for ``x`` becomes a stream."""
+    place = list(inspect.signature(function).parameters).index("x")
 
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        place = list(inspect.signature(function).parameters).index(name)
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > place:
+            args = (*args[:place], marked(args[place]), *args[place + 1 :])
+        elif "x" in kwargs:
+            kwargs["x"] = marked(kwargs["x"])
+        return function(*args, **kwargs)
 
-        @functools.wraps(function)
-        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            if len(args) > place:
-                args = (*args[:place], marked(args[place]), *args[place + 1 :])
-            elif name in kwargs:
-                kwargs[name] = marked(kwargs[name])
-            return function(*args, **kwargs)
-
-        return wrapper
-
-    return decorate
+    return wrapper
 
 
 def marked(x):
