@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "."})
+MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "-nan", "+nan", "null", "none", "?", "."})
 TRUTH = {"true": "1", "false": "0", "t": "1", "f": "0"}
 WORDS, LETTERS = frozenset({"true", "false"}), frozenset({"t", "f"})  # how truth values are written, in any case
 

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from .fields import is_missing
+from .fields import is_infinite, is_missing, is_number
 
 LOOKED_AT = 200  # lines below the first row that are read to judge it
 RARE = 1e-3  # the `_share` from which on a header is in doubt
@@ -33,8 +33,8 @@ def judge(first: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[bool, b
     In a row of words and numbers the numbers decide. A word above a column of numbers is one more coincidence.
     """
     first = [field.strip() for field in first]
-    numbers = [j for j, field in enumerate(first) if _is_number(field)]
-    words = [j for j, field in enumerate(first) if not is_missing(field) and not _is_float(field)]
+    numbers = [j for j, field in enumerate(first) if is_number(field)]
+    words = [j for j, field in enumerate(first) if not (is_missing(field) or is_number(field) or is_infinite(field))]
     if not numbers:
         return bool(words), False
     below = [[field.strip() for field in fields] for fields in below if len(fields) == len(first)]
@@ -45,7 +45,7 @@ def judge(first: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[bool, b
         return True, not (words or in_order or _is_index([fields[0] for fields in below]))
     if len(words) + len(numbers) < len(first):
         return False, False
-    titles = sum(all(_is_number(fields[j]) or is_missing(fields[j]) for fields in below) for j in words)
+    titles = sum(all(is_number(fields[j]) or is_missing(fields[j]) for fields in below) for j in words)
     if in_order and len(labels) > 1:
         apart = any(any(_strange(*each)) for each in zip(labels, columns, strict=True)) or (titles > 0 and bool(below))
         return apart or len(below) > 1, not apart and len(below) > 1 and _share(labels, columns) >= RARE
@@ -67,7 +67,7 @@ def _share(labels, columns) -> float:
     label's share among the values below it, or 1 where the values rise from the label."""
 
     def of(label, column):
-        values = [float(field) for field in [label, *column] if _is_number(field)]
+        values = [float(field) for field in [label, *column] if is_number(field)]
         return 1.0 if values == sorted(values) else (1 + column.count(label)) / (1 + len(column))
 
     return math.prod(map(of, labels, columns))
@@ -96,7 +96,7 @@ def _coincidences(labels, columns) -> int:
 def _strange(label: str, column: list[str]) -> tuple[bool, bool]:
     """Two ways in which a number differs from the column below it: it is an integer and they are not; its distance to
     the nearest of them is larger than the largest gap between them."""
-    numbers = [field for field in column if _is_number(field)]
+    numbers = [field for field in column if is_number(field)]
     unlike = bool(numbers) and _is_integer(label) and sum(map(_is_integer, numbers)) <= EXCEPTION * len(numbers)
     values = sorted(set(map(float, numbers)))
     if len(numbers) < FEWEST or len(values) < 3:
@@ -107,7 +107,7 @@ def _strange(label: str, column: list[str]) -> tuple[bool, bool]:
 
 def _is_index(column: list[str]) -> bool:
     """Whether the fields are all different, and integers or words: numbers or names of rows."""
-    return len(set(column)) == len(column) and all(_is_integer(field) or not _is_number(field) for field in column)
+    return len(set(column)) == len(column) and all(_is_integer(field) or not is_number(field) for field in column)
 
 
 def _is_even(values: Sequence[float]) -> bool:
@@ -120,20 +120,8 @@ def _is_even(values: Sequence[float]) -> bool:
 
 def _rows(columns: list[list[str]]) -> list[list[float]]:
     """The rows of these columns in which all fields are numbers."""
-    return [[float(field) for field in row] for row in zip(*columns, strict=True) if all(map(_is_number, row))]
+    return [[float(field) for field in row] for row in zip(*columns, strict=True) if all(map(is_number, row))]
 
 
 def _is_integer(field: str) -> bool:
     return field.lstrip("+-").isdecimal()
-
-
-def _is_number(field: str) -> bool:
-    return _is_float(field) and math.isfinite(float(field))
-
-
-def _is_float(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
