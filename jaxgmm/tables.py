@@ -71,8 +71,6 @@ def of_selection(selection) -> list[Table]:
 
 def of_result(result) -> list[Table]:
     """How a fit ended, and the parameters of its mixture; as much as a screen holds."""
-    if not _single(result.mixture):
-        return [Table(title=in_one_line(result))]
     status = getattr(result.status, "name", result.status)
     updates = f"{result.n_iter} update{'' if result.n_iter == 1 else 's'}"
     ended = f"{status} after {updates}, log-likelihood {_fixed(result.log_likelihood)}"
@@ -217,11 +215,7 @@ def in_one_line(record) -> str:
 def readable(record) -> bool:
     """Whether a record holds one mixture (no batch) of concrete numbers, which a table can show."""
     record = getattr(record, "best", record)
-    return _numbers(record) and _single(getattr(record, "mixture", record))
-
-
-def _single(mixture) -> bool:
-    return np.ndim(mixture.log_weights) == 1
+    return _numbers(record) and np.ndim(getattr(record, "mixture", record).log_weights) == 1
 
 
 def _numbers(tree) -> bool:

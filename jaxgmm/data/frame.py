@@ -65,12 +65,12 @@ def _inverse(scale, varies):
 
 def enter(params, frame: Frame):
     """Parameters of the data as those of the data in the frame."""
-    return _map(params, frame.shift, frame.scale, inwards=True)
+    return _map(params, frame, inwards=True)
 
 
 def leave(params, frame: Frame):
     """Parameters of the data in the frame as those of the data."""
-    return _map(params, frame.shift, frame.scale, inwards=False)
+    return _map(params, frame, inwards=False)
 
 
 def enter_prior(prior: GaussianPrior | None, frame: Frame):
@@ -83,7 +83,8 @@ def log_volume(frame: Frame):
     return xp.log(frame.scale).sum(-1)
 
 
-def _map(params, shift, scale, inwards):
+def _map(params, frame: Frame, inwards: bool):
+    """Parameters moved into the frame, or out of it, as they are declared."""
     moved = {}
     for name, about in parameters(type(params)).items():
         value, units, ndim = getattr(params, name), about["units"], len(about["shape"])
@@ -91,12 +92,12 @@ def _map(params, shift, scale, inwards):
         factor, offset = 1, 0
         if units and features:  # a covariance has the unit of each of its two axes
             power = units // len(features) if units % len(features) == 0 else units / len(features)
-            factor = math.prod(_along(scale**power, axis, ndim) for axis in features)
+            factor = math.prod(_along(frame.scale**power, axis, ndim) for axis in features)
         elif units:  # one number a component: features have a common scale
-            factor = _along(scale[..., :1] ** units, -1, max(ndim, 1))
+            factor = _along(frame.scale[..., :1] ** units, -1, max(ndim, 1))
             factor = factor if ndim else factor[..., 0]
         if about["located"]:
-            offset = _along(shift, features[0], ndim)
+            offset = _along(frame.shift, features[0], ndim)
         moved[name] = (value - offset) / factor if inwards else value * factor + offset
     return type(params)(**moved)
 
