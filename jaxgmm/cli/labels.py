@@ -35,7 +35,7 @@ def write(args: argparse.Namespace, path: str | None, table: Input, mixture: Mix
     indices, names = _beside(args, whole)
     k, dtype = mixture.n_components, np.asarray(mixture.log_weights).dtype
     added = ["label"] + [f"probability_{j}" for j in range(k)] * probabilities
-    head = ["row"] * numbered + names + _free(added, names)
+    head = ["row"] * numbered + names + _unused_names(added, names)
 
     def blocks() -> Iterator[list]:
         first = 0
@@ -62,7 +62,7 @@ def _beside(args: argparse.Namespace, whole) -> tuple[Sequence[int], list[str]]:
     return indices, [names[j] or "row" for j in indices]
 
 
-def _free(wanted: list[str], names: Sequence[str]) -> list[str]:
+def _unused_names(wanted: list[str], names: Sequence[str]) -> list[str]:
     """The wanted names; where the input has one of them, all with the same number behind them: label_2, ..."""
     count, free = 1, wanted
     while set(free) & set(names):

@@ -10,7 +10,7 @@ from ..numerics.dtypes import in_memory
 from .sources import Stream
 
 MOST = 2**28  # numbers in an E-step of all lanes, about a second: a larger fit takes longer than its compilation
-BESIDE = 2**22  # the same on a machine with an accelerator: hundreds of such E-steps take less than compiling
+MOST_WITH_GPU = 2**22  # the same beside an accelerator: hundreds of such E-steps take less than compiling
 LEAST = 2**12  # numbers that a lane counts for at least, because calls take time too
 
 
@@ -41,7 +41,8 @@ def goes_to_host(families, x, lanes: int, k: int, *traced, compiled: bool | None
     widths = [family.moments.width(d, k) for family in families]
     factors = k * d**3  # numbers in the factorisations of covariances
     work = sum(max(n * width + factors, LEAST) * lanes for width in widths) * math.prod(sets)
-    return work <= (MOST if platforms.on_cpu() else min(BESIDE, MOST)) and all(family.in_numpy for family in families)
+    most = MOST if platforms.on_cpu() else min(MOST_WITH_GPU, MOST)
+    return work <= most and all(family.in_numpy for family in families)
 
 
 def in_numpy(family, *trees) -> bool:

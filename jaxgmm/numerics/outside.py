@@ -51,11 +51,11 @@ class Moved:
     call: Call
     moving: tuple
 
-    def at(self, arrays, moving):
+    def value(self, arrays, moving):
         left = iter(moving)
         return self.call([next(left) if moves else array for array, moves in zip(arrays, self.moving, strict=True)])
 
-    def of(self, arrays):
+    def selected(self, arrays):
         return [array for array, moves in zip(arrays, self.moving, strict=True) if moves]
 
 
@@ -64,7 +64,7 @@ class Forward(Moved):
     """Tangents of the results from tangents of the moving arrays."""
 
     def __call__(self, arrays, moves):
-        return jax.jvp(functools.partial(self.at, arrays), (self.of(arrays),), (moves,))[1]
+        return jax.jvp(functools.partial(self.value, arrays), (self.selected(arrays),), (moves,))[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Backward(Moved):
     """Cotangents of the moving arrays from cotangents of the results."""
 
     def __call__(self, arrays, cotangents):
-        [moves] = jax.vjp(functools.partial(self.at, arrays), self.of(arrays))[1](cotangents)
+        [moves] = jax.vjp(functools.partial(self.value, arrays), self.selected(arrays))[1](cotangents)
         return moves
 
 
