@@ -67,8 +67,8 @@ class Shown:
 class Mixture(Shown):
     """A convex combination of k components of one family.
 
-    ``log_weights`` (k,) are logarithms of weights that sum to 1; a component without rows may have -inf. ``components``
-    holds the family's parameters by their public names. ``family`` is part of the structure.
+    ``log_weights`` (k,) are logarithms of weights that sum to 1, -inf for a component without rows or one of padding.
+    ``components`` holds the family's parameters by their public names. ``family`` is part of the structure.
 
     ``columns`` are the names of the d features, or None. `fit` and `select` take them from a frame or a file, `save`
     and `load` keep them, and every function of a mixture and a frame picks the frame's columns by them. They are no
