@@ -1,7 +1,7 @@
-"""What a wrong call meant: the decorator of public functions, and its sentences.
+"""`public`: the decorator of public functions, which accepts results in place of mixtures and explains wrong calls.
 
-A function that takes a mixture takes whatever holds one. Arguments in another order, a key or an argument that is
-missing, and a name that belongs to another function or library are answered by the call that was meant.
+Arguments in the wrong order, a missing key or argument, and a name from another function or library raise an error that
+shows the right call.
 """
 
 import difflib
@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 SEVERAL = "n_init= is the number of starts"
 SEED = "the seed or JAX key is the first argument"
-MEANT = {  # what others call it, or another function of the library
+MEANT = {  # names of arguments elsewhere, in other functions or libraries: what to write here
     "reg_covar": "prior=jaxgmm.GaussianPrior(reg_covar=...) adds it to the variances",
     "covariance_type": 'family= (families= in select) is the covariance: "full", "tied", "diag", "spherical"',
     "modelNames": 'families= of select: mclust\'s VVV is "full", EEE "tied", VVI "diag", VII "spherical"',
@@ -40,7 +40,7 @@ MEANT = {  # what others call it, or another function of the library
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: ``mixture`` may be what holds one, and a call that does not fit says what was meant."""
+    """Decorator: ``mixture`` and ``init`` may be results or estimators; errors of a wrong call show the right one."""
     signature = inspect.signature(function)
     names = list(signature.parameters)
 
@@ -50,15 +50,15 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             bound = signature.bind(*args, **named)
         except TypeError as error:
             raise TypeError(_meant(function.__name__, signature, args, named, error)) from None
+        key = bound.arguments.get("key") if names[0] == "key" else None
+        if _holds(key) or _rows(key):
+            call = _call(function.__name__, signature)
+            raise ValueError(f"key must come first, a seed or a JAX key: {call}; got {_kind(key)}")
         if "mixture" in bound.arguments:
             given = bound.arguments["mixture"]
             if names[0] != "key" and not _holds(given) and any(map(_holds, bound.arguments.values())):
                 raise ValueError(f"mixture stands in another place: {_call(function.__name__, signature)}")
-            if names[0] == "key":
-                _key_first(function.__name__, signature, bound.arguments["key"])
             bound.arguments["mixture"] = mixture_of(given)
-        elif names[0] == "key":
-            _key_first(function.__name__, signature, bound.arguments["key"])
         if _holds(bound.arguments.get("init")):
             bound.arguments["init"] = mixture_of(bound.arguments["init"], "init")
         return function(*bound.args, **bound.kwargs)
@@ -66,13 +66,8 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-def _key_first(name: str, signature: inspect.Signature, key: Any) -> None:
-    if _holds(key) or _rows(key):
-        raise ValueError(f"key must come first, a seed or a JAX key: {_call(name, signature)}; got {_kind(key)}")
-
-
 def _meant(name: str, signature: inspect.Signature, args: tuple, named: dict, error: TypeError) -> str:
-    """What is wrong with a call that does not fit the signature, and how it is written."""
+    """The message for a call that does not fit the signature: what is wrong, and the right call."""
     call, known = _call(name, signature), signature.parameters
     for given in named:
         if given not in known:
@@ -88,7 +83,7 @@ def _meant(name: str, signature: inspect.Signature, args: tuple, named: dict, er
 
 
 def _call(name: str, signature: inspect.Signature) -> str:
-    """How a function is called: its arguments without default, 0 for the key."""
+    """The shortest call of a function: its arguments without default, 0 for the key."""
     needed = [each for each in signature.parameters.values() if each.default is each.empty]
     words = [
         f"{each.name}=..." if each.kind is each.KEYWORD_ONLY else "0" if each.name == "key" else each.name
@@ -103,7 +98,7 @@ def _holds(value: Any) -> bool:
 
 
 def _rows(value: Any) -> bool:
-    """Whether a value given for a key is a table of rows, or names one."""
+    """Whether a value passed as the key is rows of data, or the path of a file."""
     if isinstance(value, (jax.Array, np.ndarray)):
         return value.ndim > 1 or getattr(value.dtype, "names", None) is not None
     if isinstance(value, (list, tuple)):

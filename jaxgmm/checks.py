@@ -1,4 +1,4 @@
-"""What users pass in, checked before anything runs: one ValueError that names the argument and says what to do."""
+"""Checks of arguments before anything runs: a ValueError names the argument, what was expected and what came."""
 
 import numbers
 from collections.abc import Iterator
@@ -12,17 +12,18 @@ from .numerics.dtypes import HALF, compute_dtype
 from .numerics.plain import names_of, plain
 from .records import GaussianPrior
 
-MOST = 2**31 - 1
+BLOCK = 2**16  # rows that are searched at a time
+MOST = 2**31 - 1  # counters and sizes are int32 on the device
 
 
 def in_trace(*values) -> bool:
-    """Whether any array in values is a tracer."""
-    leaves = jax.tree.leaves(values, is_leaf=lambda leaf: isinstance(leaf, Iterator))  # which JAX will not take
+    """Whether any leaf of these trees is a tracer."""
+    leaves = jax.tree.leaves(values, is_leaf=lambda leaf: isinstance(leaf, Iterator))  # JAX refuses iterators
     return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
 def table(x, name: str = "x"):
-    """x as an (n, d) array of real numbers: NumPy's, or JAX's as it is."""
+    """x as an (n, d) array of real numbers: a NumPy array, or a JAX array as it is."""
     x = plain(x, name)
     compute_dtype(x)
     if x.ndim == 1:
@@ -41,8 +42,8 @@ def like_mixture(x, mixture):
 
 
 def rows_of(x, mixture):
-    """x as an (n, d) array with the mixture's d; of a frame the columns that the mixture was fitted to, where both have
-    names, in its order."""
+    """x as an (n, d) array with the mixture's d. Where a frame and the mixture have names, the frame's columns are
+    picked by the mixture's names."""
     names, rows = names_of(x), table(x)
     if names is not None and mixture.columns not in (None, names):
         missing = [name for name in mixture.columns if name not in names]
@@ -57,7 +58,7 @@ def rows_of(x, mixture):
 
 
 def weights(sample_weight, n: int, dtype):
-    """Sample weights (n,), 1 where none are given; their values are checked where they are concrete."""
+    """Sample weights (n,) in this dtype, 1 where none are given. Shape and dtype are checked, not the values."""
     if sample_weight is None:
         return ones(n, dtype)
     sample_weight = plain(sample_weight, "sample_weight")
@@ -69,16 +70,17 @@ def weights(sample_weight, n: int, dtype):
 
 
 def ones(n, dtype):
-    """Weights (n,) of 1: NumPy's, or a program's where it is exported for any number of rows."""
+    """Weights (n,) of 1: a NumPy array, or a traced one where n is a symbol of `jax.export`."""
     return np.ones(n, dtype) if known_size(n) else jnp.ones(n, dtype)
 
 
 def known_size(n) -> bool:
-    """Whether a size is a number: in `jax.export` it may be a symbol."""
+    """Whether a size is a number; under `jax.export` it may be a symbol."""
     return isinstance(n, (int, np.integer))
 
 
 def enough_rows(n: int, n_components: int):
+    """Check that there are as many rows as components."""
     if not known_size(n):
         raise ValueError(
             f"x has a symbolic number of rows, {n}: a fit is exported for a number of rows; fill up fewer with copies "
@@ -89,29 +91,29 @@ def enough_rows(n: int, n_components: int):
 
 
 def weight_values(sample_weight, n_components: int):
-    """Check the values of concrete weights."""
+    """Check concrete weights: none illegal, and as many positive ones as components."""
     enough_weight(legal_weights(sample_weight), n_components)
 
 
-def legal_weights(sample_weight) -> int:
-    """How many weights are positive, where none is negative or not finite."""
+def legal_weights(sample_weight, place="row {}".format) -> int:
+    """The number of positive weights; ValueError where one is negative or not finite. ``place`` names a row."""
     values = np.asarray(sample_weight)
     wrong = ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise ValueError(f"sample_weight must be finite and >= 0; row {row} has {values[row]}")
+        raise ValueError(f"sample_weight must be finite and >= 0; {place(row)} has {values[row]}")
     return int((values > 0).sum())
 
 
 def sound_weights(lightest, weight):
-    """Check the least of the weights and their sum, where no host has looked at them all."""
+    """Check weights by the least of them and their sum, where they lie on devices."""
     lightest, weight = np.asarray(lightest), np.asarray(weight)
     if not (lightest >= 0 and np.isfinite(weight) and weight >= np.finfo(weight.dtype).tiny):
         raise ValueError("sample_weight must be finite and >= 0, and not all zero; their sum too")
 
 
 def sound_frame(frame):
-    """Check that the data are not too large for their dtype: squares overflow where values do not yet."""
+    """Check that the variances of the data do not overflow in their dtype."""
     scale = np.asarray(frame.scale)
     if not np.isfinite(scale).all():
         column = int(np.argmin(np.isfinite(scale)))
@@ -122,7 +124,7 @@ def sound_frame(frame):
 
 
 def mixture_to_start_from(init, x, k: int, family: Family, name: str):
-    """Check a mixture that EM is to start from."""
+    """Check a mixture that was passed as a start: its features, family and number of components."""
     like_mixture(x, init)
     if init.family != family or init.n_components != k:
         raise ValueError(
@@ -132,7 +134,7 @@ def mixture_to_start_from(init, x, k: int, family: Family, name: str):
 
 
 def centres(values, shape: tuple, name: str):
-    """Check what a user's function gives for centres."""
+    """Check the centres that a user's function returned."""
     try:
         values = plain(values, "centres")
     except ValueError as error:
@@ -145,6 +147,7 @@ def centres(values, shape: tuple, name: str):
 
 
 def enough_weight(positive: int, n_components: int):
+    """Check that there are as many positive weights as components."""
     if positive == 0:
         raise ValueError("sample_weight must not be all zero")
     if positive < n_components:
@@ -155,7 +158,7 @@ def enough_weight(positive: int, n_components: int):
 
 
 def row_values(x, family: Family, measured, elsewhere: bool = False):
-    """Check the values of concrete data; ``measured`` tells whether any is wrong, here or in another process."""
+    """Check concrete rows. ``measured`` counts wrong rows; ``elsewhere``: they may be in another process."""
     if measured.not_finite:
         for row, column, value in first(x, lambda block: ~np.isfinite(block), elsewhere):
             raise ValueError(f"x must be finite; row {row}, column {column} is {value}: drop or impute such rows")
@@ -167,23 +170,26 @@ def row_values(x, family: Family, measured, elsewhere: bool = False):
 
 
 def outside(rows, family: Family):
-    """Which values of rows (n, d) are outside the support, in NumPy."""
+    """Which values of rows (n, d) are outside the support: a NumPy array (n, d)."""
     return ~np.asarray(family.support.contains(rows.T)).T
 
 
 def own_parts(x) -> list:
-    """(first row, rows) of what this process holds of x."""
+    """[(number of the first row, rows)] of the parts of x in this process's memory, in order."""
     if isinstance(x, jax.Array) and not x.is_fully_addressable:
         parts = [(shard.index[0].start or 0, shard.data) for shard in x.addressable_shards]
         return sorted(parts, key=lambda part: part[0])
     return [(0, x)]
 
 
-def first(x, wrong, elsewhere: bool, block: int = 65536) -> list:
-    """The first wrong value as [(row, column, value)]; nothing where there is none, or it is ``elsewhere``."""
+def first(x, wrong, elsewhere: bool) -> list:
+    """[(row, column, value)] of the first wrong value; [] where there is none and it may be ``elsewhere``.
+
+    ``wrong(rows)`` tells which values of rows (b, d) are wrong; it is called on `BLOCK` rows in float64 at a time.
+    """
     for begin, part in own_parts(x):
-        for start in range(0, part.shape[0], block):
-            values = np.asarray(part[start : start + block])
+        for start in range(0, part.shape[0], BLOCK):
+            values = np.asarray(part[start : start + BLOCK])
             found = wrong(values.astype(np.float64))
             if found.any():
                 row, column = np.unravel_index(np.argmax(found), found.shape)
@@ -194,7 +200,7 @@ def first(x, wrong, elsewhere: bool, block: int = 65536) -> list:
 
 
 def count(value, name: str, least: int = 1) -> int:
-    """An integer option. Counters and sizes are int32 on the device."""
+    """An integer option >= least, as an int."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
     if value > MOST:
@@ -202,21 +208,21 @@ def count(value, name: str, least: int = 1) -> int:
     return int(value)
 
 
-def number(value, name: str, least: float = 0.0):
-    """A real option >= least; tracers pass."""
+def number(value, name: str):
+    """A real option >= 0; tracers pass."""
     if isinstance(value, jax.core.Tracer):
         return value
     try:
-        good = least <= float(value) < float("inf")
+        good = 0 <= float(value) < float("inf")
     except (TypeError, ValueError):
         good = False
     if not good:
-        raise ValueError(f"{name} must be a number >= {least:g}, got {value!r}")
+        raise ValueError(f"{name} must be a number >= 0, got {value!r}")
     return value
 
 
 def choice(value, name: str, allowed):
-    """The one of the allowed values that is meant: words in any case, with or without hyphens."""
+    """The allowed value that equals ``value``; words in any case, with or without hyphens and blanks."""
     for one in allowed:
         if isinstance(value, type(one)) and (value == one or (isinstance(one, str) and _bare(value) == _bare(one))):
             return one
@@ -228,14 +234,13 @@ def _bare(word: str) -> str:
 
 
 def prior_for(prior, family: Family, dtype) -> GaussianPrior:
-    """The prior of an M-step on data of this dtype; None is ``GaussianPrior(reg_relative=1e-14)`` for float64, and
-    1e-9 for float32."""
-    gaussian = any(about["located"] for about in parameters(family.parameters).values())
+    """The prior of an M-step on data of this dtype. None: ``GaussianPrior(reg_relative=1e-14)`` for float64, 1e-9 for
+    float32."""
     if prior is None:
         return GaussianPrior(reg_relative=1e-9 if dtype == np.float32 else 1e-14)
     if not isinstance(prior, GaussianPrior):
         raise ValueError(f"prior must be a jaxgmm.GaussianPrior or None, got {prior!r}")
-    if not gaussian:
+    if not any(about["located"] for about in parameters(family.parameters).values()):
         raise ValueError(f"prior must be None for family {family.name!r}: only Gaussian families have one yet")
     number(prior.reg_covar, "prior.reg_covar")
     number(prior.reg_relative, "prior.reg_relative")
@@ -251,7 +256,7 @@ def constrained(value, about, name: str):
 
 
 def of_features(family: Family, d: int) -> Family:
-    """The family, where it can describe d features."""
+    """The family; ValueError where it was made for another number of features."""
     fixed = dict(family.sizes).get("d", d)
     if fixed != d:
         raise ValueError(f"x has {d} features (columns), family {family.name!r} was made for {fixed}")
@@ -259,7 +264,7 @@ def of_features(family: Family, d: int) -> Family:
 
 
 def family_name(family):
-    """A `Family`, or a name as it is registered."""
+    """A `Family` as it is; a name in the spelling that is registered."""
     if not isinstance(family, (str, Family)):
         raise ValueError(f"family must be one of {', '.join(known())} or a jaxgmm.Family, got {family!r}")
     return spelled(family) if isinstance(family, str) else family

@@ -1,9 +1,9 @@
-"""Criteria that weigh the log-likelihood against the number of parameters: lower is better for all of them.
+"""Information criteria, of a mixture with p free parameters and likelihood L: lower is better.
 
     bic = -2 log L + p log Σw        aic = -2 log L + 2 p        icl = bic - 2 Σ w log max_k r_k
 
-Of a batch of mixtures (b, ...), as `jaxgmm.fit_many` gives it, they are (b,): of x (b, n, d) with weights (b, n), or of
-one x (n, d) with weights (n,).
+For a batch of mixtures (b, ...), as `jaxgmm.fit_many` returns it, x is (b, n, d) with weights (b, n), or one (n, d) for
+all with weights (n,); the criteria are (b,).
 
 Source: Schwarz (1978); Akaike (1974); Biernacki, Celeux and Govaert (2000), as in mclust.
 """
@@ -32,7 +32,7 @@ from .records import Mixture, Model, record
 @public
 @in_precision_of("x", differentiable=True)
 def bic(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
-    """Bayesian information criterion, () or (b,) of a batch; weights are frequencies: n is Σ w."""
+    """Bayesian information criterion, () or (b,) of a batch. Weights are frequencies: the number of rows is Σ w."""
     value, weight = _log_likelihood(mixture, x, sample_weight)
     return -2 * value + xp.asarray(n_parameters(mixture), value.dtype) * xp.log(weight)
 
@@ -48,13 +48,13 @@ def aic(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
 @public
 @in_precision_of("x", differentiable=True)
 def icl(mixture: Model, x: Any, sample_weight: ArrayLike | None = None) -> Any:
-    """Integrated completed likelihood, () or (b,) of a batch: bic plus twice the uncertainty of the most probable
-    labels."""
+    """Integrated completed likelihood, () or (b,) of a batch: bic - 2 Σ w log max_k r_k, larger than bic where the
+    components overlap."""
     return bic(mixture, x, sample_weight) - 2 * certainty(mixture, x, sample_weight)
 
 
 @in_precision_of("x")
-def certainty(mixture, x, sample_weight=None):
+def certainty(mixture, x, sample_weight):
     """Σ w log max_k r_k <= 0, () or (b,) of a batch."""
     if mixture.log_weights.ndim > 1:
         return _of_batch(certainty_of, mixture, x, sample_weight)
@@ -65,13 +65,13 @@ def certainty(mixture, x, sample_weight=None):
         x, weight, mixture = jax.tree.map(np.asarray, (x, weight, mixture))
         with host.on_host():
             return certainty_of(rows_for(mixture, x, weight, mixture.family.accurate, None), mixture)
-    held = padded(x, weight)
-    return scalar(certainty_of(rows_for(mixture, *held, mixture.family.accurate, None), cast(mixture, dtype)))
+    rows = rows_for(mixture, *padded(x, weight), mixture.family.accurate, None)
+    return scalar(certainty_of(rows, mixture))
 
 
 @record
 class Certainty:
-    """Σ w log max_k r_k <= 0 under a mixture."""
+    """Σ w log max_k r_k <= 0 of a block under a mixture; called on a `Block`."""
 
     mixture: Mixture
 
@@ -85,7 +85,7 @@ class Certainty:
 
 @record
 class Certainties:
-    """The same under each of some mixtures (m,)."""
+    """Σ w log max_k r_k (m,) of a block under each of m mixtures; called on a `Block`."""
 
     mixtures: Mixture
 
@@ -95,12 +95,12 @@ class Certainties:
 
 @compiled()
 def certainty_of(rows, mixture):
-    """Σ w log max_k r_k <= 0 of rows in memory."""
+    """`certainty` of rows in memory."""
     return rows.sum(Certainty(mixture))[0]
 
 
 def scalar(value):
-    """An exact NumPy number, or the tracer."""
+    """A concrete number as NumPy's, in its own dtype; a tracer as it is."""
     return value if checks.in_trace(value) else np.asarray(value)[()]
 
 
@@ -118,7 +118,7 @@ def _sums(rows, mixture):
 
 
 def _of_batch(function, mixture, x, sample_weight):
-    """What ``function(rows, mixture)`` gives of every mixture of a batch, in numbers of the batch's shape."""
+    """``function(rows, mixture)`` of every mixture of a batch; its results have the batch's shape."""
     batch = mixture.log_weights.shape[:-1]
     b, (x, weight) = int(np.prod(batch)), _sets(x, sample_weight, batch)
     checks.like_mixture(x.reshape(-1, x.shape[-1]), mixture)
@@ -133,7 +133,7 @@ def _of_batch(function, mixture, x, sample_weight):
 
 
 def _sets(x, sample_weight, batch):
-    """Checked rows (n, d) that all mixtures share, or (b, n, d), and their weights, (n,) or (b, n)."""
+    """Checked rows (n, d), common to all mixtures, or (b, n, d), and their weights (n,) or (b, n)."""
     x = on_host(plain(x))
     if x.ndim < 2 or x.shape[:-2] not in ((), batch):
         raise ValueError(f"x must have shape (n, d), or (*{batch}, n, d) as the batch of mixtures, got {x.shape}")

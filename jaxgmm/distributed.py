@@ -1,9 +1,8 @@
-"""Many processes, one fit: how they find each other, and how they agree before they go on.
+"""One fit in many processes: how they are connected, and how they exchange values and errors.
 
-Finding each other is JAX's own work (`jax.distributed`): SLURM, Open MPI, Kubernetes and TPU pods tell it all it needs.
-A fit is spread over processes when its mesh holds devices of all of them; then each hands over its own rows, and every
-one of them gets the same result. What only one process can see, a bad value above all, is sent to the others: an error
-on one is an error on all, and none is left waiting.
+`initialize` connects them by `jax.distributed`, which takes what it needs from SLURM, Open MPI, Kubernetes or TPU pods.
+If the mesh of a fit has devices of all processes, each passes its own rows, and all get the same result. An error that
+one process finds, such as a bad value in its rows, is raised in all of them, so that none waits for ever.
 """
 
 import contextlib
@@ -13,7 +12,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-LONGEST = 4096  # bytes of what a process tells the others
+LONGEST = 4096  # most bytes of a message between processes
 
 
 def initialize(
@@ -23,19 +22,19 @@ def initialize(
     *,
     heartbeat: int = 100,
 ) -> None:
-    """Make this process one of many: call it before anything else that computes.
+    """Connect this process with the others. Call it before any other computation with JAX.
 
     Args:
-        coordinator_address: "host:port" of process 0. None, as the next two: read off the cluster by JAX.
-        num_processes: how many there are.
-        process_id: which of them this is, from 0.
-        heartbeat: seconds after which a process that no longer answers is given up, and the others end.
+        coordinator_address: "host:port" of process 0. None, for this and the next two: JAX asks the cluster.
+        num_processes: the number of processes.
+        process_id: the number of this process, from 0.
+        heartbeat: seconds without an answer after which a process counts as dead, and the others end.
 
     Then ``jax.make_mesh((jax.device_count(),), ("rows",))`` is a mesh of all devices for `jaxgmm.fit`.
 
     Raises:
-        ValueError: there is no cluster to read them off.
-        RuntimeError: something has computed before, or the others were not found.
+        ValueError: an argument is missing and there is no cluster that JAX knows.
+        RuntimeError: JAX has computed before, or the other processes were not found.
     """
     if jax.config.jax_cpu_collectives_implementation in (None, "none"):
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -48,16 +47,16 @@ def spans(mesh) -> bool:
 
 
 def gathered(value) -> list:
-    """What every process says, in their order. JSON, at most `LONGEST` bytes of it."""
-    said = json.dumps(value).encode()
+    """The values of all processes, in their order. A value must be at most `LONGEST` bytes of JSON."""
+    own = json.dumps(value).encode()
     message = np.zeros(LONGEST, np.uint8)
-    message[: len(said)] = np.frombuffer(said, np.uint8)
+    message[: len(own)] = np.frombuffer(own, np.uint8)
     everyone = multihost_utils.process_allgather(message).reshape(-1, LONGEST)
     return [json.loads(bytes(each).rstrip(b"\0")) for each in np.asarray(everyone)]
 
 
 def alike(asked: list):
-    """Whether all processes ask for the same features, dtype and n_components.
+    """Check that all processes ask for the same: ``asked`` is [features, dtype, n_components].
 
     Raises:
         ValueError: they do not.
@@ -71,7 +70,7 @@ def alike(asked: list):
 
 
 def everyones(tree, mesh) -> list:
-    """Arrays of every process that shares the mesh, in their order, in NumPy; each has them in the same shapes."""
+    """The trees of all processes of the mesh, in their order, in NumPy. Shapes must be the same in all processes."""
     if not spans(mesh):
         return [jax.tree.map(np.asarray, tree)]
     stacked = multihost_utils.process_allgather(tree)
@@ -79,7 +78,7 @@ def everyones(tree, mesh) -> list:
 
 
 def from_first(content: bytes | None) -> bytes | None:
-    """What process 0 has."""
+    """The content that process 0 has."""
     size = gathered(None if content is None else len(content))[0]
     if size is None:
         return None
@@ -91,12 +90,12 @@ def from_first(content: bytes | None) -> bytes | None:
 
 @contextlib.contextmanager
 def agreed(mesh):
-    """What one process does for itself: an error in the block on any of them is an error on all that share the mesh.
+    """Context: an error in the block in one process is raised in all processes of the mesh.
 
     Nothing in the block may wait for another process.
 
     Raises:
-        ValueError: naming the process, on those on which nothing was wrong.
+        ValueError: in the processes without an error; it names the process that has one.
     """
     if not spans(mesh):
         yield

@@ -1,4 +1,4 @@
-"""What an author of a family imports; `docs/extending.md` shows it at work."""
+"""What the author of a new family imports; `docs/extending.md` shows how to use it."""
 
 from .families.base import Constraint, Family, Support, exponential_family, known, lookup, parameter, register
 from .families.forms import ExponentialForm, Natural, ResidualForm

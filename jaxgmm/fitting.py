@@ -50,7 +50,7 @@ ADVICE = {
 
 
 @public
-@opens()
+@opens
 @in_precision_of("x")
 def fit(
     key: Key,

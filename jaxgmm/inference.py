@@ -1,7 +1,7 @@
-"""What a mixture says of rows: both steps of EM, densities, responsibilities, labels, samples. Pure functions.
+"""Functions of one mixture and rows: E-step and M-step, densities, responsibilities, labels; and samples.
 
-They run under ``jit``, ``vmap`` and ``grad``. Concrete rows are filled up to few sizes, in host memory block by
-block, so that a new n compiles nothing.
+They are pure, and run under ``jit``, ``vmap`` and ``grad``. Concrete rows are padded to few sizes (`data.padding`), so
+that a new number of rows compiles nothing.
 """
 
 import dataclasses
@@ -28,11 +28,11 @@ from .numerics.dtypes import compute_dtype, in_precision_of, on_device
 from .numerics.keys import Key, as_key
 from .records import GaussianPrior, Mixture, Model, Statistics
 
-SCORED_TOGETHER = 2**16  # rows a call of the compiled function
+SCORED_TOGETHER = 2**16  # most rows in a call of a compiled function
 
 
 def rows_for(mixture: Mixture, x, sample_weight, form, block_size) -> Rows:
-    """Concrete or traced rows in blocks that suit one mixture; a symbolic number of rows in one."""
+    """Concrete or traced rows, cut into blocks for one mixture; into one block where their number is symbolic."""
     (n, d), k, dtype = x.shape, mixture.n_components, compute_dtype(x)
     block = min(block_size or block_rows(n, form.width(d, k), dtype.itemsize), n) if checks.known_size(n) else n
     return (HostRows if host.hosted() else Rows)(x, sample_weight, unit_frame(d, dtype), block, str(dtype))
@@ -52,10 +52,10 @@ def e_step(
 
     Args:
         mixture: a mixture of d features; cast to the dtype of x.
-        x: (n, d). A row outside the family's support has log density -inf and counts by the weights.
+        x: (n, d). A row outside the support has log density -inf, and the mixture's weights as responsibilities.
         sample_weight: (n,) weights >= 0, as frequencies. Default 1.
-        form: "accurate", or "moments", which is faster and loses digits where components are narrow.
-        block_size: rows in flight; default by size.
+        form: "accurate", or "moments": faster, but less accurate where components are narrow.
+        block_size: rows computed at a time; None: by size.
 
     Returns:
         Statistics: ``log_likelihood`` Σ w log p(x), ``weight`` Σ w, ``counts`` (k,), ``components``. Statistics of
@@ -98,14 +98,14 @@ def m_step(mixture: Model, statistics: Statistics, prior: GaussianPrior | None =
     """The mixture that maximises the expected log-likelihood of ``statistics``.
 
     Args:
-        mixture: the one that `e_step` saw.
-        statistics: of either form.
+        mixture: the one that was passed to `e_step`.
+        statistics: those of `e_step`, of either form.
         prior: `GaussianPrior`, Gaussian families only. None is ``GaussianPrior(reg_relative=1e-14)``, 1e-9 where
             both are float32.
 
     Returns:
-        Mixture: components without rows keep their parameters, with log weight -inf. float64 where the mixture or the
-        statistics are.
+        Mixture: in float64 where the mixture or the statistics are. Components without rows keep their parameters and
+        have log weight -inf.
 
     Raises:
         ValueError: statistics of another family, or a prior for a family that has none.
@@ -153,6 +153,7 @@ def joint(mixture: Mixture, x):
 
 
 def _joint(mixture, x):
+    """`joint` with rows first, (d, b) -> (b, k)."""
     return joint(mixture, x).T
 
 
@@ -167,7 +168,7 @@ def responsibilities_of(mixture: Mixture, x):
 
 
 def labels_of(mixture: Mixture, x):
-    """Most probable component of a block of rows, -1 where the probabilities are NaN. (d, b) -> (b,)."""
+    """Most probable component of every row of a block, -1 where the row has NaN. (d, b) -> (b,)."""
     logits = joint(mixture, x)
     impossible = (logits == -np.inf).all(0, keepdims=True)
     labels = first_of_largest(xp.where(impossible, mixture.log_weights[:, None], logits))
@@ -180,7 +181,7 @@ def _whole(function, mixture, rows):
 
 
 def _by_rows(function, mixture, x):
-    """``function(mixture, block)`` of every row of x, whatever x is."""
+    """``function(mixture, block)`` of all rows of x: on the host, or compiled; large arrays some rows at a time."""
     x = checks.rows_of(x, mixture)
     mixture = cast(mixture, compute_dtype(x))
     form = mixture.family.accurate
@@ -199,7 +200,7 @@ def _by_rows(function, mixture, x):
         rows = rows_for(mixture, filled(part, size), np.ones(size, compute_dtype(x)), form, None)
         answer = _whole(function, mixture, rows)
         parts.append((answer if checks.in_trace(answer) else np.asarray(answer))[: len(part)])
-    if checks.in_trace(parts):  # of rows and a mixture that were closed over
+    if checks.in_trace(parts):  # x and mixture are constants of a trace
         return jnp.concatenate(parts)
     return on_device(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
@@ -231,7 +232,7 @@ def joint_log_prob(mixture: Model, x: Any) -> jax.Array:
 def responsibilities(mixture: Model, x: Any) -> jax.Array:
     """Posterior probability of every component, (n, d) -> (n, k).
 
-    A row that is impossible under every component has the weights; a row with NaN has NaN.
+    A row with density 0 under every component has the mixture's weights; a row with NaN has NaN.
 
     Raises:
         ValueError: x is not (n, d) with the mixture's d.
@@ -242,9 +243,9 @@ def responsibilities(mixture: Model, x: Any) -> jax.Array:
 @public
 @in_precision_of("x")
 def predict(mixture: Model, x: Any) -> jax.Array:
-    """Most probable component of every row, (n, d) -> (n,) int32; the lowest index of equal ones.
+    """Most probable component of every row, (n, d) -> (n,) int32; of equal ones the first.
 
-    A row that is impossible under every component has the one of largest weight; a row with NaN has -1.
+    A row with density 0 under every component has the component of largest weight; a row with NaN has -1.
 
     Raises:
         ValueError: x is not (n, d) with the mixture's d.
@@ -283,10 +284,10 @@ def _draw(key, mixture, n):
 @public
 @in_precision_of("mixture")
 def n_parameters(mixture: Model) -> int:
-    """Number of free parameters: k - 1 weights and those of the components; of a batch of mixtures, an array.
+    """Number of free parameters: k - 1 weights and those of the components; an array for a batch of mixtures.
 
-    A categorical feature has one less than the codes that it shows: those to which any component of positive weight
-    gives a positive probability.
+    A categorical feature has one less than it has codes, counting those to which a component of positive weight gives a
+    positive probability.
     """
     if not checks.in_trace(mixture):
         mixture = jax.tree.map(np.asarray, mixture)

@@ -1,4 +1,4 @@
-"""Mixtures built by hand: checked parameters become a `Mixture`."""
+"""`mixture`: a mixture made by hand, of checked weights and parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -83,5 +83,5 @@ def _checked_weights(weights):
 
 
 def cast(record, dtype):
-    """A mixture, or another record of real numbers, in another dtype."""
+    """A mixture, or another record of real numbers, as JAX arrays of another dtype."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), record)

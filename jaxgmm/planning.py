@@ -1,4 +1,4 @@
-"""What a fit will take, said before anything runs: bytes, work, blocks, passes."""
+"""`plan`: how much memory and work a fit will take, computed from sizes alone."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .families.base import Family, lookup
 from .numerics.dtypes import compute_dtype
 from .search.problem import slots_for
 
-PASSES = 5  # before the first update, at most, as `init.streamed_states` has them
+PASSES = 5  # over the rows before the first update, at most: see `init.streamed_states`
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a fit will take, on each device.
+    """The memory and work of a fit, on each device.
 
-    ``data`` are the bytes of rows and weights held (of rows that stream: two blocks), ``working`` those of a block of
-    features and responsibilities, ``lanes`` those of parameters and statistics; ``memory`` is their sum. ``block_size``
-    rows are worked on, and ``read_size`` are read, at a time. ``flops`` are those of the products in one iteration of
-    all starts; of ``n_init``, ``together`` run at a time. At most ``passes`` over the rows come before the first
-    update, then one an update and one at the end.
+    - ``data``: bytes of rows and weights (of a stream: two blocks). ``working``: of a block of features and
+      responsibilities. ``lanes``: of parameters and statistics. ``memory``: the sum of all three.
+    - ``block_size``: rows computed at a time. ``read_size``: rows read at a time.
+    - ``together``: how many of ``n_init`` starts run at a time. ``flops``: of the products in one iteration of all.
+    - ``passes``: over the rows before the first update, at most. Then there is one for every update, and a last one.
     """
 
     n: int
@@ -75,16 +75,16 @@ def plan(
     devices: int = 1,
     block_size: int | None = None,
 ) -> Plan:
-    """What `fit` will take for n rows of d features: an estimate from sizes alone; nothing runs.
+    """The memory and work that `fit` will take for n rows of d features, estimated from sizes alone.
 
     Args:
         n, d, n_components: the sizes.
-        family: as in `fit`; of "categorical", pass ``jaxgmm.categorical(n_categories)``.
+        family: as in `fit`; for "categorical" pass ``jaxgmm.categorical(n_categories)``.
         n_init: number of starts.
-        dtype: of the data.
+        dtype: the dtype of the data.
         streams: whether the rows are read block by block.
-        devices: number of devices that the rows are cut over.
-        block_size: as in `fit`, or in `rows` where they stream.
+        devices: the number of devices that the rows are divided over.
+        block_size: as in `fit`; of a stream, as in `rows`.
 
     Raises:
         ValueError: sizes that are not integers >= 1, unknown names.

@@ -1,7 +1,7 @@
-"""Records: frozen dataclasses that are pytrees, and keep their bits in copies and pickles.
+"""`record`: frozen dataclasses that are pytrees, and whose copies and pickles keep every bit.
 
-JAX's own copies would make float32 of float64 wherever its x64 mode is off, so arrays leave a process as NumPy's and
-become JAX's again where they are read.
+A copied or unpickled JAX array becomes float32 where JAX's x64 mode is off, even if it was float64. So a record pickles
+its arrays as NumPy's, and makes JAX arrays of them in x64 mode when it is read.
 """
 
 import copy
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class Kept:
-    """A JAX array as part of a copy or a pickle, where it keeps its dtype.
+    """A JAX array in a copy or a pickle, which keeps its dtype.
 
     Raises:
-        ValueError: on pickling, if part of it lies in another process.
+        ValueError: on pickling, where part of the array lies in another process.
     """
 
     def __init__(self, array: jax.Array):
@@ -39,22 +39,22 @@ class Kept:
 
 def _received(values) -> Kept:
     with jax.enable_x64(True):
-        return Kept(jax.device_put(np.array(values)))  # a copy: what was read may be a map of a file
+        return Kept(jax.device_put(np.array(values)))  # a copy: the values may be a view of a mapped file
 
 
 def kept(tree):
-    """Concrete JAX arrays of a tree as `Kept`; records in it see to their own."""
+    """The tree with its concrete JAX arrays as `Kept`. Records in it are left to their own ``__getstate__``."""
     return jax.tree.map(lambda leaf: Kept(leaf) if _narrowed(leaf) else leaf, tree, is_leaf=dataclasses.is_dataclass)
 
 
 def _narrowed(leaf) -> bool:
-    """Whether a copy may come in another dtype: JAX's keys are of one, and tracers are not copied."""
+    """Whether a copy of this leaf may have another dtype: a concrete JAX array, but no random key."""
     array = isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer)
     return array and isinstance(leaf.dtype, np.dtype)
 
 
 def restored(tree):
-    """The tree that was `kept`."""
+    """The tree with the arrays that were `kept`."""
     return jax.tree.map(
         lambda leaf: leaf.array if isinstance(leaf, Kept) else leaf, tree, is_leaf=dataclasses.is_dataclass
     )
@@ -69,23 +69,23 @@ def _setstate(self, state):
 
 
 def static(**options: Any) -> Any:
-    """A field that belongs to the structure of a record, not to its numbers."""
+    """A field that is part of a record's structure, and static in compiled functions."""
     return dataclasses.field(metadata={"static": True}, **options)
 
 
-def beside(**options: Any) -> Any:
-    """A field that JAX does not see: what `jax.tree.map` or a transformation makes of the record has its default."""
-    return dataclasses.field(metadata={"beside": True}, **options)
+def dropped(**options: Any) -> Any:
+    """A field that is no part of the pytree: a record from `jax.tree.map` or a transformation has its default."""
+    return dataclasses.field(metadata={"dropped": True}, **options)
 
 
-@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field, static, beside))
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field, static, dropped))
 def record(cls: type[T]) -> type[T]:
-    """A frozen dataclass pytree without ``==``; fields marked with ``static()`` are part of its structure, those marked
-    with ``beside()`` are no part of the pytree."""
+    """Decorator: a frozen dataclass, registered as a pytree, without ``==``. Fields are arrays or trees of them, unless
+    they are marked by `static` or `dropped`."""
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=cls.__repr__ is object.__repr__)(cls)
     cls.__getstate__, cls.__setstate__ = _getstate, _setstate
-    names = {"": [], "static": [], "beside": []}
+    names = {"": [], "static": [], "dropped": []}
     for field in dataclasses.fields(cls):
-        names[next((kind for kind in ("static", "beside") if field.metadata.get(kind)), "")].append(field.name)
-    jax.tree_util.register_dataclass(cls, names[""], names["static"], names["beside"])
+        names[next((kind for kind in ("static", "dropped") if field.metadata.get(kind)), "")].append(field.name)
+    jax.tree_util.register_dataclass(cls, names[""], names["static"], names["dropped"])
     return cls

@@ -1,4 +1,4 @@
-"""The values that flow through the library: mixtures, statistics, results. Frozen, and pytrees."""
+"""The records that functions take and return: mixtures, blocks of rows, statistics, results. All are frozen."""
 
 import dataclasses
 import enum
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from . import tables
 from .numerics.dtypes import in_memory, in_precision_of, on_device
-from .pytrees import beside
+from .pytrees import dropped
 from .pytrees import record as record  # what authors of families import from here
 from .pytrees import static as static
 
@@ -26,7 +26,7 @@ class Status(enum.IntEnum):
     DEGENERATE = 3  #: a component is held up by the prior or a floor, or by less than a row
     NON_FINITE = 4  #: the log-likelihood is not finite, or, where nothing can raise (under a trace), the rows
     INVALID = 5  #: rows outside the support, or weights that are none, where nothing can raise (under a trace)
-    STOPPED = 6  #: asked to stop; of one of several starts also: so far behind that the search left it
+    STOPPED = 6  #: stopped by a callback or Ctrl-C; a start among several: so far behind that the search left it
 
 
 class FitWarning(UserWarning):
@@ -35,7 +35,7 @@ class FitWarning(UserWarning):
 
 @record
 class GaussianPrior:
-    """What is added to the variances of Gaussian components in every M-step.
+    """Numbers that are added to the variances of Gaussian components in every M-step.
 
     Args:
         reg_covar: added to the diagonal, in squared data units (as in scikit-learn).
@@ -51,7 +51,7 @@ class GaussianPrior:
 
 
 class Shown:
-    """What can be printed: as tables cut at a screen, in a notebook as frames, at the prompt in one line."""
+    """A record that prints as tables, as much as a screen holds; one line at the prompt, HTML in a notebook."""
 
     def __repr__(self) -> str:
         return tables.in_one_line(self)
@@ -67,19 +67,19 @@ class Shown:
 class Mixture(Shown):
     """A convex combination of k components of one family.
 
-    ``log_weights`` (k,) sum to 1 in linear space; ``components`` holds the family's parameters by their public names;
-    ``family`` says which family, and is part of the structure. A padded component has log weight -inf.
+    ``log_weights`` (k,) are logarithms of weights that sum to 1, -inf for a component without rows or one of padding.
+    ``components`` holds the family's parameters by their public names. ``family`` is part of the structure.
 
-    ``columns`` are the names of the d features, None where there are none. `fit` and `select` take them from a frame
-    or a file, `save` and `load` keep them, and every function that is given the mixture and a frame takes the frame's
-    columns by these names. They are no part of the pytree: what a transformation or `jax.tree.map` returns has none, so
-    that mixtures with and without names have one structure, and names compile nothing.
+    ``columns`` are the names of the d features, or None. `fit` and `select` take them from a frame or a file, `save`
+    and `load` keep them, and every function of a mixture and a frame picks the frame's columns by them. They are no
+    part of the pytree, so that names change no structure and compile nothing: a mixture returned by a transformation or
+    by `jax.tree.map` has None.
     """
 
     log_weights: Any
     components: Any
     family: Any = static()
-    columns: tuple[str, ...] | None = beside(default=None)
+    columns: tuple[str, ...] | None = dropped(default=None)
 
     @property
     def weights(self) -> jax.Array:
@@ -92,7 +92,7 @@ class Mixture(Shown):
 
     @property
     def n_features(self) -> int:
-        """d."""
+        """The number of features d."""
         for field in dataclasses.fields(self.components):
             axes = field.metadata["shape"]
             if "d" in axes:
@@ -100,7 +100,7 @@ class Mixture(Shown):
         raise ValueError(f"the parameters of {self.family.name} have no axis of features")
 
     def _tables(self):
-        about = f"{self.family.name}, K = {self.n_components}, {self.n_features} features, {self.log_weights.dtype}"
+        about = f"{tables.heading(self)}, {self.log_weights.dtype}"
         return [tables.Table(title=about), *tables.of_mixture(self, screen=True)]
 
 
@@ -111,24 +111,24 @@ def _exp(values):
 
 @record
 class Block:
-    """Rows that are looked at together: x (d, b) in their frame, weights (b,), and further columns (b, ...) by name."""
+    """A block of rows: x (d, b) in the frame, weights (b,), and further columns (b, ...) by name."""
 
     x: Any
     weight: Any
     columns: Any = None
 
     def seen(self, form, prepared):
-        """What a form sees of the rows."""
+        """The features that a form computes of the rows."""
         return form.view(prepared, self.x)
 
 
 @record
 class Statistics:
-    """Expected sufficient statistics of rows under one mixture; those of disjoint rows under one mixture add.
+    """Expected sufficient statistics of rows under one mixture. Those of disjoint rows under one mixture add.
 
-    ``log_likelihood`` Σ w log p(x); ``rounding`` Σ w (abs(log p(x)) + d), the scale of
-    its rounding error (a density is a sum of d terms of order 1, which may cancel); ``weight`` Σ w;
-    ``counts`` (k,) Σ w r; ``components`` the family's own moments, whose type says which form they have.
+    ``log_likelihood`` Σ w log p(x); ``rounding`` Σ w (abs(log p(x)) + d), the scale of its rounding error (a log
+    density is a sum of d terms of order 1, which may cancel); ``weight`` Σ w; ``counts`` (k,) Σ w r; ``components`` the
+    family's moments, in a record whose type tells the form.
     """
 
     log_likelihood: Any
@@ -151,12 +151,12 @@ class Statistics:
 
 @record
 class FitResult(Shown):
-    """A fitted mixture and how it was reached. `print` shows it; whatever takes a `Mixture` takes it too.
+    """A fitted mixture and how the fit went. Every function that takes a `Mixture` takes a `FitResult`, too.
 
-    ``log_likelihood`` is that of ``mixture``, in total; ``n_iter`` counts parameter updates; ``status`` is a `Status`
-    (an int32 array inside a trace or under ``vmap``); ``restarts`` (n_init,) holds the final log-likelihood of every
-    start, of those that were stopped early too, and ``restart_status`` (n_init,) int32 the `Status` of each: DEGENERATE
-    where it may have a higher log-likelihood than the best, STOPPED where the search left it behind.
+    ``log_likelihood`` is the total of all rows under ``mixture``; ``n_iter`` counts parameter updates; ``status`` is a
+    `Status` (an int32 array inside a trace or under ``vmap``). ``restarts`` (n_init,) has the last log-likelihood of
+    every start, and ``restart_status`` (n_init,) int32 the `Status` of each: STOPPED where the search left it behind; a
+    DEGENERATE one may have a higher log-likelihood than the best.
     """
 
     mixture: Mixture
@@ -168,15 +168,15 @@ class FitResult(Shown):
 
     @property
     def converged(self) -> bool:
-        """Whether the log-likelihood settled (a fit that ended in any other way did not converge)."""
+        """Whether ``status`` is CONVERGED."""
         answer = self.status == Status.CONVERGED
         return bool(answer) if isinstance(self.status, (int, np.integer)) else answer
 
     def summary(self) -> dict[str, Any]:
-        """The result in plain Python values, as JSON and logs take them: how it ended, and all that `print` shows.
+        """The result as plain Python values, for JSON and logs.
 
         Raises:
-            ValueError: it is a batch, or inside a trace.
+            ValueError: the result is a batch, or inside a trace.
         """
         if not tables.readable(self):
             raise ValueError(f"summary is of one concrete result, got {self!r}")
@@ -202,7 +202,8 @@ class FitResult(Shown):
 class Selection(Shown):
     """A grid of fits: ``best`` by the criterion, ``table`` one dict a fit, ``results`` the fits in the same order.
 
-    `print` shows it; ``selection["tied", 3]`` is one of the fits; whatever takes a `Mixture` takes it too: its best.
+    ``selection["tied", 3]`` is one of the fits. Every function that takes a `Mixture` takes a `Selection`, too, for its
+    best.
     """
 
     best: FitResult
@@ -211,10 +212,10 @@ class Selection(Shown):
     criterion: str
 
     def __getitem__(self, cell: tuple[Any, int]) -> FitResult:
-        """The fit of a family, by its name or itself, and a number of components.
+        """The fit of a family (or its name) and a number of components.
 
         Raises:
-            KeyError: it is not in the grid.
+            KeyError: there is no such fit in the grid.
         """
         family, k = cell if isinstance(cell, tuple) and len(cell) == 2 else (cell, None)
         for result in self.results:
@@ -253,10 +254,10 @@ Init: TypeAlias = str | Model | ArrayLike | Callable[..., Any]  # where EM may s
 
 
 def mixture_of(model: Any, name: str = "mixture") -> Mixture:
-    """The mixture itself, that of a `FitResult`, of the best of a `Selection`, or of a fitted estimator.
+    """The mixture in a `FitResult`, in the best of a `Selection`, or in a fitted estimator; a mixture as it is.
 
     Raises:
-        ValueError: it holds none.
+        ValueError: ``model`` is none of them.
     """
     found = model.best if isinstance(model, Selection) else model
     found = found.mixture if isinstance(found, FitResult) else getattr(found, "mixture_", found)

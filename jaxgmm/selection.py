@@ -48,7 +48,7 @@ FEW_ROWS = 10_000  # below, one program for all K of a family
 
 
 @public
-@opens()
+@opens
 @in_precision_of("x")
 def select(
     key: Key,

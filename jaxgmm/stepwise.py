@@ -109,7 +109,7 @@ def advance(blend: Blend, rows: Rows, prior) -> Blend:
 
 
 @public
-@opens()
+@opens
 @in_precision_of("x")
 def fit_stepwise(
     key: Key,
@@ -190,7 +190,7 @@ def fit_stepwise(
         if blend.lost:
             break
         if sweep == 0:
-            census.enough(k)
+            checks.enough_weight(census.positive, k)
     if blend.lost:
         return named(_finished(key, stream, blend, options, given), columns)
     result = _judged(flow, problem.known, blend, census.heaviest, given)

@@ -1,12 +1,12 @@
 """Mixtures in files: a .npz of plain arrays, readable with `numpy.load` alone.
 
-    format, version       what wrote it, and the layout below as a number
+    format, version       "jaxgmm mixture", and the number of this layout
     family, options       the family's name; its options as JSON, an object (files of version 1 have none)
     log_weights           (k,)
     components.<name>     the family's parameters by their public names
     columns               names of the d features, where they were given
 
-Nothing is pickled, so loading a file from a stranger runs no code.
+Nothing is pickled: a file from an untrusted source runs no code when it is loaded.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def save(path: str | os.PathLike[str], mixture: Model, *, columns: Sequence[str]
     """Write a mixture to a .npz file, whole or not at all.
 
     Args:
-        path: the file, taken literally: no ending is added.
-        mixture: one mixture (not a batch of them), or what holds one.
-        columns: names of the d features; default those that the mixture has.
+        path: the file; no ending is added to its name.
+        mixture: one mixture (not a batch), or a result or estimator that holds one.
+        columns: names of the d features; None: those of the mixture.
 
     Raises:
-        ValueError: the mixture is a batch, there is not one name for each feature, or the name of its family is that of
-            another one.
+        ValueError: the mixture is a batch, the names are not d, or another family is registered under its family's
+            name.
     """
     log_weights = np.asarray(mixture.log_weights)
     if log_weights.ndim != 1:
@@ -61,7 +61,7 @@ def save(path: str | os.PathLike[str], mixture: Model, *, columns: Sequence[str]
 
 
 def _options(family: Family) -> str:
-    """The family's options as JSON, where `load` can make it of them and its name, once that is registered."""
+    """The family's options as JSON; ValueError where `load` could not make the family of its name and them."""
     if family.name in known() and not registered(family):
         raise ValueError(
             f"mixture is of {family}, and another family is registered as that: register it under a name of its own, "
@@ -74,32 +74,27 @@ def _options(family: Family) -> str:
 
 
 def load(path: str | os.PathLike[str]) -> Mixture:
-    """The mixture of a file that `save` wrote, bit for bit and in its dtype, with the names of its columns.
+    """The mixture in a file that `save` wrote, with the same bits, dtypes and names of columns.
 
     Raises:
-        ValueError: the file is something else, damaged, of a newer format, or of a family that is not there.
+        ValueError: the file is of another kind, damaged, of a newer version, or its family is not registered.
         OSError: the file is not there.
     """
-    return load_with_columns(path)[0]
-
-
-def load_with_columns(path: str | os.PathLike[str]) -> tuple[Mixture, tuple[str, ...] | None]:
-    """What `load` gives, and the names of the features (None where none were saved)."""
     entries = _entries(path)
     try:
         mixture = _rebuild(entries)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a mixture that can be used: {error}") from error
     if "columns" not in entries:
-        return mixture, None
+        return mixture
     columns = tuple(map(str, np.atleast_1d(entries["columns"])))
     if len(columns) != mixture.n_features:
         raise ValueError(f"{path}: its columns name {len(columns)} of {mixture.n_features} features")
-    return dataclasses.replace(mixture, columns=columns), columns
+    return dataclasses.replace(mixture, columns=columns)
 
 
 def _entries(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The arrays of a file that says it is ours."""
+    """The arrays of a file, by name; ValueError where `save` did not write it."""
     with open(path, "rb") as handle:
         try:
             with np.load(handle, allow_pickle=False) as file:
@@ -114,7 +109,7 @@ def _entries(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def _family(entries: dict[str, np.ndarray]) -> str | Family:
-    """The family; its name where it was written without options."""
+    """The family, from its name and options; its name alone in files of version 1."""
     name = str(entries["family"])
     if name not in known():
         raise ValueError(f"of family {name!r}, which nobody registered: import the module that does, then load again")
@@ -125,12 +120,12 @@ def _family(entries: dict[str, np.ndarray]) -> str | Family:
 
 
 def _hashable(value):
-    """A value as it was before JSON made lists of its tuples."""
+    """A value with tuples where JSON has made lists of them."""
     return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 def _rebuild(entries: dict[str, np.ndarray]) -> Mixture:
-    """The mixture, checked by `jaxgmm.mixture` and then given its own numbers back, which that may have rounded."""
+    """The mixture, checked by `jaxgmm.mixture`; with the numbers of the file, which that may have rounded."""
     log_weights = plain(entries["log_weights"], "log_weights")
     params = {name.removeprefix(PREFIX): values for name, values in entries.items() if name.startswith(PREFIX)}
     params = {name: plain(values, name) for name, values in params.items()}

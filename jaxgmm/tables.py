@@ -1,7 +1,7 @@
-"""Results as tables: what `print` shows of mixtures, fits and selections, what a notebook shows, and the command line.
+"""Mixtures, fits and selections as tables, for `print`, for notebooks and for the command line.
 
-A table is made of words once (`Table`), and is text (`as_text`) or HTML (`as_html`). What is asked of a mixture are its
-attributes alone, so that the records can ask for their own tables.
+A `Table` holds strings, and is rendered as text (`as_text`) or as HTML (`as_html`). This module imports no record, so
+that records can import it: it reads their attributes.
 """
 
 import dataclasses
@@ -14,9 +14,9 @@ from typing import Any
 import jax
 import numpy as np
 
-WIDEST_MATRIX = 12  # a matrix of more features is not something one reads
-ACROSS, DOWN, SWEPT = 9, 24, 40  # components, features, and fits of a sweep that fit on a screen
-LINES = 48  # of matrices on a screen
+WIDEST_MATRIX = 12  # features; larger matrices are not printed
+MOST_COMPONENTS, MOST_FEATURES, MOST_FITS = 9, 24, 40  # that fit on a screen
+MATRIX_LINES = 48  # lines of matrices on a screen
 
 NOT_TO_BE_CHOSEN = {
     "DEGENERATE": (
@@ -31,7 +31,8 @@ NOT_TO_BE_CHOSEN = {
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows of words under a title, and a line below them; the columns in ``left`` are flushed left."""
+    """Rows of strings, of which the first is the head, with a title above and a note below; the columns in ``left`` are
+    aligned left, the others right."""
 
     rows: list = dataclasses.field(default_factory=list)
     left: tuple = (0,)
@@ -40,18 +41,18 @@ class Table:
 
 
 def as_text(tables: Iterable[Table]) -> str:
-    """Tables as text, a blank line between them."""
+    """Tables as text, with a blank line between two."""
     parts = (filter(None, (t.title, aligned(t.rows, set(t.left)) if t.rows else "", t.note)) for t in tables)
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 
 def as_html(tables: Iterable[Table]) -> str:
-    """Tables as HTML, every word escaped; the first row of each is its head."""
+    """Tables as HTML, with all text escaped."""
     return "<div>" + "".join(map(_html, tables)) + "</div>"
 
 
 def aligned(rows: Iterable[Sequence[str]], left: set[int]) -> str:
-    """Rows of words as columns of text, flushed right but for the columns in `left`."""
+    """Rows of strings as lines of text, in columns aligned right, and left for those in ``left``."""
     rows = list(rows)
     widths = [max(len(row[j]) for row in rows if j < len(row)) for j in range(max(map(len, rows)))]
     lines = [
@@ -62,29 +63,27 @@ def aligned(rows: Iterable[Sequence[str]], left: set[int]) -> str:
 
 
 def of_selection(selection) -> list[Table]:
-    """The sweep, which fit is the best, and its parameters; cut at a screen."""
+    """The table of fits, and the parameters of the best one; as much as a screen holds."""
     mixture = selection.best.mixture
     chosen = f"best by {selection.criterion}: {mixture.family.name}, K = {mixture.n_components}"
-    return [sweep(selection, SWEPT), Table(title=chosen), *of_mixture(mixture, screen=True)]
+    return [sweep(selection, MOST_FITS), Table(title=chosen), *of_mixture(mixture, screen=True)]
 
 
 def of_result(result) -> list[Table]:
-    """How a fit ended, and the parameters of its mixture; cut at a screen."""
-    if not _single(result.mixture):
-        return [Table(title=in_one_line(result))]
+    """How a fit ended, and the parameters of its mixture; as much as a screen holds."""
     status = getattr(result.status, "name", result.status)
     updates = f"{result.n_iter} update{'' if result.n_iter == 1 else 's'}"
     ended = f"{status} after {updates}, log-likelihood {_fixed(result.log_likelihood)}"
-    return [Table(title=_title(result.mixture), note="\n".join(filter(None, (ended, starts(result))))),
+    return [Table(title=heading(result.mixture), note="\n".join(filter(None, (ended, starts(result))))),
             *of_mixture(result.mixture, screen=True)]  # fmt: skip
 
 
 def starts(result) -> str:
-    """How the starts of a fit ended, in words; nothing of a single one."""
+    """One line on how the starts of a fit ended; "" for a single start."""
     if result.restart_status is None or np.size(result.restart_status) < 2:
         return ""
-    from_best = Counter(_name_of(type(result.status), status) for status in np.asarray(result.restart_status))
-    return f"{sum(from_best.values())} starts: " + ", ".join(f"{n} {name}" for name, n in from_best.most_common())
+    ended = Counter(_name_of(type(result.status), status) for status in np.asarray(result.restart_status))
+    return f"{sum(ended.values())} starts: " + ", ".join(f"{n} {name}" for name, n in ended.most_common())
 
 
 def _name_of(kind, status) -> str:
@@ -92,9 +91,10 @@ def _name_of(kind, status) -> str:
 
 
 def sweep(selection, most: int | None = None) -> Table:
-    """The rows of `Selection.table`; the best one is marked, and what is lower than it is explained.
+    """The rows of `Selection.table`, with the best one marked; a note explains why fits with a lower criterion were not
+    chosen.
 
-    Of more than ``most`` rows those with the lowest criterion, in the order of the grid.
+    Of more than ``most`` rows only those with the lowest criterion are shown, in the order of the grid.
     """
     table, criterion, best = selection.table, selection.criterion, best_row(selection)
     lowest = table[best].get(criterion, math.nan)
@@ -126,18 +126,18 @@ def sweep(selection, most: int | None = None) -> Table:
 
 
 def best_row(selection) -> int:
-    """Where the best of a selection stands in its table."""
+    """The index of the best fit of a selection in its table."""
     return next(i for i, result in enumerate(selection.results) if result is selection.best)
 
 
 def of_mixture(mixture, columns: Sequence[str] | None = None, screen: bool = False) -> list[Table]:
-    """Weights and parameters of a mixture, by the names of the features; components are counted from 0.
+    """Weights and parameters of a mixture, with the names of the features; components are counted from 0.
 
-    ``screen`` leaves out what a screen cannot hold, and says what that is.
+    ``screen``: only as much as a screen holds, with notes on what is left out.
     """
     d, k = mixture.n_features, mixture.n_components
     features = feature_names(columns or mixture.columns, d)
-    across, down = (min(k, ACROSS), min(d, DOWN)) if screen else (k, d)
+    across, down = (min(k, MOST_COMPONENTS), min(d, MOST_FEATURES)) if screen else (k, d)
     components, more = range(across), f"  ... {d - down} more features"
     rows = [["component", *map(str, components)], ["weight", *map(_short, np.asarray(mixture.weights)[:across])]]
     matrices = []
@@ -170,13 +170,18 @@ def of_mixture(mixture, columns: Sequence[str] | None = None, screen: bool = Fal
     return [Table(rows), *(_cut(matrices) if screen else matrices)]
 
 
+def heading(mixture) -> str:
+    """The family and the sizes of a mixture."""
+    return f"{mixture.family.name}, K = {mixture.n_components}, {mixture.n_features} features"
+
+
 def feature_names(columns: Sequence[str] | None, d: int) -> list[str]:
-    """The names of the features; x0, x1, ... where nobody gave any."""
+    """The names of the features; x0, x1, ... where there are none."""
     return list(columns) if columns else [f"x{j}" for j in range(d)]
 
 
 def parameters_of(mixture) -> dict[str, tuple[str, np.ndarray]]:
-    """The axes of every parameter, as its record declares them, and its values."""
+    """{name: (axes as declared, such as "kd", values)} of every parameter."""
     return {
         field.name: (field.metadata["shape"], np.asarray(getattr(mixture.components, field.name)))
         for field in dataclasses.fields(mixture.components)
@@ -184,7 +189,7 @@ def parameters_of(mixture) -> dict[str, tuple[str, np.ndarray]]:
 
 
 def plain(mixture, columns: Sequence[str] | None = None) -> dict[str, Any]:
-    """All that a mixture holds in plain Python values, as JSON takes them."""
+    """The contents of a mixture as plain Python values, for JSON."""
     columns = columns or mixture.columns
     return {
         "columns": list(columns) if columns else None,
@@ -195,7 +200,7 @@ def plain(mixture, columns: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 def in_one_line(record) -> str:
-    """What the prompt shows of a mixture or a result; traced ones and templates by their type alone."""
+    """One line about a mixture or a result, for the prompt; without sizes where it is traced or holds no arrays."""
     mixture, kind = getattr(record, "mixture", record), type(record).__name__
     about = [getattr(mixture.family, "name", str(mixture.family))]
     if _numbers(record) and np.ndim(mixture.log_weights) > 0:
@@ -208,33 +213,24 @@ def in_one_line(record) -> str:
 
 
 def readable(record) -> bool:
-    """Whether a record is that of one mixture of known numbers, which a table can show."""
+    """Whether a record holds one mixture (no batch) of concrete numbers, which a table can show."""
     record = getattr(record, "best", record)
-    return _numbers(record) and _single(getattr(record, "mixture", record))
-
-
-def _single(mixture) -> bool:
-    return np.ndim(mixture.log_weights) == 1
+    return _numbers(record) and np.ndim(getattr(record, "mixture", record).log_weights) == 1
 
 
 def _numbers(tree) -> bool:
-    """Whether all leaves are known numbers: neither tracers nor what stands for arrays."""
+    """Whether all leaves are concrete numbers: no tracers, no placeholders for arrays."""
+    kinds = jax.Array, np.ndarray, np.generic, float, int
     leaves = jax.tree.leaves(tree)
-    return all(isinstance(leaf, (jax.Array, np.ndarray, np.generic, float, int)) for leaf in leaves) and not any(
-        isinstance(leaf, jax.core.Tracer) for leaf in leaves
-    )
-
-
-def _title(mixture) -> str:
-    return f"{mixture.family.name}, K = {mixture.n_components}, {mixture.n_features} features"
+    return all(isinstance(leaf, kinds) and not isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
 def _cut(matrices: list[Table]) -> list[Table]:
-    """As many matrices as a screen holds."""
+    """The first matrices, as many as a screen holds, and a note on the others."""
     kept, lines = [], 0
     for table in matrices:
         lines += len(table.rows) + 2
-        if lines > LINES:
+        if lines > MATRIX_LINES:
             break
         kept.append(table)
     left = len(matrices) - len(kept)
@@ -243,7 +239,7 @@ def _cut(matrices: list[Table]) -> list[Table]:
 
 
 def _matrix(title: str, values: np.ndarray, labels: Iterable, head: Iterable) -> Table:
-    """One matrix of a component, such as (d, d)."""
+    """A matrix with labels of its rows and a head."""
     rows = [[f"  {label}", *map(_short, values[j])] for j, label in enumerate(labels)]
     return Table([["", *map(str, head)], *rows], title=title)
 

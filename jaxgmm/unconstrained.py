@@ -1,7 +1,7 @@
-"""Mixtures as unconstrained arrays and back: one file for all families, by the constraints they declare.
+"""Mixtures as arrays of unconstrained real numbers, and back, for every family.
 
-Weights are their logs. How a parameter is mapped is its constraint's (`families.constraints`). Boundary values are ±inf
-in the unconstrained view and come back exactly.
+Weights become their logarithms. A parameter is mapped by the constraint that its family declares for it
+(`families.constraints`). Values on the boundary become ±inf, and come back exactly.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from .records import Mixture, Model, record, static
 
 @record
 class Unconstrained:
-    """``log_weights`` (k,) up to a constant, ``components`` a dict of unconstrained arrays; knows its family."""
+    """``log_weights`` (k,) up to an additive constant; ``components``, unconstrained arrays by name; the ``family``."""
 
     log_weights: Any
     components: Any
@@ -43,7 +43,7 @@ def constrain(unconstrained: Unconstrained) -> Mixture:
 
 
 def view_of(mixture: Mixture, as_they_are=()) -> Unconstrained:
-    """As `unconstrain`, in NumPy and in JAX; parameters under the constraints in ``as_they_are`` stay what they are."""
+    """As `unconstrain`, in NumPy or in JAX; parameters with a constraint in ``as_they_are`` are not mapped."""
     arrays = {}
     for name, about in parameters(type(mixture.components)).items():
         value, constraint = getattr(mixture.components, name), about["constraint"]
@@ -52,7 +52,7 @@ def view_of(mixture: Mixture, as_they_are=()) -> Unconstrained:
 
 
 def mixture_of(view: Unconstrained, as_they_are=()) -> Mixture:
-    """As `constrain`, in NumPy and in JAX; the way back of `view_of`."""
+    """The inverse of `view_of`: as `constrain`, in NumPy or in JAX."""
     kind, params = view.family.parameters, {}
     for name, about in parameters(kind).items():
         value, constraint = view.components[name], about["constraint"]

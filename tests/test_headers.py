@@ -42,6 +42,14 @@ def test_numbers_in_order_name_the_columns(write, body, start):
     assert names == tuple(head.split(","))
 
 
+@pytest.mark.parametrize("body", [MEASURED, COUNTS], ids=str)
+def test_what_only_python_takes_for_a_number_is_a_name(write, body, recwarn):
+    """float("2020_01") is 202001; no table of numbers is written so."""
+    x, names = read(write(body, "2020_01,2020_02,2020_03"))
+    np.testing.assert_array_equal(x, body)
+    assert names == ("2020_01", "2020_02", "2020_03") and not recwarn
+
+
 @pytest.mark.parametrize("index", [range(40), RNG.permutation(40), [f"day {i}" for i in range(40)]], ids=str)
 @pytest.mark.parametrize("head", ["0,1,2", "1990,1991,1992", "a,b,c", "7,3,5"])
 def test_an_empty_first_field_is_the_place_of_an_index(tmp_path, index, head):

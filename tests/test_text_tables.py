@@ -302,6 +302,15 @@ def test_rows_with_missing_values_are_an_error_that_says_what_to_do_or_are_left_
         readers.read(write("a,b\n1,\n,2\n"), missing="dropped")
 
 
+@pytest.mark.parametrize("nan", ["nan", "-nan", "+nan", "NaN"])
+@pytest.mark.parametrize("head", ["a,b\n", ""])
+def test_a_nan_is_missing_whatever_its_sign(write, nan, head):
+    """C prints the NaN of 0 / 0 as -nan."""
+    path = write(f"{head}{nan},2\n{nan},3\n1.5,4\n")
+    with pytest.warns(jaxgmm.FitWarning, match="2 of 3 rows left out"):
+        np.testing.assert_array_equal(read(path, missing="dropped")[0], [[1.5, 4]])
+
+
 def test_a_stream_says_once_how_many_rows_it_leaves_out(tmp_path):
     x = np.arange(40.0).reshape(20, 2)
     x[[3, 4, 17], [0, 1, 0]] = np.nan

@@ -1,4 +1,4 @@
-"""The commands that ask a model: predict, score, sample, info."""
+"""The commands that use a fitted model: predict, score, sample, info."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..data.pick import KEPT
 from ..data.remarks import missing
 from ..records import Mixture
 from . import labels, output, paths, report
-from .table import Table, opened
+from .table import Input, opened
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def score(args: argparse.Namespace) -> int:
     check, totals, weights = _checker(table, mixture), [], []
 
     def scores() -> Iterator[list]:
-        for rows, weight, first in _weighted(table):
+        for rows, weight, first in table.blocks():
             check(rows, first, table.place)
             left_out = missing(rows, weight)
             log_prob = np.full(len(rows), np.nan)
@@ -60,42 +60,34 @@ def score(args: argparse.Namespace) -> int:
 def sample(args: argparse.Namespace) -> int:
     """Draw rows from a model, as csv."""
     paths.check_table(args.output)
-    mixture, columns = storage.load_with_columns(args.model)
+    mixture = storage.load(args.model)
     x, _ = jaxgmm.sample(args.seed, mixture, args.n)
-    output.write(args.output, tables.feature_names(columns, x.shape[1]), [[x]])
+    output.write(args.output, tables.feature_names(mixture.columns, x.shape[1]), [[x]])
     return 0
 
 
 def info(args: argparse.Namespace) -> int:
-    """Say what device, versions and precision there are, or what is in a model."""
+    """Print device, versions and precision, or what is in a model."""
     if args.model:
-        print(report.about_model(*storage.load_with_columns(args.model)))
+        print(report.about_model(storage.load(args.model)))
     else:
         print(report.about_installation(jaxgmm.__version__))
     return 0
 
 
-def _model_and_data(args: argparse.Namespace) -> tuple[Mixture, Table]:
-    """The mixture (k components of d features), and rows (n, d) it can describe."""
-    mixture, names = storage.load_with_columns(args.model)
+def _model_and_data(args: argparse.Namespace) -> tuple[Mixture, Input]:
+    """The mixture of k components, and rows with its d features."""
+    mixture = storage.load(args.model)
+    d, names = mixture.n_features, mixture.columns
     table = opened(args, names, KEPT)
-    d = mixture.n_features
     if table.x.shape[1] != d:
         wanted = f"{d} ({', '.join(names)})" if names else d
         raise ValueError(f"{args.data}: has {table.x.shape[1]} columns, {args.model} has {wanted}; pick with --columns")
     return mixture, table
 
 
-def _weighted(table: Table):
-    """Rows (b, d), NaN where values are missing, weights or None, and the first row's number."""
-    if table.streams:
-        yield from table.x.blocks(table.x.block_size)
-    else:
-        yield table.x, table.sample_weight, 0
-
-
-def _checker(table: Table, mixture: Mixture):
-    """What refuses a block of rows that the family cannot describe, and names the first value that is wrong."""
+def _checker(table: Input, mixture: Mixture):
+    """A check of a block of rows: ValueError at the first value that is outside the family's support or not finite."""
     family, allowed = mixture.family, np.isnan if table.pick.missing == KEPT else np.zeros_like
 
     def wrong(rows):

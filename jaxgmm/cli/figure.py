@@ -1,4 +1,4 @@
-"""The picture of a sweep that the command line writes: the rows under its best mixture, and how it was chosen."""
+"""The picture that `fit --plot` writes: the rows under the best mixture, and the criterion it was chosen by."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from .. import plot
 from ..data.files import replacing
 from ..records import Selection
 
-MOST_FEATURES = 6  # of a grid of planes: more cannot be made out on one page
+MOST_FEATURES = 6  # in a grid of planes: more are too small on one page
 
 
 def check(path: str) -> None:
-    """ValueError where matplotlib writes no such files."""
+    """ValueError where matplotlib does not write files of this kind."""
     known = Figure().canvas.get_supported_filetypes()
     if _suffix(path) not in known:
         raise ValueError(f"{path}: a picture ends in one of {', '.join('.' + each for each in sorted(known))}")
 
 
 def write(path: str, selection: Selection, rows: tuple, columns: Sequence[str] | None) -> None:
-    """The picture of the best mixture with rows, x (n, d) and weights (n,) or None; beside it the criterion, where
-    there are several mixtures.
+    """Write the picture of the best mixture with rows, x (n, d) and weights (n,) or None. Of several mixtures the
+    criterion is drawn too, left of it.
 
-    No window is opened and nothing of matplotlib's state is touched.
+    No window is opened, and matplotlib's global state is not changed.
     """
     x, sample_weight = rows
     m = min(x.shape[1], MOST_FEATURES)

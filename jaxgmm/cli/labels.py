@@ -1,4 +1,4 @@
-"""Labels and probabilities of rows as tables: beside the rows' numbers, names, or all that the input has."""
+"""Tables of the labels and probabilities of rows, with the rows' numbers, a column of names, or all input columns."""
 
 from __future__ import annotations
 
@@ -13,35 +13,29 @@ import jaxgmm
 from ..records import Mixture
 from ..tables import feature_names
 from . import output
-from .table import Table, index_of
+from .table import Input, index_of
 
 
 def check(args: argparse.Namespace, path: str | None) -> None:
-    """ValueError where a file cannot hold what is asked for."""
+    """ValueError where a file cannot hold the columns asked for."""
     if (args.append or args.id) and path and Path(path).suffix.lower() == ".npy":
         raise ValueError(f"{path}: npy files hold numbers alone; --append and --id write csv, tsv or parquet")
 
 
-def check_identity(args: argparse.Namespace, table: Table) -> None:
-    """ValueError where the table has no such column as names the rows."""
-    if args.id:
-        index_of(args.id, table.whole())
+def write(args: argparse.Namespace, path: str | None, table: Input, mixture: Mixture, check: Callable | None = None):
+    """Write the label of every row, -1 where a value is missing, to a file or to standard output.
 
-
-def write(args: argparse.Namespace, path: str | None, table: Table, mixture: Mixture, check: Callable | None = None):
-    """Write the label of every row, -1 where a value is missing, to a file, or to standard output.
-
-    Beside it stand probabilities, where asked for, and what tells the rows: their numbers from 0, the column ``--id``,
-    or with ``--append`` all columns. npy holds labels, and probabilities, alone; so does standard output. ``check`` may
-    refuse a block of rows (b, d), given its first row's number and what says where a row is.
+    Further columns are the probabilities, where asked for, and before the label the rows' numbers from 0, the column
+    ``--id``, or with ``--append`` all columns of the input. A npy file and standard output have no row numbers.
+    ``check(x, first, place)`` may refuse a block of rows x (b, d); ``place`` names a row by its number.
     """
     probabilities = args.append or getattr(args, "probabilities", False)
     whole = None if table.in_memory and not (args.append or args.id) else table.whole()
     numbered = not (args.append or args.id) and path is not None and Path(path).suffix.lower() != ".npy"
     indices, names = _beside(args, whole)
     k, dtype = mixture.n_components, np.asarray(mixture.log_weights).dtype
-    says = ["label"] + [f"probability_{j}" for j in range(k)] * probabilities
-    head = ["row"] * numbered + names + _free(says, names)
+    added = ["label"] + [f"probability_{j}" for j in range(k)] * probabilities
+    head = ["row"] * numbered + names + _unused_names(added, names)
 
     def blocks() -> Iterator[list]:
         first = 0
@@ -60,7 +54,7 @@ def write(args: argparse.Namespace, path: str | None, table: Table, mixture: Mix
 
 
 def _beside(args: argparse.Namespace, whole) -> tuple[Sequence[int], list[str]]:
-    """The columns of the input that are written, by index, and their names."""
+    """The indices and names of the columns of the input that are written."""
     if not (args.append or args.id):
         return [], []
     names = feature_names(whole.taken.names, whole.taken.width)
@@ -68,8 +62,8 @@ def _beside(args: argparse.Namespace, whole) -> tuple[Sequence[int], list[str]]:
     return indices, [names[j] or "row" for j in indices]
 
 
-def _free(wanted: list[str], names: Sequence[str]) -> list[str]:
-    """Names that the input has not, with a number behind all of them where it has one of those wanted."""
+def _unused_names(wanted: list[str], names: Sequence[str]) -> list[str]:
+    """The wanted names; where the input has one of them, all with the same number behind them: label_2, ..."""
     count, free = 1, wanted
     while set(free) & set(names):
         count += 1
@@ -78,7 +72,7 @@ def _free(wanted: list[str], names: Sequence[str]) -> list[str]:
 
 
 def _typed(path: str | None, whole, indices: Sequence[int], x: np.ndarray, others: list) -> list:
-    """Columns of the input: words as they stand there in text; in parquet features are numbers."""
+    """Columns of the input as they are written: features as numbers in parquet, else the fields as they were read."""
     if path is None or Path(path).suffix.lower() not in (".parquet", ".pq"):
         return others
     features = {j: x[:, i] for i, j in enumerate(whole.taken.indices)} if whole else {}
@@ -86,7 +80,7 @@ def _typed(path: str | None, whole, indices: Sequence[int], x: np.ndarray, other
 
 
 def _of_complete(answer: Callable, mixture: Mixture, x: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """``answers`` (b, ...), with those of a function of a mixture and rows where no value is missing."""
+    """``answers`` (b, ...), with ``answer(mixture, rows)`` filled in for the rows without a missing value."""
     complete = ~np.isnan(x).any(axis=1)
     if complete.any():
         answers[complete] = answer(mixture, x[complete])

@@ -1,8 +1,11 @@
 """The command line: fit, predict, score, sample, info.
 
-Exit codes: 0; 2 for bad input, with one line and no traceback; 3 where the best fit did not converge (its model is
-still written); 4, or what JAX's runtime ends with, where another of many processes has died; 130 after Ctrl-C: `fit`
-then gives the best so far and writes it, a second Ctrl-C ends it at once (as the first one does in many processes).
+Exit codes:
+    0    success
+    2    bad input: one line on standard error, no traceback
+    3    the best fit did not converge; its model is written
+    4    another of many processes has died; or the exit code of JAX's runtime, if that ends the process first
+    130  Ctrl-C: `fit` prints and writes the best so far; a second Ctrl-C, or the first in many processes, ends at once
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ LOST = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code."""
+    """Run one command and return its exit code."""
     args = None
     with terminal.warnings_as_lines():
         try:
@@ -29,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = args.command(args)
             sys.stdout.flush()
             return code
-        except BrokenPipeError:  # the reader of our output, `head` for one, has seen enough
+        except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The options of the command line, and what they are made of."""
+"""The options of the command line: their parser, and error messages in their names."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import re
 import textwrap
 from collections.abc import Callable
 
-COMPONENTS = range(1, 10)  # that are tried where nobody says which
+COMPONENTS = range(1, 10)  # the default of --components
 LARGEST_INTEGER = 2**31 - 1  # sizes and counters are int32 on the device
-MOST_COMPONENTS = 10_000  # a slip like 1:99999999 would otherwise be taken at its word
+MOST_COMPONENTS = 10_000  # catches slips like 1:99999999
 WIDTH = 79  # of a help page
 
 FAMILIES = {
@@ -27,7 +27,7 @@ FAMILIES = {
     "gamma": "numbers > 0",
 }
 
-ARGUMENTS = {  # patterns, the longer first
+ARGUMENTS = {  # arguments of functions: patterns, longer ones first, and the options that replace them
     r"\bdrop_missing=True \((--drop-missing)\)": r"\1",
     r"""\bdrop=\[(?:'[^']*'|"[^"]*")\] \((--drop(?: '[^']*'| [^\s)]*)?)\)""": r"\1",
     r"\bheader=True or (header=)?False \(--header, --no-header\)": "--header or --no-header",
@@ -74,15 +74,15 @@ class _Version(argparse.Action):
 
 
 def parser(fit: Callable, predict: Callable, score: Callable, sample: Callable, info: Callable) -> Parser:
-    """The parser of the command line; its ``command`` is the function asked for."""
+    """The parser of the command line. Its result has the function of the command as ``command``."""
     made = Parser(prog="jaxgmm", description="Mixture models fitted by expectation-maximisation.")
     made.add_argument("--version", action=_Version, nargs=0, help="print the version, and end")
     commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    on_the_way = ("long fits", _long_options)
+    long = ("long fits", _long_options)
     many = ("many processes, each with devices and rows of its own", _process_options)
     data, weight, rows = ("data", _data_options), ("data", _weight_option), ("output", _row_options)
     for command, groups in (
-        (fit, (data, weight, ("what is fitted", _fit_options), ("output", _output_options), rows, on_the_way, many)),
+        (fit, (data, weight, ("what is fitted", _fit_options), ("output", _output_options), rows, long, many)),
         (predict, (("data", _model_option), data, ("output", _predict_options), rows)),
         (score, (("data", _model_option), data, weight, ("output", _score_options))),
         (sample, (("data", _model_option), ("output", _sample_options))),
@@ -207,7 +207,7 @@ def _info_options(add) -> None:
 
 
 def in_options(message: str) -> str:
-    """A sentence about arguments of Python's functions, in the options that stand for them."""
+    """A message with the names of Python arguments replaced by those of options."""
     for argument, option in ARGUMENTS.items():
         message = re.sub(argument, option, message)
     return message

@@ -1,4 +1,4 @@
-"""Tables that are written a block of rows at a time: csv, tsv, npy and parquet files, or standard output."""
+"""Writing tables block by block: csv, tsv, npy and parquet files, or standard output."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ..data.files import replacing
 
 
 def write(path: str | Path | None, head: Sequence[str] | None, blocks: Iterable) -> None:
-    """Write blocks, each a tuple of arrays (b,) or (b, ·) side by side, to a file by its suffix; None: csv on standard
-    output.
+    """Write blocks, each a list of arrays (b,) or (b, m) side by side, to a file of the kind of its ending; to standard
+    output as csv where path is None.
 
-    csv and tsv have the names in ``head`` as their first line, and their numbers read back exactly; a NaN is an empty
-    field. npy is one array, (n,) of one column; parquet has a column for each name. The file is there when all blocks
-    are, and not before.
+    csv and tsv begin with a line of the names in ``head``, unless it is None; numbers read back exactly, and NaN is an
+    empty field. npy is one array (n, columns), or (n,) of one column. parquet has a column for each name. The file
+    appears when all blocks are written.
     """
     kind = KINDS.get(Path(path).suffix.lower(), _write_csv) if path else _write_csv
     kind(path, head, (_columns(block) for block in blocks))
 
 
 def check(path: str) -> None:
-    """ValueError where a file's name does not say which kind of table it is to be."""
+    """ValueError where the ending of a file's name is none of the kinds, or the module for it is not installed."""
     if Path(path).suffix.lower() not in KINDS and not is_device(path):
         raise ValueError(f"{path}: a table ends in one of {', '.join(KINDS)}")
     if KINDS.get(Path(path).suffix.lower()) is _write_parquet:
@@ -36,7 +36,7 @@ def check(path: str) -> None:
 
 
 def is_device(path: str) -> bool:
-    """Whether a path is one that is written to, and not replaced: /dev/stdout and its like."""
+    """Whether a path is a device or a pipe, such as /dev/stdout: it is written to, not replaced."""
     return Path(path).exists() and not Path(path).is_file()
 
 
@@ -54,7 +54,7 @@ def _write_csv(path, head, blocks, mark: str = ","):
 
 
 def _words(column: np.ndarray) -> list:
-    """The values of a column, and nothing for NaN."""
+    """The values of a column, an empty string for NaN."""
     values = column.tolist()
     if column.dtype.kind == "f" and np.isnan(column).any():
         return ["" if math.isnan(value) else value for value in values]
@@ -72,7 +72,7 @@ def _write_npy(path, head, blocks):
             n += len(table)
         if table is not None:
             file.seek(0)
-            _header(file, table, n)  # as long as the first: NumPy leaves room for any number of rows
+            _header(file, table, n)  # has the length of the first: NumPy pads it for any number of rows
 
 
 def _header(file, table, n: int):

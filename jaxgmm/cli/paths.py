@@ -1,4 +1,4 @@
-"""The files that a command is to write, checked before it begins."""
+"""Checks of the files that a command will write, before it begins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OF_OTHER_FILES = {*output.KINDS, ".txt", ".json", ".gz", ".png", ".pdf", ".svg",
 
 
 def check(args: argparse.Namespace) -> None:
-    """ValueError where a file of `fit` cannot be written, is asked for twice, or its ending says another kind."""
+    """ValueError where a file that `fit` is to write cannot be written, is named twice, or has a wrong ending."""
     wanted = {f"--{name}": getattr(args, name) for name in ("output", "labels", "plot", "checkpoint")}
     wanted = {option: path for option, path in wanted.items() if path}
     if (args.append or args.id) and not args.labels:
@@ -52,7 +52,7 @@ def check_folder(path: str) -> None:
 
 
 def figure(path: str):
-    """The module that draws, where it can and knows the kind of file."""
+    """The module `figure`; ValueError where matplotlib is not installed, or writes no such file."""
     try:
         from . import figure  # loads matplotlib
     except ModuleNotFoundError as error:
@@ -64,5 +64,5 @@ def figure(path: str):
 
 
 def _same(path: str, other: str) -> bool:
-    """Whether two paths are one file, that may not be there yet; what is written to like a stream is none."""
+    """Whether two paths lead to the same file, which need not exist; never for a device or a pipe."""
     return not output.is_device(path) and os.path.realpath(path) == os.path.realpath(other)

@@ -1,4 +1,4 @@
-"""The command line as one of many processes: process 0 prints and writes the model, each reads rows of its own."""
+"""`fit` in many processes: each reads its own rows, all fit together, process 0 prints and writes the model."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ import numpy as np
 
 from ..distributed import agreed, gathered, initialize, spans
 from . import terminal
+from .table import Input
 
 RUNTIME = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
 
 
 def alone(args: argparse.Namespace | None) -> bool:
-    """Whether this process is the only one, as far as its options say."""
+    """Whether the options ask for no other process."""
     return getattr(args, "processes", None) is None
 
 
 def join(args: argparse.Namespace):
-    """The mesh of all devices of all processes, once they have found each other; None where this one is alone."""
+    """Wait for all processes; return the mesh of all their devices, or None where this process is alone."""
     if alone(args):
         if args.process_id is not None or args.coordinator:
             raise ValueError("--process-id and --coordinator need --processes N")
@@ -43,7 +44,7 @@ def join(args: argparse.Namespace):
 
 @contextlib.contextmanager
 def _nothing_printed():
-    """Standard output goes to standard error: gloo, when it connects, prints a line that is no part of the answer."""
+    """Context: standard output goes to standard error. gloo prints a line when it connects, which is no result."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -54,22 +55,22 @@ def _nothing_printed():
         os.close(kept)
 
 
-def leave_the_rest_to_the_first() -> None:
-    """From here on all processes know the same, and process 0 warns for them; of its own files each has spoken."""
-    if not speaks():
+def warn_only_once() -> None:
+    """Silence further warnings in all processes but 0: from here on they are the same in all."""
+    if not prints():
         warnings.simplefilter("ignore")
 
 
-def speaks() -> bool:
-    """Whether this process prints and writes what all of them have found."""
+def prints() -> bool:
+    """Whether this process prints and writes the common results: it is process 0."""
     return jax.process_index() == 0
 
 
-def rows_of_weight(x, sample_weight, most: int, mesh) -> int:
-    """How many rows of all processes have a positive weight; none reads on once it has ``most``."""
+def rows_of_weight(table: Input, most: int, mesh) -> int:
+    """How many rows of all processes have a positive weight; each process stops counting at ``most``."""
     rows = 0
     with agreed(mesh):
-        for block, weight in x if hasattr(x, "blocks") else [(x, sample_weight)]:
+        for block, weight, _ in table.blocks():
             rows += len(block) if weight is None else int(np.sum(weight > 0))
             if rows >= most:
                 break
@@ -77,7 +78,7 @@ def rows_of_weight(x, sample_weight, most: int, mesh) -> int:
 
 
 def check_labels(path: str | None, mesh) -> None:
-    """Every process writes the labels of its own rows: to a file of its own."""
+    """ValueError where two processes would write their labels to the same file."""
     if not spans(mesh):
         return
     places = [each for each in gathered(None if path is None else _place(path)) if each is not None]
@@ -87,14 +88,14 @@ def check_labels(path: str | None, mesh) -> None:
 
 
 def _place(path: str) -> dict:
-    """Where a file is, or will be."""
+    """What identifies a file that need not exist: host, path, and the numbers of disk and folder."""
     real = os.path.realpath(path)
     folder = os.stat(os.path.dirname(real))
     return {"host": platform.node(), "path": real, "disk": folder.st_dev, "folder": folder.st_ino}
 
 
 def _is_one_file(one: dict, other: dict) -> bool:
-    """Whether two places are one: disks have numbers on their host alone, and hosts may share one under one path."""
+    """Whether two places are the same file. Numbers of disks differ between hosts, which may share a folder."""
     if one["host"] != other["host"]:
         return (one["path"], one["folder"]) == (other["path"], other["folder"])
     names = os.path.basename(one["path"]), os.path.basename(other["path"])
@@ -102,12 +103,12 @@ def _is_one_file(one: dict, other: dict) -> bool:
 
 
 def lost(args: argparse.Namespace | None, error: Exception) -> bool:
-    """Whether an error is the runtime's word for another process that has died; it comes as one of two types."""
+    """Whether an error of JAX's runtime (ValueError or RuntimeError) means that another process has died."""
     return not alone(args) and RUNTIME.match(str(error)) is not None
 
 
 def leave(code: int, error: Exception | None = None):
-    """End without waiting for the others, as Python's own end would; where one of them died, with a line."""
+    """Exit at once: Python's own exit would wait for the other processes. ``error``: report that one has died."""
     if error is not None:
         said = str(error).splitlines()[0][:200]
         advice = "start all of them again; --resume goes on from the file that --checkpoint kept"

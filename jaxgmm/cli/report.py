@@ -1,4 +1,4 @@
-"""What the command line prints: a sweep, a mixture, what is installed. The tables are those that `print` shows."""
+"""The text and JSON that the command line prints: a sweep, plans, a model, what is installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def as_text(selection: Selection, seconds: float, columns: Sequence[str] | None)
     units = f" of standardized features, {own} in the data's units" if family != own else ""
     chosen = f"best by {selection.criterion}: {family}, K = {mixture.n_components}{units}"
     count = f"{len(selection.table)} mixture{'s' if len(selection.table) > 1 else ''}"
-    timing = f"{count} in {seconds:.1f} s ({device()}, {dtype(mixture)})"
+    timing = f"{count} in {seconds:.1f} s ({device()}, {mixture.log_weights.dtype})"
     shown = [tables.sweep(selection), Table(title=chosen), *tables.of_mixture(mixture, columns), Table(title=timing)]
     return tables.as_text(shown)
 
@@ -33,11 +33,12 @@ def as_text(selection: Selection, seconds: float, columns: Sequence[str] | None)
 def as_json(
     selection: Selection, seconds: float, columns: Sequence[str] | None, asked: dict | None = None, version: str = ""
 ) -> str:
-    """One JSON object: table, best, columns, options (as they were ``asked``), seed, version, seconds, device, dtype;
-    null stands for what is not a finite number.
+    """One JSON object: table, best, columns, options (``asked``), seed, version, seconds, device, dtype. Numbers that
+    are not finite are null.
 
-    ``best`` is its row of the table, the criterion, the names of the features (null: the data have none), weights, and
-    all parameters; of the family ``mixture_family``, where standardized features have another in the data's units.
+    ``best`` has its row of the table, the criterion, the names of the features (null without), weights and parameters.
+    Where the family in the data's units is another than that fitted to standardized features, it also has
+    ``mixture_family``.
     """
     asked = asked or {}
     mixture = selection.best.mixture
@@ -48,9 +49,9 @@ def as_json(
     }
     if best["family"] != mixture.family.name:
         best["mixture_family"] = mixture.family.name
-    told = {"columns": best["columns"], "options": asked, "seed": asked.get("seed"), "version": version}
-    ran = {"seconds": seconds, "device": device(), "dtype": dtype(mixture)}
-    return _json({"table": selection.table, "best": best, **told, **ran})
+    given = {"columns": best["columns"], "options": asked, "seed": asked.get("seed"), "version": version}
+    ran = {"seconds": seconds, "device": device(), "dtype": str(mixture.log_weights.dtype)}
+    return _json({"table": selection.table, "best": best, **given, **ran})
 
 
 def plans_as_json(plans: Iterable, seconds: Iterable[float]) -> str:
@@ -60,15 +61,14 @@ def plans_as_json(plans: Iterable, seconds: Iterable[float]) -> str:
     return _json({"plans": [dataclasses.asdict(p) | {"memory": p.memory, "seconds_per_update": s} for p, s in listed]})
 
 
-def about_model(mixture: Mixture, columns: Sequence[str] | None) -> str:
-    """What is in a model."""
-    size = f"{mixture.family.name}, K = {mixture.n_components}, {mixture.n_features} features"
-    about = f"{size}, {n_parameters(mixture)} free parameters, {dtype(mixture)}"
-    return tables.as_text([Table(title=about), *tables.of_mixture(mixture, columns)])
+def about_model(mixture: Mixture) -> str:
+    """The text about a model: its sizes, weights and parameters."""
+    about = f"{tables.heading(mixture)}, {n_parameters(mixture)} free parameters, {mixture.log_weights.dtype}"
+    return tables.as_text([Table(title=about), *tables.of_mixture(mixture)])
 
 
 def about_installation(version: str) -> str:
-    """Device, versions (that of jaxgmm is given) and precision."""
+    """The text about device, versions (``version`` is jaxgmm's) and precision."""
     cache = jax.config.jax_compilation_cache_dir
     return "\n".join(
         [
@@ -88,16 +88,12 @@ def device() -> str:
     return first.platform if first.device_kind == first.platform else f"{first.platform} ({first.device_kind})"
 
 
-def dtype(mixture: Mixture) -> str:
-    return str(mixture.log_weights.dtype)
-
-
 def _json(value) -> str:
     return json.dumps(_finite(value), allow_nan=False)
 
 
 def _finite(value):
-    """The same value with None for NaN and infinities, which JSON does not know."""
+    """The value with None for NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""Fits of standardized features, in the data's own units again: densities, parameters and criteria are the data's.
+"""`fit --standardize`: fits of standardized features, converted back to the data's units.
 
     x' = (x - mean) / deviation,      log p(x) = log p'(x') - Σ_j log deviation_j
 
-Families whose features share a variance are diagonal ones in the data's units.
+Densities, parameters and criteria are those of the data. A family whose features share a variance becomes diagonal.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from ..data.frame import Frame
 from ..data.sources import Stream
 from ..families.base import known, lookup
 from ..records import Mixture, Selection
+from ..tables import best_row
+from .table import Input
 
 LOCATED = ("feature", "common")  # scalings of families of real numbers
 
@@ -29,26 +31,25 @@ def check(args: argparse.Namespace) -> None:
     if args.processes:
         raise ValueError("--standardize sees the rows of one process alone: standardize the data before --processes")
     for name in args.family:
-        if name in known() and not _of_real_numbers(name):  # what is unknown is refused with the names of all others
+        if name in known() and not _of_real_numbers(name):  # `select` refuses unknown names
             raise ValueError(f"--standardize is for families of real numbers, not for {name!r}")
 
 
 def _of_real_numbers(name: str) -> bool:
     try:
         return lookup(name).scaling in LOCATED
-    except ValueError:  # it has options, as families of codes have
+    except ValueError:  # the family needs options: a categorical one
         return False
 
 
-def frame_of(x, sample_weight) -> tuple[Frame, float]:
-    """The frame in which every feature of rows, in memory or streaming, has weighted mean 0 and variance 1, and what
-    they weigh."""
+def frame_of(table: Input) -> tuple[Frame, float]:
+    """The frame in which every feature of the input has weighted mean 0 and variance 1; and the sum of weights."""
     weights = 0.0
 
     def mean_of(function):
         nonlocal weights
         total, weights = 0.0, 0.0
-        for rows, weight in x if isinstance(x, Stream) else [(x, sample_weight)]:
+        for rows, weight, _ in table.blocks():
             weight = np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)
             total = total + weight @ function(np.asarray(rows, np.float64))
             weights += float(weight.sum())
@@ -60,8 +61,8 @@ def frame_of(x, sample_weight) -> tuple[Frame, float]:
         return jax.tree.map(np.asarray, frame.frame_of("feature", mean, variance)), weights
 
 
-def entered(x, to: Frame):
-    """The rows in a frame, in their own dtype; rows that stream, as they are read."""
+def standardized(x, to: Frame):
+    """The rows in a frame, in their own dtype; a stream is converted while it is read."""
 
     def in_frame(rows):
         return ((rows - to.shift) / to.scale).astype(rows.dtype)
@@ -69,8 +70,8 @@ def entered(x, to: Frame):
     return x.mapped(in_frame) if isinstance(x, Stream) else in_frame(np.asarray(x, np.result_type(x, np.float32)))
 
 
-def left(selection: Selection, of: Frame, weight: float) -> Selection:
-    """The same selection in the data's units, of rows that weigh so much."""
+def in_data_units(selection: Selection, of: Frame, weight: float) -> Selection:
+    """The selection in the data's units. ``weight``: the sum of weights."""
     volume = weight * float(frame.log_volume(of))
     table = [
         row
@@ -81,18 +82,17 @@ def left(selection: Selection, of: Frame, weight: float) -> Selection:
     results = [
         dataclasses.replace(
             result,
-            mixture=in_units(result.mixture, of),
+            mixture=_in_data_units(result.mixture, of),
             log_likelihood=result.log_likelihood - volume,
             restarts=np.asarray(result.restarts) - volume,
         )
         for result in selection.results
     ]
-    best = next(i for i, result in enumerate(selection.results) if result is selection.best)
-    return dataclasses.replace(selection, best=results[best], table=table, results=results)
+    return dataclasses.replace(selection, best=results[best_row(selection)], table=table, results=results)
 
 
-def in_units(mixture: Mixture, of: Frame) -> Mixture:
-    """A Gaussian mixture of features in a frame, as one of the data."""
+def _in_data_units(mixture: Mixture, of: Frame) -> Mixture:
+    """A Gaussian mixture of features in a frame as a mixture of the data."""
     family, components = mixture.family, jax.tree.map(np.asarray, mixture.components)
     if family.scaling == "feature":
         moved = vars(frame.leave(components, of))

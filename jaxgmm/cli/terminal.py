@@ -1,4 +1,4 @@
-"""What surrounds a command on a terminal: errors and warnings as lines, a progress line, the compilation cache."""
+"""Errors and warnings as single lines, a progress line, and the cache of compiled programs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .options import in_options
 
 
 def say(kind: str, message: object) -> None:
-    """One line on standard error, which names options, not arguments."""
+    """Print one line on standard error, with the names of options in place of arguments."""
     print(f"jaxgmm: {kind}: {' '.join(in_options(str(message)).split())}", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """Warnings become a line each, once, after the block: there they cut through no progress line."""
+    """Context: warnings are printed after the block, each once and in a line, so as not to break a progress line."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        # The user's own cache may be one that cannot be written: that is slower, and no news at every program.
+        # A cache that cannot be written only costs time; no warning for every program.
         warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
         try:
             yield
@@ -39,10 +39,10 @@ def warnings_as_lines() -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress(text: str, wanted: bool = True) -> Iterator[Callable | None]:
-    """A line that counts the seconds while the block works, and a callback of `jaxgmm.select` that adds what is done;
-    while a program is compiled, the line says that.
+    """Context: a line on the terminal that counts seconds, with a callback for `jaxgmm.select` that adds to it how far
+    the fits are. While a program is compiled, the line ends in "compiling".
 
-    Where it is not wanted, or standard error is no terminal: nothing, and None.
+    Where it is not ``wanted``, or standard error is no terminal, nothing is printed and the callback is None.
     """
     if not (wanted and sys.stderr.isatty()):
         yield None
@@ -51,7 +51,7 @@ def progress(text: str, wanted: bool = True) -> Iterator[Callable | None]:
     longest = 0
 
     def listen(event: str, *_, **__) -> None:
-        """JAX says when it has traced a program, which it then compiles, and when it has compiled it."""
+        """JAX reports the end of tracing, after which it compiles, and the end of compiling."""
         if event.startswith("/jax/core/compile/"):
             compiling[:] = [] if event.endswith("backend_compile_duration") else [", compiling"]
 
@@ -69,7 +69,7 @@ def progress(text: str, wanted: bool = True) -> Iterator[Callable | None]:
         nonlocal longest
         while not done.wait(0.5):
             line = f"{text}{''.join(compiling or seen)}: {time.monotonic() - started:.0f} s "
-            line = line[: shutil.get_terminal_size().columns - 1]  # a longer one would wrap, and stay
+            line = line[: shutil.get_terminal_size().columns - 1]  # a longer one would wrap, and not be overwritten
             longest = max(longest, len(line))
             print(f"\r{line:{longest}}", end="", file=sys.stderr, flush=True)
 
@@ -86,15 +86,15 @@ def progress(text: str, wanted: bool = True) -> Iterator[Callable | None]:
 
 
 def keep_compiled_programs() -> None:
-    """Point JAX's persistent compilation cache at the user's cache folder, unless the user chose a place or none."""
+    """Set JAX's persistent compilation cache to the user's cache folder, unless the user has set it."""
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # JAX skips what took under a second
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # JAX's default is a second
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.jax_compilation_cache_dir is not None:
         return
     try:
         folder = _user_cache() / "jaxgmm"
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):  # only trying tells whether a folder can be written
+        with tempfile.TemporaryFile(dir=folder):  # the only way to know that a folder can be written
             pass
     except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return
@@ -103,7 +103,7 @@ def keep_compiled_programs() -> None:
 
 def _user_cache() -> Path:
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if chosen.is_absolute():  # the XDG specification has relative ones ignored
+    if chosen.is_absolute():  # the XDG specification: ignore relative paths
         return chosen
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"

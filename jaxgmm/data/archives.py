@@ -1,4 +1,4 @@
-"""Tables of numbers in NumPy's files: npy, and npz with one table or named columns."""
+"""Rows in NumPy's files: npy, and npz with one table or with named columns, read some rows at a time."""
 
 from __future__ import annotations
 
@@ -13,56 +13,48 @@ import numpy as np
 
 from ..numerics.dtypes import compute_dtype
 from ..numerics.plain import plain
+from .parts import Part
 from .pick import Pick, Taken
 
 ONE_DIMENSION = "holds a one-dimensional array; save x[:, None] for one feature, x[None, :] for one row"
 
 
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A table in a file, before a row of it is read: what is taken of it, the dtype in which it is computed, how many
-    rows it has; ``read``: ``size -> iterator`` of x (b, d), weight (b,) or None, and the columns ``beside``."""
-
-    taken: Taken
-    dtype: Any
-    n: int
-    weighted: bool
-    read: Any
-
-
-def of_npy(path: Path, pick: Pick) -> Table:
-    """The table in a .npy file."""
+def of_npy(path: Path, pick: Pick) -> Part:
+    """The rows of a .npy file."""
     with path.open("rb") as file:
         shape, fortran, dtype = _header(file)
-    taken = _Columns.of(shape, dtype, pick)
+    columns = _Columns.of(shape, dtype, pick)
 
     def read(size: int | None, beside: Sequence[int] = ()) -> Iterator:
         size = size or shape[0]
         if fortran:
             x = np.load(path, mmap_mode="r")
             for start in range(0, shape[0], size):
-                yield taken(np.array(x[start : start + size]), beside)
+                yield columns(np.array(x[start : start + size]), beside)
             return
         with path.open("rb") as file:
             _header(file)
             for slab in _slabs(file, shape, dtype, size):
-                yield taken(slab, beside)
+                yield columns(slab, beside)
 
-    return Table(taken.taken, taken.dtype, shape[0], taken.taken.weight is not None, read)
+    return columns.part(shape[0], columns.taken.weight is not None, read)
 
 
-def of_npz(path: Path, pick: Pick) -> Table:
-    """The table in a .npz file: its two-dimensional array, whose weights may lie beside it, or named columns."""
+def of_npz(path: Path, pick: Pick) -> Part:
+    """The rows of a .npz file: its only two-dimensional array, or one-dimensional arrays of equal length as columns.
+
+    The weights may be a one-dimensional array beside the two-dimensional one.
+    """
     headers = _headers(path)
     tables = [name for name, (shape, _, dtype) in headers.items() if len(shape) == 2 or dtype.names]
     vectors = {name: about for name, about in headers.items() if len(about[0]) == 1 and name not in tables}
     beside_it = pick.weights if len(tables) == 1 and pick.weights in vectors else None
     if len(tables) == 1:
         shape, fortran, dtype = headers[tables[0]]
-        taken = _Columns.of(shape, dtype, dataclasses.replace(pick, weights=None) if beside_it else pick)
+        columns = _Columns.of(shape, dtype, dataclasses.replace(pick, weights=None) if beside_it else pick)
     elif vectors and len(vectors) == len(headers) and len({shape for shape, _, _ in vectors.values()}) == 1:
         fortran, shape = False, next(iter(vectors.values()))[0]
-        taken = _Columns.of(shape, np.dtype([(name, about[2]) for name, about in vectors.items()]), pick)
+        columns = _Columns.of(shape, np.dtype([(name, about[2]) for name, about in vectors.items()]), pick)
     else:
         held = ", ".join(f"{name} {shape}" for name, (shape, _, _) in headers.items())
         wanted = "one two-dimensional array, or one-dimensional ones of equal length"
@@ -74,7 +66,7 @@ def of_npz(path: Path, pick: Pick) -> Table:
     def read(size: int | None, beside: Sequence[int] = ()) -> Iterator:
         if fortran and size:
             raise ValueError(f"array {tables[0]!r} is in Fortran order, whose rows cannot be read in turn")
-        wanted = tables or [taken.names[j] for j in dict.fromkeys((*taken.taken.with_weight, *beside))]
+        wanted = tables or [columns.names[j] for j in dict.fromkeys((*columns.taken.with_weight, *beside))]
         size = size or shape[0]
         with zipfile.ZipFile(path) as archive, contextlib.ExitStack() as opened:
             streams = []
@@ -84,11 +76,10 @@ def of_npz(path: Path, pick: Pick) -> Table:
                 streams.append(_slabs(file, held[::-1] if turned else held, of_file, held[1] if turned else size))
             for slabs in zip(*streams, strict=True):
                 table = slabs[0] if tables else dict(zip(wanted, slabs, strict=True))
-                x, weight, columns = taken(table.T if fortran else table, beside)
-                yield x, plain(slabs[-1]).astype(of_weights) if beside_it else weight, columns
+                x, weight, others = columns(table.T if fortran else table, beside)
+                yield x, plain(slabs[-1]).astype(of_weights) if beside_it else weight, others
 
-    weighted = beside_it is not None or taken.taken.weight is not None
-    return Table(taken.taken, taken.dtype, shape[0], weighted, read)
+    return columns.part(shape[0], beside_it is not None or columns.taken.weight is not None, read)
 
 
 def checked_real(dtype: np.dtype) -> np.dtype:
@@ -101,7 +92,10 @@ def checked_real(dtype: np.dtype) -> np.dtype:
 
 @dataclasses.dataclass(frozen=True)
 class _Columns:
-    """What is taken of an array's columns, or of named ones, and in which dtype."""
+    """The columns taken of an array (n, d) or of named columns, and the dtype that they are read in.
+
+    Called on some rows of the table, it returns x (b, d), weight (b,) or None, and the columns ``beside`` as they are.
+    """
 
     names: tuple[str, ...] | None
     taken: Taken
@@ -122,6 +116,9 @@ class _Columns:
         kinds = [checked_real(dtype[names[j]] if names else dtype) for j in taken.indices]
         return cls(names, taken, compute_dtype(np.empty(0, np.result_type(*kinds))))
 
+    def part(self, n: int, weighted: bool, read) -> Part:
+        return Part(None, n, len(self.taken.indices), self.dtype, weighted, read, self.taken)
+
     def __call__(self, table, beside: Sequence[int]):
         def column(j):
             return table[self.names[j]] if self.names else table[:, j]
@@ -136,7 +133,7 @@ class _Columns:
 
 
 def _headers(path: Path) -> dict:
-    """Shape, order and dtype of every array in a .npz file."""
+    """{name: (shape, whether in Fortran order, dtype)} of the arrays in a .npz file."""
     headers = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -149,7 +146,7 @@ def _headers(path: Path) -> dict:
 
 
 def _header(file):
-    """Shape, whether in Fortran order, and dtype of a .npy file; it is then at its first number."""
+    """(shape, whether in Fortran order, dtype) of an open .npy file, which is then at its first number."""
     try:
         version = np.lib.format.read_magic(file)
         reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
@@ -162,7 +159,7 @@ def _header(file):
 
 
 def _slabs(file, shape, dtype, size):
-    """Arrays of ``size`` rows from an open file: read, not mapped, so that no page of it stays with the process."""
+    """Arrays of ``size`` rows of an open file. They are read: pages of a mapped file would count as this process's."""
     for start in range(0, shape[0], max(size, 1)):
         slab = np.empty((min(size, shape[0] - start), *shape[1:]), dtype)
         left = memoryview(slab.reshape(-1).view(np.uint8))

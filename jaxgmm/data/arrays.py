@@ -1,7 +1,7 @@
-"""Rows on a device, and sums over their blocks.
+"""`Rows` in a device's memory, and sums over blocks of them.
 
-The last block overlaps the one before it and gives weight 0 to the rows already seen, so nothing is padded or copied.
-Only a block of responsibilities exists at any time.
+All blocks have the same size. The last one overlaps the one before, and its rows that were summed already weigh 0: so
+no row is padded or copied. What is computed of rows (features, responsibilities) exists for one block at a time.
 """
 
 import dataclasses
@@ -12,26 +12,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..numerics import platforms, two_sum
-from ..numerics.host import each as each_of
-from ..numerics.host import hosted
+from ..numerics.host import each, entry, hosted
 from ..records import Block, record, static
 from .frame import Frame
 
-# Bytes that one block of features and responsibilities may take, and one feature in it. On CPU: near the second- and
-# first-level caches (65,536 rows of 2 features at a time take four times as long as 4,096). On the host, where every
-# call of NumPy counts, a feature is longer. Elsewhere: to fill the device.
+# Most bytes of a block of features and responsibilities, and of one feature in it. Compiled on a CPU: about the second-
+# and first-level caches (65,536 rows of 2 features at a time take four times as long as 4,096). In NumPy a feature is
+# longer, because every call costs time. On an accelerator: enough to keep it busy.
 ON_CPU, ON_HOST, ELSEWHERE = (6 * 2**20, 2**14), (6 * 2**20, 2**16), (2**28, 2**22)
-HOST_NUMBERS = 2**22  # of a block and all lanes that NumPy looks at in one go: more leave its caches
-LANE_BYTES = 2**28  # statistics and parameters of the lanes that are in flight together
+HOST_NUMBERS = 2**22  # most numbers of a block times lanes in one call of NumPy: more do not fit into caches
+LANE_BYTES = 2**28  # most bytes of statistics and parameters of the lanes that run together
 
 
 @record
 class Rows:
-    """Data on a device: x (n, d) of any real dtype, weight (n,), and the frame they are seen in.
+    """Rows in a device's memory: x (n, d) of any real dtype, weights (n,), and the frame that blocks are moved into.
 
-    ``n_blocks`` blocks of ``block`` rows, by size where the caller asked for no ``block_size``; ``dtype`` is what they
-    are cast to, block by block. ``layout`` says how rows lie on a mesh (see `mesh`): inside ``shard_map``, x and weight
-    are those of one device.
+    ``block`` is the number of rows of a block, chosen by `cut` unless the caller asked for a ``block_size``. Blocks are
+    cast to ``dtype``. ``layout`` tells how the rows are divided over a mesh (see `mesh`), None without one; inside
+    ``shard_map``, x and weight are those of one device.
     """
 
     x: Any
@@ -42,7 +41,7 @@ class Rows:
     layout: Any = static(default=None)
     block_size: int | None = static(default=None)
 
-    in_program = True  # its sums are for the inside of a compiled function
+    in_program = True  # `sum` is called inside compiled functions
 
     @property
     def n(self) -> int:
@@ -51,6 +50,7 @@ class Rows:
 
     @property
     def n_everywhere(self) -> int:
+        """Rows on all devices."""
         return self.x.shape[0] if self.layout is None else self.layout.n
 
     @property
@@ -71,16 +71,19 @@ class Rows:
         return dataclasses.replace(self, block=min(block, self.n))
 
     def start(self, i):
+        """The first row of block i."""
         return jnp.minimum(i * self.block, self.n - self.block)
 
     def take(self, i, **columns) -> Block:
         """Block i of the rows and of further columns (n, ...); rows that an earlier block held weigh 0."""
         start = self.start(i)
-        columns = {name: jax.lax.dynamic_slice_in_dim(column, start, self.block) for name, column in columns.items()}
-        x = jax.lax.dynamic_slice_in_dim(self.x, start, self.block)
-        weight = jax.lax.dynamic_slice_in_dim(self.weight, start, self.block)
+
+        def some(values):
+            return jax.lax.dynamic_slice_in_dim(values, start, self.block)
+
         fresh = start + jnp.arange(self.block) >= i * self.block
-        return Block(self.framed(x), jnp.where(fresh, weight, 0), columns)
+        weight = jnp.where(fresh, some(self.weight), 0)
+        return Block(self.framed(some(self.x)), weight, {name: some(column) for name, column in columns.items()})
 
     def framed(self, x):
         """Rows (b, d) as a block (d, b) in the frame."""
@@ -88,9 +91,10 @@ class Rows:
         return (x - self.frame.shift[..., None]) * self.frame.inverse[..., None]
 
     def sum(self, *summaries, **columns) -> list:
-        """Of each summary, a function of a `Block`, the sum over blocks, compensated; and over the devices of a mesh.
+        """[Σ over blocks of summary(block)] for every summary, a function of a `Block`. Sums are compensated, and on a
+        mesh they go over all devices.
 
-        For the inside of a compiled function, of a mesh inside ``shard_map``.
+        Call it inside a compiled function, on a mesh inside ``shard_map``. ``columns`` (n, ...) are cut like the rows.
         """
 
         def summarise(i):
@@ -108,7 +112,7 @@ class Rows:
         return self.whole(jax.tree.map(jnp.add, *jax.lax.fori_loop(0, self.n_blocks, add, (zeros, zeros))))
 
     def each(self, function):
-        """``function(block) -> (b, ...)`` of every block, put together to (n, ...)."""
+        """The values (n, ...) of all rows, from ``function(block) -> (b, ...)``."""
         if self.n_blocks == 1:
             return function(self.take(0))
         shape = jax.eval_shape(lambda: function(self.take(0)))
@@ -122,7 +126,7 @@ class Rows:
 
         return jax.lax.fori_loop(0, self.n_blocks, write, out)
 
-    # Of one device's values, what holds for all rows; without a mesh, the values themselves.
+    # The methods of `mesh.Layout`; without a mesh they return the values as they are.
 
     def varying(self, tree):
         return tree if self.layout is None else self.layout.varying(tree)
@@ -137,7 +141,7 @@ class Rows:
         return leaf if self.layout is None else self.layout.of_best(value, leaf)
 
     def everyones(self, tree):
-        """What all devices have, one after the other: (t, ...) -> (devices · t, ...)."""
+        """The values of all devices, joined: (t, ...) -> (devices · t, ...)."""
         return tree if self.layout is None else self.layout.everyones(tree)
 
     def global_rows(self, index):
@@ -146,24 +150,24 @@ class Rows:
 
 
 def block_bytes() -> tuple[int, int]:
-    """Bytes that a block may take, and one feature in it, on the device that computes."""
+    """Most bytes of a block, and of one feature in it, on the device that computes."""
     return ON_HOST if hosted() else ON_CPU if platforms.on_cpu() else ELSEWHERE
 
 
 def block_rows(n: int, width: int, itemsize: int) -> int:
-    """Rows a block for ``width`` numbers a row: a power of two, at least 64, or n."""
+    """Rows in a block, where a row takes ``width`` numbers: a power of two, at least 64, at most n."""
     most, most_of_one = block_bytes()
     wanted = min(max(most // (itemsize * max(width, 1)), 64), most_of_one // itemsize)
     return max(min(1 << (wanted.bit_length() - 1), n), 1)
 
 
 def lanes_together(form, d: int, k: int, lanes: int, itemsize: int) -> int:
-    """How many lanes fit in memory at a time."""
+    """How many of these lanes run together: as many as `LANE_BYTES` holds, at least 1."""
     return min(max(LANE_BYTES // (8 * k * form.width(d, k) * itemsize), 1), lanes)
 
 
 def lane_groups(rows, form, k: int, count: int) -> list[slice]:
-    """So many lanes of k components, as many at a time as there is room for where starts begin."""
+    """``count`` lanes of k components cut into groups that begin together: as many as memory holds."""
     together = lanes_together(form, rows.d, k, count, rows.itemsize)
     if hosted():
         together = max(HOST_NUMBERS // (rows.block * k * rows.d), 1)
@@ -171,17 +175,17 @@ def lane_groups(rows, form, k: int, count: int) -> list[slice]:
 
 
 def in_groups(function, lanes, together: int):
-    """``function`` of every lane, vmapped over ``together`` of them at a time."""
+    """``function`` of every lane, ``together`` of them at a time; the results along a leading axis."""
     count = jax.tree.leaves(lanes)[0].shape[0]
     if count <= together:
-        return each_of(function)(lanes)
+        return each(function)(lanes)
     if hosted():
-        parts = [jax.tree.map(lambda leaf, i=i: leaf[i : i + together], lanes) for i in range(0, count, together)]
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(each_of(function), parts))
+        parts = [entry(lanes, slice(i, i + together)) for i in range(0, count, together)]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(each(function), parts))
     return jax.lax.map(function, lanes, batch_size=together)
 
 
 def added(carry, terms):
-    """Compensated sums, and what rounding took from them, after some more terms."""
+    """The carry (sums, their rounding errors) of a compensated summation, with these terms added."""
     both = [two_sum(*parts) for parts in zip(*map(jax.tree.leaves, (*carry, terms)), strict=True)]
     return tuple(jax.tree.unflatten(jax.tree.structure(terms), leaves) for leaves in zip(*both, strict=True))

@@ -1,4 +1,4 @@
-"""Which integer codes each feature shows, read off the rows by every process that has some."""
+"""The integer codes that each categorical feature takes, collected from the rows of all processes."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from ..families.categorical import EXACT
 from ..numerics.dtypes import compute_dtype
 from .sources import Stream
 
-BLOCK = 2**16  # rows that are looked at together
+BLOCK = 2**16  # rows that are read at a time
 
 
-def shown(x, mesh=None) -> tuple[tuple[int, ...], ...]:
-    """The sorted codes of every feature of concrete rows (n, d), or of rows that stream, by one pass.
+def shown(x, mesh) -> tuple[tuple[int, ...], ...]:
+    """The sorted codes of every feature of concrete rows (n, d), or of a stream, by one pass over the rows.
 
     Raises:
         ValueError: a value is no integer; it names the row and the column.
@@ -24,13 +24,13 @@ def shown(x, mesh=None) -> tuple[tuple[int, ...], ...]:
     if spans(mesh):
         alike([x.shape[1], x.dtype.name])
         most = max(map(int, everyones(np.int32(max(map(len, codes))), mesh)))
-        own = np.stack([np.resize(each, most) for each in codes]).astype(compute_dtype(x))  # as long as the longest
+        own = np.stack([np.resize(each, most) for each in codes]).astype(compute_dtype(x))  # resized: codes repeat
         codes = list(map(np.unique, np.concatenate(everyones(own, mesh), axis=1)))
     return tuple(tuple(map(int, each)) for each in codes)
 
 
 def _blocks(x):
-    """The rows (b, d) in float64, all of them integers."""
+    """Rows (b, d) in float64, checked to be integers."""
     for rows, first, place in _read(x):
         values = rows.astype(np.float64)
         wrong = ~(np.abs(values) < EXACT) | (values != np.floor(values))
@@ -44,7 +44,7 @@ def _blocks(x):
 
 
 def _read(x):
-    """Rows of x on the host, the number of the first of them, and what says where a row is."""
+    """Rows of x in NumPy, the number of the first of them, and a function that names a row by its number."""
     if isinstance(x, Stream):
         for rows, _, first in x.blocks(x.block_size):
             yield rows, first, x.place

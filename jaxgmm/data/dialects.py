@@ -1,4 +1,4 @@
-"""How a table of text is cut: at which marks, with decimal points or commas, and which lines are comments."""
+"""The dialect of a table of text: what separates fields, the decimal mark, and which lines are comments."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .fields import is_missing, is_number
 
-MARKS = "\t;, "
-A_SEPARATOR = r'[^\w"\r\n.+#-]'  # what may stand between two numbers
-FIRST_LINE = re.compile(rf'"?sep=({A_SEPARATOR})"?\s*', re.IGNORECASE)  # written for spreadsheets
-FEWEST = 5  # rows whose order is no chance: 1 in 120 of so many
+MARKS = "\t;, "  # separators, in the order in which they are tried
+A_SEPARATOR = r'[^\w"\r\n.+#-]'  # a character that is in no number
+FIRST_LINE = re.compile(rf'"?sep=({A_SEPARATOR})"?\s*', re.IGNORECASE)  # a line that spreadsheets understand
+FEWEST = 5  # rows in rising order that are no chance: 1 in 5! = 120
 COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?|[+-]?\d+,")
 POINT_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
-NO_COMMENT = re.compile(r"#(N/A|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)")  # what spreadsheets write for no number
+NO_COMMENT = re.compile(r"#(N/A|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)")  # errors in a spreadsheet
 
 
 @dataclasses.dataclass(frozen=True)
 class Dialect:
-    """The character between two fields, and the one in a number: ``decimal`` is "." or ",". Commas are not ``sure``
-    where they may divide thousands, or fields below a title."""
+    """The separator of fields (``mark``) and the ``decimal`` mark, "." or ",". ``sure`` is False where commas were
+    taken for decimal marks and may separate thousands, or fields below a title."""
 
     mark: str
     decimal: str = "."
     sure: bool = True
 
     def fields(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        """The fields of lines that are no comments; none of an empty line."""
+        """The fields of every line; none of an empty one. The lines hold no comments."""
         lines = map(str.strip, lines) if self.mark == " " else lines
         return csv.reader(lines, delimiter=self.mark, skipinitialspace=True)
 
     def is_comment(self, line: str) -> bool:
-        """Whether a line begins with #, and this is not the name of its first column."""
+        """Whether a line begins with #, unless "#" is the name of the first column, or begins an error value."""
         line = line.lstrip(" ")
         named = self.mark != " " and line[1:].lstrip(" ").startswith(self.mark)
         return line.startswith("#") and not named and not NO_COMMENT.match(line)
 
 
-class Rows:
-    """The rows of fields of a text, without comments, empty lines and a first line that names the separator; ``line``
-    is the number of the last line read."""
+class FieldRows:
+    """An iterator of the rows of a text, each a list of fields, without comments, empty lines, and a first line that
+    names the separator. ``line`` is the number of the last line read, from 1."""
 
     def __init__(self, lines: Iterable[str], dialect: Dialect):
         self.line, self._between = 0, True
@@ -56,7 +56,7 @@ class Rows:
                 continue
             if self._between and line.lstrip(" ").startswith("#") and dialect.is_comment(line):
                 continue
-            self._between = False  # the next line may be inside a quoted field
+            self._between = False  # the next line may continue a quoted field
             yield line
 
     def __iter__(self):
@@ -71,7 +71,7 @@ class Rows:
 
 
 def is_separator(mark) -> bool:
-    """Whether this is a character that may stand between two numbers."""
+    """Whether this is one character that may separate fields."""
     return isinstance(mark, str) and re.fullmatch(A_SEPARATOR, mark) is not None
 
 
@@ -81,24 +81,28 @@ def separator_of(line: str) -> str | None:
     return found[1] if found else None
 
 
-def dialect_of(lines: Sequence[str], whole: bool, separator: str | None = None, decimal: str | None = None) -> Dialect:
-    """The dialect of a text that begins with these lines, or is no longer than they (``whole``): what is not given is
-    found."""
+def dialect_of(lines: Sequence[str], whole: bool, separator: str | None, decimal: str | None) -> Dialect:
+    """The dialect of a text that begins with these lines. ``whole``: there are no others. A ``separator`` or
+    ``decimal`` mark that is not given is found in the lines."""
     mark = separator or _mark(lines, whole, decimal)
     lone = not (mark or decimal) and _is_name_over_commas(lines)
     mark = mark or (";" if lone or decimal == "," else ",")
-    found = _with_decimal(mark, list(Rows(lines, Dialect(mark))))
+    found = _with_decimal(mark, list(FieldRows(lines, Dialect(mark))))
     return Dialect(mark, decimal or found.decimal, decimal is not None or (found.sure and not lone))
 
 
 def _mark(lines: Sequence[str], whole: bool, decimal: str | None) -> str | None:
-    """The first mark that cuts all lines into equally many fields, two or more; where none does, the one that does so
-    with most of them, half at least, so that the others are found to be wrong; else the first that the first line has,
-    or None. A comma that is known to be the decimal mark divides fields only if numbers with one stand in quotes.
+    """The separator of these lines, or None.
+
+    1. The first mark that cuts all lines into equally many fields, two or more.
+    2. Else the mark that does so with most lines, at least half: the other lines are then reported as wrong.
+    3. Else the first mark that occurs in the first line.
+
+    A comma that is known to be the decimal mark separates fields only if numbers with commas stand in quotes.
     """
     best, most = None, 0.0
     for mark in MARKS:
-        rows = list(Rows(lines, Dialect(mark)))
+        rows = list(FieldRows(lines, Dialect(mark)))
         rows = rows if whole or len(rows) < 3 else rows[:-1]  # the last may be cut short
         if mark == decimal and not any(COMMA_NUMBER.fullmatch(field.strip()) for row in rows for field in row):
             continue
@@ -114,10 +118,10 @@ def _mark(lines: Sequence[str], whole: bool, decimal: str | None) -> str | None:
 
 
 def _is_name_over_commas(lines: Sequence[str]) -> bool:
-    """Whether lines are a name, and numbers of which some have decimal commas without quotes, and none a point. Whole
-    numbers that count 1, 2, ... before a comma are names of rows, as R writes them."""
-    rows = list(Rows(lines, Dialect(";")))
-    if any(len(fields) > 1 for fields in rows) or all(len(fields) == 1 for fields in Rows(lines, Dialect(","))):
+    """Whether lines are one column: a name, and below it numbers, some with a decimal comma without quotes, none with a
+    point. Where the numbers before the commas count 1, 2, ... they are names of rows, as R writes them: two columns."""
+    rows = list(FieldRows(lines, Dialect(";")))
+    if any(len(fields) > 1 for fields in rows) or all(len(fields) == 1 for fields in FieldRows(lines, Dialect(","))):
         return False
     name, *below = [fields[0].strip() for fields in rows]
     commas = [field for field in below if COMMA_NUMBER.fullmatch(field)]
@@ -127,8 +131,11 @@ def _is_name_over_commas(lines: Sequence[str]) -> bool:
 
 
 def may_be_one_column(dialect: Dialect, rows: Sequence[Sequence[str]]) -> bool:
-    """Whether two columns of whole numbers between commas may be one with decimal commas: what follows the comma is
-    digits alone, as many in all rows, two or more. Those that go up from row to row are numbers of their own."""
+    """Whether two columns of whole numbers with commas between them may be one column with decimal commas.
+
+    They may if the second column is digits only, equally many in all rows, two or more, and does not rise from row to
+    row.
+    """
     if dialect.mark != "," or len(rows) < 2 or any(len(fields) != 2 for fields in rows):
         return False
     wholes, digits = zip(*rows, strict=True)
@@ -138,7 +145,7 @@ def may_be_one_column(dialect: Dialect, rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _alike(mark: str, rows: list[list[str]]) -> float:
-    """The share of rows that have as many fields as most, two or more, where the first row has too."""
+    """The share of rows that have the most common number of fields; 0 where that is 1 or does not fit the first row."""
     counts = collections.Counter(map(len, rows[1:] or rows))
     width, count = counts.most_common(1)[0] if counts else (0, 0)
     fits = width > 1 and len(rows[0]) in (width, names_without_rows(mark, width))
@@ -146,14 +153,16 @@ def _alike(mark: str, rows: list[list[str]]) -> float:
 
 
 def names_without_rows(mark: str, width: int) -> int:
-    """How many names stand over so many columns where those of rows have none, as R writes it."""
+    """How many names stand above ``width`` columns in a file by R, which gives the column of row names none."""
     return width - 1 if mark in " \t" else width
 
 
 def _with_decimal(mark: str, rows: list[list[str]]) -> Dialect:
-    """The dialect of rows cut at this mark: decimal commas where numbers have one and none has a point. Commas that may
-    all divide thousands are decimal where semicolons divide the fields, as spreadsheets write both together. Where
-    commas divide them, those in numbers stand in quotes."""
+    """The dialect of rows whose fields this mark separates: decimal commas, where numbers have commas and none a point.
+
+    Where all these commas may separate thousands, they are decimal only if semicolons separate the fields, as
+    spreadsheets write them. Where commas separate the fields, numbers with commas stand in quotes.
+    """
     fields = [field.strip() for row in rows for field in row]
     commas = [field for field in fields if COMMA_NUMBER.fullmatch(field)]
     if not commas or any(map(POINT_NUMBER.fullmatch, fields)):

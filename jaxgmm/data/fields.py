@@ -1,13 +1,13 @@
-"""What a field of a text stands for: a number, a truth value, a missing value, or none of them."""
+"""Fields of tables of text: numbers, truth values, missing values, and words."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "."})
+MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "-nan", "+nan", "null", "none", "?", "."})
 TRUTH = {"true": "1", "false": "0", "t": "1", "f": "0"}
-WHOLE, SHORT = frozenset({"true", "false"}), frozenset({"t", "f"})  # the ways to write them, in any case
+WORDS, LETTERS = frozenset({"true", "false"}), frozenset({"t", "f"})  # how truth values are written, in any case
 
 
 def is_number(field: str) -> bool:
@@ -29,19 +29,22 @@ def is_missing(field: str) -> bool:
     return field.strip().lower() in MISSING
 
 
-def is_logical(column: Sequence[str], one_letter: bool = False) -> bool:
-    """Whether all fields of a column, of those that are not missing, are TRUE or FALSE, or all T or F. The letters
-    have to occur both, unless ``one_letter`` is known to do: a column of F alone may go on with M."""
+def is_logical(column: Sequence[str], one_letter: bool) -> bool:
+    """Whether the fields of a column that are not missing are all TRUE or FALSE, or all T or F.
+
+    T and F must both occur, unless ``one_letter`` is known to be enough: a column that begins with F alone may go on
+    with M.
+    """
     words = {field.strip().lower() for field in column} - MISSING
-    return bool(words) and (words <= WHOLE or words == SHORT or (one_letter and words <= SHORT))
+    return bool(words) and (words <= WORDS or words == LETTERS or (one_letter and words <= LETTERS))
 
 
 def truth(field: str) -> str:
-    """1 or 0 for a truth value; any other field as it is."""
+    """A truth value as "1" or "0"; any other field as it is."""
     return TRUTH.get(field.strip().lower(), field)
 
 
 def is_text(column: Sequence[str]) -> bool:
-    """Whether most fields of a column, of those that are not missing, are words; numbers with commas are none."""
+    """Whether more than half of the fields of a column that are not missing are words. Numbers may have commas."""
     present = [field.replace(",", "") for field in column if not is_missing(field)]
     return 2 * sum(not (is_number(field) or is_infinite(field)) for field in present) > len(present)

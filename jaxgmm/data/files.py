@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, text that is read, and what is too large to be read whole."""
+"""Files: written whole or not at all, opened as text, and measured against free memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-GZIP = b"\x1f\x8b"  # how its files begin
-INFLATED = 5  # times as large as its file text becomes, roughly
+GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
+INFLATED = 5  # about how many times larger text is than its gzip file
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike, mode: str = "wb", **options) -> Iterator:
-    """An open file whose content takes the place of `path` when the block ends well, and of nothing otherwise."""
+    """Context: an open file that replaces `path` when the block ends without an error, and is removed otherwise."""
     target = Path(os.path.realpath(path))  # a link stays a link
-    if target.exists() and not target.is_file():  # /dev/stdout and its like are written to, never replaced
+    if target.exists() and not target.is_file():  # /dev/stdout, a pipe: written to, not replaced
         with open(target, mode, **options) as file:
             yield file
         return
@@ -39,7 +39,7 @@ def replacing(path: str | os.PathLike, mode: str = "wb", **options) -> Iterator:
 
 
 def forget_unfinished(path: str | os.PathLike) -> None:
-    """Remove what writers of `path` that were killed have left beside it."""
+    """Remove temporary files beside `path`, left by processes that were killed while they wrote it."""
     target = Path(os.path.realpath(path))
     for left in target.parent.iterdir():
         if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}", left.name):
@@ -47,8 +47,8 @@ def forget_unfinished(path: str | os.PathLike) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Held:
-    """What stands for a file, and is in memory: its name and its content."""
+class MemoryFile:
+    """A file's content in memory, under a name: what can be read only once, such as standard input."""
 
     name: str
     content: bytes
@@ -61,16 +61,16 @@ class Held:
         return io.BytesIO(self.content)
 
 
-def text_of(path: Path | Held) -> TextIO:
-    """A file opened as text in UTF-8, with or without a byte order mark; unpacked where it is a gzip file."""
+def text_of(path: Path | MemoryFile) -> TextIO:
+    """The file opened as text in UTF-8, with or without a byte order mark; a gzip file is unpacked."""
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
-    file = path.open("rb") if isinstance(path, Held) or not packed else path
+    file = path.open("rb") if isinstance(path, MemoryFile) or not packed else path
     return io.TextIOWrapper(gzip.open(file) if packed else file, encoding="utf-8-sig", newline="")
 
 
 def too_large(size: int) -> bool:
-    """Whether so many bytes are more than a quarter of free memory; False on a system that cannot tell."""
+    """Whether ``size`` bytes are more than a quarter of free memory; False where the system does not tell."""
     try:
         return size > os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 4
     except (AttributeError, OSError, ValueError):

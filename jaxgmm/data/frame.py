@@ -1,9 +1,9 @@
-"""The frame a fit runs in: data shifted by their mean and scaled by their spread; parameters are mapped alike.
+"""The frame of a fit: data are shifted by their mean and scaled by their deviation, and parameters move with them.
 
     x' = (x - shift) / scale,      log p(x) = log p'(x') - Σ_j log scale_j
 
-Raw moments at offset 100 lose 1e-3 of a covariance in float32, 1e-6 once centred. How a parameter moves is read off its
-declaration: whether it is located, and its power of the data's units.
+EM sums raw moments. In float32, a covariance of data at mean 100 and deviation 1 loses 1e-3 that way; centred, 1e-6.
+How a parameter moves follows from its declaration: whether it is ``located``, and its power of the data's ``units``.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ from ..records import GaussianPrior, record
 
 @record
 class Frame:
-    """All (..., d): shift and scale; ``inverse`` is 1 / scale, or 0 for a feature without variance; ``reference`` is
-    the mean of the framed data, about which moments are taken."""
+    """Shift and scale (..., d). ``inverse`` (..., d) is 1 / scale, 0 for a feature without variance; ``reference``
+    (..., d) is the mean of the data in the frame, about which moments are taken."""
 
     shift: Any
     scale: Any
@@ -30,7 +30,7 @@ class Frame:
 
 
 def unit_frame(d, dtype) -> Frame:
-    """The frame that changes nothing."""
+    """The frame with shift 0 and scale 1."""
     zeros, ones = np.zeros(d, dtype), np.ones(d, dtype)
     return Frame(zeros, ones, ones, zeros)
 
@@ -38,9 +38,12 @@ def unit_frame(d, dtype) -> Frame:
 def frame_of(scaling: str | None, mean, variance) -> Frame:
     """The frame of data with this mean and variance (..., d).
 
-    "feature": every feature by its own deviation. "common": one scale for all. "ratio": no shift, scale by the mean.
-    None: nothing. A feature without variance, V ≤ (8·eps·|mean|)², counts as variance 1 and is 0 in the frame; one
-    whose variance overflows is NaN.
+    Args:
+        scaling: "feature": shift by the mean, scale every feature by its deviation. "common": shift by the mean, one
+            scale for all features. "ratio": no shift, scale by the mean. None: neither.
+
+    A feature without variance, V ≤ (8·eps·|mean|)², counts as one of variance 1 and is 0 in the frame. A feature whose
+    variance overflows is NaN in the frame.
     """
     zeros, ones = xp.zeros_like(mean), xp.ones_like(mean)
     varies = (variance > (8 * eps(mean) * xp.abs(mean)) ** 2) | ~xp.isfinite(variance)
@@ -61,13 +64,13 @@ def _inverse(scale, varies):
 
 
 def enter(params, frame: Frame):
-    """Parameters of the framed data."""
-    return _map(params, frame.shift, frame.scale, inwards=True)
+    """Parameters of the data as those of the data in the frame."""
+    return _map(params, frame, inwards=True)
 
 
 def leave(params, frame: Frame):
-    """Parameters of the data themselves."""
-    return _map(params, frame.shift, frame.scale, inwards=False)
+    """Parameters of the data in the frame as those of the data."""
+    return _map(params, frame, inwards=False)
 
 
 def enter_prior(prior: GaussianPrior | None, frame: Frame):
@@ -76,29 +79,30 @@ def enter_prior(prior: GaussianPrior | None, frame: Frame):
 
 
 def log_volume(frame: Frame):
-    """Σ log scale: what the frame adds to every log density."""
+    """Σ_j log scale_j (...): subtract it from a log density in the frame to have that of the data."""
     return xp.log(frame.scale).sum(-1)
 
 
-def _map(params, shift, scale, inwards):
+def _map(params, frame: Frame, inwards: bool):
+    """Parameters moved into the frame, or out of it, as they are declared."""
     moved = {}
     for name, about in parameters(type(params)).items():
         value, units, ndim = getattr(params, name), about["units"], len(about["shape"])
         features = [i - ndim for i, axis in enumerate(about["shape"]) if axis == "d"]
         factor, offset = 1, 0
-        if units and features:  # a covariance has one unit of each of its axes
+        if units and features:  # a covariance has the unit of each of its two axes
             power = units // len(features) if units % len(features) == 0 else units / len(features)
-            factor = math.prod(_along(scale**power, axis, ndim) for axis in features)
-        elif units:  # one number a component: the common scale
-            factor = _along(scale[..., :1] ** units, -1, max(ndim, 1))
+            factor = math.prod(_along(frame.scale**power, axis, ndim) for axis in features)
+        elif units:  # one number a component: features have a common scale
+            factor = _along(frame.scale[..., :1] ** units, -1, max(ndim, 1))
             factor = factor if ndim else factor[..., 0]
         if about["located"]:
-            offset = _along(shift, features[0], ndim)
+            offset = _along(frame.shift, features[0], ndim)
         moved[name] = (value - offset) / factor if inwards else value * factor + offset
     return type(params)(**moved)
 
 
 def _along(numbers, axis: int, ndim: int):
-    """Numbers (..., d) along this axis, counted from the end, of ``ndim`` that a parameter has in every lane."""
+    """Numbers (..., d) reshaped to broadcast along an axis (negative) of a parameter with ``ndim`` axes in a lane."""
     *lanes, d = numbers.shape
     return numbers.reshape(*lanes, *(1,) * (ndim + axis), d, *(1,) * (-axis - 1))

@@ -1,7 +1,8 @@
-"""Rows on the host: sums over blocks in NumPy, which need no compiler.
+"""`HostRows`: rows in NumPy and sums over blocks of them, without a compiler.
 
-A block is framed once, and what a form sees of it is kept where that does not hang on parameters and there is room.
-Threads take runs of blocks. How rows are cut hangs on sizes alone: sums do not hang on the number of threads.
+A block is moved into the frame once and kept, and so are the features that a form computes of it, where they do not
+depend on parameters and are few enough. Threads take runs of blocks. Blocks and runs depend on sizes alone, so that
+sums do not depend on the number of threads.
 """
 
 import dataclasses
@@ -15,12 +16,12 @@ from ..numerics.threads import mapped
 from ..records import Block, record
 from .arrays import Rows
 
-RUNS, LONGEST = 16, 16  # runs at least, where there are so many blocks, and blocks of a run at most
-ROOM = 2**23  # numbers of framed rows, or of what a form sees of them, that are kept from one sum to the next
+LEAST_RUNS, LONGEST_RUN = 16, 16  # runs of blocks, where there are so many blocks; blocks in a run
+MOST_KEPT = 2**23  # numbers of framed rows, and of features, that are kept from one sum to the next
 
 
 class KeptBlock:
-    """A `Block` that remembers what a form last saw of it, up to so many numbers."""
+    """A `Block` that keeps the features that the last form computed of it: at most ``most`` numbers."""
 
     columns = None
 
@@ -39,7 +40,7 @@ class KeptBlock:
 
 @record
 class HostRows(Rows):
-    """Data in NumPy, as `Rows` has them; or rows (..., n, d) that every lane has to itself, in frames (..., d)."""
+    """`Rows` in NumPy; or rows (..., n, d), a data set of its own for every lane, in frames (..., d)."""
 
     in_program = False
 
@@ -67,7 +68,7 @@ class HostRows(Rows):
 
     def cut(self, form, k: int, lanes: int):
         block = super().cut(form, k, lanes).block
-        block = -(-self.n // -(-self.n // block))  # as many blocks, of even sizes
+        block = -(-self.n // -(-self.n // block))  # the same number of blocks, of even sizes
         return self if block == self.block else dataclasses.replace(self, block=block)
 
     def take(self, i, **columns) -> Block:
@@ -75,13 +76,13 @@ class HostRows(Rows):
         held = self._kept.get(i)
         if held is None:
             x = np.ascontiguousarray(self.framed(self.x[..., some, :]))
-            held = KeptBlock(x, self.weight[..., some], ROOM // self.n_blocks)
-            if self.x.size <= ROOM:
+            held = KeptBlock(x, self.weight[..., some], MOST_KEPT // self.n_blocks)
+            if self.x.size <= MOST_KEPT:
                 self._kept[i] = held
         return Block(held.x, held.weight, {name: values[some] for name, values in columns.items()}) if columns else held
 
     def sum(self, *summaries, **columns) -> list:
-        """As of `Rows`; the sums over many blocks are taken in float64."""
+        """As `Rows.sum`, anywhere; float32 sums of several blocks are accumulated in float64."""
         if self.n_blocks == 1:
             return [summary(self.take(0, **columns)) for summary in summaries]
 
@@ -108,7 +109,7 @@ class HostRows(Rows):
 
     @property
     def _runs(self) -> list[range]:
-        longest = min(max(self.n_blocks // RUNS, 1), LONGEST)
+        longest = min(max(self.n_blocks // LEAST_RUNS, 1), LONGEST_RUN)
         return [range(i, min(i + longest, self.n_blocks)) for i in range(0, self.n_blocks, longest)]
 
 

@@ -1,11 +1,11 @@
-"""Rows on a mesh of devices: each sums over its own rows, and the sums are added over the mesh's axis.
+"""Rows on a one-dimensional mesh of devices: every device sums over its rows, and these sums are added.
 
-A compiled function that is `per_shard` runs whole inside ``shard_map``. There, rows are those of one device, blocks are
-cut from them, and all that follows from sums is the same everywhere: only sums and single rows ever leave a device.
+A function decorated by `per_shard` runs inside ``shard_map``: there, rows are those of one device. What is computed
+from sums over the mesh is the same on all devices. Only sums and single rows are exchanged.
 
-Several CPU devices in one process are for trying things out, and want threads to spare: on jax 0.10.2 as many devices
-as threads hang where each factors matrices in parallel (K = 16 of 16 × 16, 8 devices, 2 cores: always). Set the
-environment variable NPROC, which XLA reads, to four times the number of devices.
+Several CPU devices in one process are for tests, and need spare threads: on jax 0.10.2 as many devices as threads hang
+where each factors matrices in parallel (K = 16 of 16 × 16, 8 devices, 2 cores: always). Set the environment variable
+NPROC, which XLA reads, to four times the number of devices.
 """
 
 import dataclasses
@@ -19,17 +19,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from ..numerics.backend import xp
 from .padding import padded_rows
 
-MASK = 2**32 - 1
+MASK = 2**32 - 1  # the lower of two 32-bit words
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How rows lie on a 1-D mesh: ``rows`` of them on every device, what fills up (weight 0) at their end.
+    """How n rows are divided over a 1-D mesh: every device has ``rows`` of them, with padding of weight 0 at the end.
 
-    ``firsts`` are the global rows that the devices' begin with, ``n`` is how many there are.
-    The methods from `mine` on are for the inside of ``shard_map``.
+    ``firsts`` are the global numbers of the devices' first rows. Call `mine` and the methods below it inside
+    ``shard_map``.
     """
 
     mesh: Mesh
@@ -43,7 +44,7 @@ class Layout:
 
     @property
     def begin(self) -> int:
-        """The global row that this process's rows begin with."""
+        """The global number of this process's first row."""
         owners = (device.process_index for device in self.mesh.devices.flat)
         return min(first for first, owner in zip(self.firsts, owners, strict=True) if owner == jax.process_index())
 
@@ -53,12 +54,11 @@ class Layout:
 
     @property
     def ranks(self) -> np.ndarray:
-        """The place of every device in the order of rows."""
+        """The rank of every device in the order of its rows."""
         return np.argsort(np.argsort(self.firsts, kind="stable"))
 
     def put(self, values, fill=None) -> jax.Array:
-        """Rows (n, ...) of this process on its devices; filled up with ``fill``, or with copies of the last."""
-        xp = jnp if isinstance(values, jax.Array) else np
+        """Rows (n, ...) of this process, put on its devices; padded with ``fill``, or with copies of the last row."""
         here = [device for device in self.mesh.devices.flat if device.process_index == jax.process_index()]
 
         def part(i):
@@ -74,15 +74,15 @@ class Layout:
         return jax.make_array_from_single_device_arrays(shape, self.sharding, parts)
 
     def ones(self, dtype) -> jax.Array:
-        """Weights of rows that are all of equal weight."""
+        """Weights of 1 on all devices, padding included."""
         return jax.jit(lambda: jnp.ones(self.rows * self.mesh.size, dtype), out_shardings=self.sharding)()
 
     def mine(self, values, dtype=np.int32):
-        """This device's entry of host integers, one a device."""
+        """This device's entry of a list of integers, one a device."""
         return jnp.asarray(np.array(values, dtype))[jax.lax.axis_index(self.axis)]
 
     def varying(self, tree):
-        """The same values, as something in which devices may come to differ."""
+        """The values, typed as ones that may differ between devices."""
         return jax.tree.map(lambda leaf: jax.lax.pcast(leaf, self.axis, to="varying"), tree)
 
     def whole(self, tree):
@@ -90,10 +90,11 @@ class Layout:
         return jax.lax.psum(tree, self.axis)
 
     def highest(self, value):
+        """The maximum over devices."""
         return jax.lax.pmax(value, self.axis)
 
     def of_best(self, value, leaf):
-        """The leaf (s, ...) of the device whose value (s) is highest; of equal ones, that with the earlier rows."""
+        """The leaf (s, ...) of the device whose value (s) is highest; of equal ones, the device with earlier rows."""
         rank = self.mine(self.ranks)
         contends = jnp.where(value == self.highest(value), rank, self.mesh.size)
         chosen = contends == -self.highest(-contends)
@@ -101,7 +102,7 @@ class Layout:
         return self.whole(jnp.where(chosen, leaf, jnp.zeros_like(leaf)))
 
     def everyones(self, tree):
-        """Leaves (t, ...) of all devices in the order of their rows, (devices · t, ...)."""
+        """Leaves (t, ...) of all devices joined in the order of their rows, (devices · t, ...)."""
         place = self.mine(self.ranks)
 
         def joined(leaf):
@@ -111,7 +112,7 @@ class Layout:
         return self.whole(jax.tree.map(joined, tree))
 
     def global_rows(self, index):
-        """Low and high words (b,) of the global numbers of this device's rows (b,): 1e10 rows need over 32 bits."""
+        """Low and high 32-bit words (b,) of the global numbers of this device's rows (b,)."""
         low = self.mine([first & MASK for first in self.firsts], np.uint32)
         high = self.mine([first >> 32 for first in self.firsts], np.uint32)
         moved = low + index.astype(jnp.uint32)
@@ -119,9 +120,9 @@ class Layout:
 
 
 def per_shard(function):
-    """``function(rows, ...)`` on every device of the mesh that the rows lie on; just so where they lie on none.
+    """Decorator: run ``function(rows, ...)`` on every device of the rows' mesh; rows without a mesh: call it as it is.
 
-    What it returns is the same on all devices.
+    What it returns must be the same on all devices.
     """
 
     @functools.wraps(function)
@@ -132,13 +133,13 @@ def per_shard(function):
 
 
 def over_shards(rows, function, columns, *args, **options):
-    """``function(rows, *args, **columns, **options)``, the columns (n, ...) cut like the rows."""
+    """``function(rows, *args, **columns, **options)`` on every device, the columns (n, ...) divided like the rows."""
     if rows.layout is None:
         return function(rows, *args, **columns, **options)
     leaves, structure = jax.tree.flatten((args, options))
     numbers = [i for i, leaf in enumerate(leaves) if isinstance(leaf, (jax.Array, np.ndarray, np.generic))]
 
-    def here(rows, columns, given):  # numbers are handed over: what is closed over keeps the types of the outside
+    def here(rows, columns, given):  # arrays are arguments: closed over, they would keep their types from outside
         filled = [given[numbers.index(i)] if i in numbers else leaf for i, leaf in enumerate(leaves)]
         args, options = jax.tree.unflatten(structure, filled)
         return function(rows, *args, **columns, **options)
@@ -150,7 +151,7 @@ def over_shards(rows, function, columns, *args, **options):
 
 
 def checked(mesh: Any) -> Mesh:
-    """A mesh of one axis, that axis handled by the compiler."""
+    """The mesh, which must have one axis, with that axis of type Auto (sharded by the compiler)."""
     if not isinstance(mesh, Mesh):
         raise ValueError(f"mesh must be a jax.sharding.Mesh of one axis, got {mesh!r}")
     if len(mesh.axis_names) != 1:
@@ -165,7 +166,7 @@ def checked(mesh: Any) -> Mesh:
 
 
 def layout_of(mesh: Mesh, counts: dict[int, int]) -> Layout:
-    """The layout of ``counts[p]`` rows of every process p: global rows are process 0's, then 1's, and so on."""
+    """The layout of ``counts[p]`` rows of every process p. Rows are numbered through: process 0's, then 1's, ..."""
     owners = [device.process_index for device in mesh.devices.flat]
     shares, n = Counter(owners), sum(counts.values())
     rows = padded_rows(max(-(-count // shares[p]) for p, count in counts.items()))
@@ -176,7 +177,7 @@ def layout_of(mesh: Mesh, counts: dict[int, int]) -> Layout:
 
 
 def already_there(x, mesh: Mesh) -> Layout | None:
-    """The layout of an array that is cut over this mesh as rows should be, or None."""
+    """The layout of an array that is already divided over this mesh by rows; None for any other array."""
     if not isinstance(x, jax.Array) or isinstance(x, jax.core.Tracer) or x.shape[0] % mesh.size:
         return None
     if x.sharding.device_set != set(mesh.devices.flat):
@@ -189,7 +190,7 @@ def already_there(x, mesh: Mesh) -> Layout | None:
 
 
 def rewrapped(x, layout: Layout):
-    """An array that is already there, on the layout's own mesh: the same buffers."""
+    """An array that is `already_there`, with the layout's own mesh in its sharding; nothing is copied."""
     parts = {shard.device: shard.data for shard in x.addressable_shards}
     here = [parts[device] for device in layout.mesh.devices.flat if device in parts]
     return jax.make_array_from_single_device_arrays(x.shape, layout.sharding, here)

@@ -1,10 +1,10 @@
-"""Rows that a host reads block by block: statistics as a sum over them.
+"""`Flow`: rows that are read block by block at every pass, and sums over them.
 
-A block is rows in memory, and all blocks are of one size, so that one program serves them. Sums over blocks are
-compensated and their order is that of the rows. A thread reads the next block while the device works on the last.
+All blocks have one size, so that one compiled program serves them. Sums are compensated and follow the order of the
+rows. A thread reads the next block while the device works on the last one.
 
-On a mesh a block is cut over the devices of this process. Of many processes each reads its own rows, as fast as it can:
-only the sums of a whole pass are exchanged.
+On a mesh, a block is divided over the devices of this process. Every process reads its own rows, and processes exchange
+the sums of a whole pass only.
 """
 
 import dataclasses
@@ -27,11 +27,13 @@ from .sources import Stream, read_ahead
 
 @dataclasses.dataclass(eq=False)
 class Flow:
-    """A stream of rows seen in a frame; ``kept`` holds what passes found for all its frames.
+    """A stream of rows and the frame that they are moved into, with the interface of `Rows`.
 
-    ``mesh`` is the one that its blocks are cut over, or None. Where it holds devices of many processes, the stream is
-    of this one's rows: global rows are process 0's, then 1's, and so on. A device works on as many rows of a block at a
-    time as suit ``width`` numbers a row.
+    Args:
+        kept: facts that hold in every frame: the first row (``head``), the rows of every process (``counts``).
+        mesh: the mesh that blocks are divided over, or None. If it spans processes, the stream holds this process's
+            rows; rows are numbered through, process 0's first.
+        width: numbers a row takes in a computation: how many rows of a block a device works on at a time.
     """
 
     stream: Stream
@@ -66,7 +68,7 @@ class Flow:
 
     @property
     def counts(self) -> list[int]:
-        """Rows of every process, known after the first pass."""
+        """The numbers of rows of all processes; known after the first pass."""
         if "counts" not in self.kept:
             self.kept["counts"] = [int(n) for n in everyones(np.int64(self.stream.n), self.mesh)]
         return self.kept["counts"]
@@ -81,7 +83,7 @@ class Flow:
         return sum(self.counts[: jax.process_index()]) if len(self.counts) > 1 else 0
 
     def block(self, x, weight, size: int) -> Rows:
-        """Rows (b, d) and weights (b,) or None as ``size`` rows in memory; what fills up weighs 0."""
+        """Rows (b, d) and weights (b,) or None as `Rows` of ``size`` rows: padded with copies of the last, weight 0."""
         weight = np.ones(len(x), x.dtype) if weight is None else weight
         if len(x) < size:
             index = np.minimum(np.arange(size), len(x) - 1)
@@ -89,20 +91,20 @@ class Flow:
         return Rows(x, weight, self.frame, min(block_rows(size, self.width, x.dtype.itemsize), size), self.dtype)
 
     def blocks(self):
-        """Rows in memory, and the number of their first in this stream, in order."""
+        """Blocks of the stream as `Rows`, in order, each with the number of its first row."""
         size = self.size
         for x, weight, first in read_ahead(self.stream.blocks(size)):
             yield self.block(x, weight, size), first
 
     def sum(self, *summaries, look=None) -> list:
-        """As `Rows.sum`, in one pass; summaries are pytrees. ``look(block, first)`` sees every block."""
+        """As `Rows.sum`, by one pass; summaries are pytrees. ``look(block, first)`` is called on every block."""
         with agreed(self.mesh):
             sums = None
             for block, first in self.blocks():
                 if look is not None:
                     look(block, first)
                 block = self._cut(block)
-                sums = [_nothing(each, block) for each in summaries] if sums is None else jax.block_until_ready(sums)
+                sums = [_zeros(each, block) for each in summaries] if sums is None else jax.block_until_ready(sums)
                 sums = [_add(carry, each, block) for carry, each in zip(sums, summaries, strict=True)]
             sums = [_whole(carry) for carry in sums]
         if self.mesh is None:
@@ -111,7 +113,7 @@ class Flow:
         return functools.reduce(functools.partial(jax.tree.map, operator.add), every)
 
     def _cut(self, block: Rows) -> Rows:
-        """A block cut over this process's devices of the mesh."""
+        """The block divided over the devices of this process; as it is without a mesh."""
         if self.mesh is None:
             return block
         here = Mesh(np.array(self.mesh.local_devices), self.mesh.axis_names, axis_types=(AxisType.Auto,))
@@ -120,7 +122,8 @@ class Flow:
         return dataclasses.replace(block, x=x, weight=weight, block=min(block.block, layout.rows), layout=layout)
 
 
-def _nothing(summarise, block: Rows):
+def _zeros(summarise, block: Rows):
+    """Zero sums and zero rounding errors, with the shapes and dtypes of a summary."""
     shape = jax.eval_shape(_sum, block, summarise)
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shape)
     return zeros, zeros

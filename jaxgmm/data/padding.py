@@ -1,6 +1,6 @@
-"""Rows filled up to few sizes, so that a new number of rows compiles nothing.
+"""Rows padded to few sizes, so that a new number of rows compiles nothing.
 
-What fills up are copies of the last row, of weight 0: they change nothing, and cost an eighth more work at most.
+The padding is copies of the last row with weight 0. It changes no result, and adds an eighth of the work at most.
 """
 
 import jax
@@ -10,30 +10,30 @@ import numpy as np
 from ..numerics import platforms
 from ..numerics.compiling import compiled
 
-LEAST = 128  # rows: below, compiling a program is all that costs
-TOGETHER = 64  # data sets that are looked at in one go, however many there are
-COPIED = 2**31  # bytes of rows on an accelerator: there may be no room for a copy of more, and they stay as they are
-ALIGNMENT = 64  # bytes, at which JAX takes NumPy's memory on a CPU as it is
+LEAST = 128  # rows: with fewer, running a program costs nothing against compiling it
+TOGETHER = 64  # data sets that are computed together, however many there are
+COPIED = 2**31  # bytes of rows on an accelerator: more are not padded, as memory may not hold a copy
+ALIGNMENT = 64  # bytes: JAX on a CPU uses NumPy's memory without a copy where it is aligned so
 
 
 def few_sizes(n: int) -> int:
-    """The least of 8, 9, ... 16 times a power of two that is at least n."""
+    """The least size >= n among 8, 9, ... 16 times a power of two."""
     step = 1 << max((n - 1).bit_length() - 4, 0)
     return -(-n // step) * step
 
 
 def padded_rows(n: int) -> int:
-    """How many n rows are filled up to."""
+    """The number of rows that n rows are padded to."""
     return few_sizes(max(n, LEAST))
 
 
 def padded_sets(b: int) -> int:
-    """How many b data sets are filled up to: few numbers, beyond `TOGETHER` multiples of it."""
+    """The number that b data sets are padded to; beyond `TOGETHER`, a multiple of it."""
     return few_sizes(b if b <= TOGETHER else -(-b // TOGETHER) * TOGETHER)
 
 
 def padded(x, sample_weight, *sizes: int):
-    """Concrete rows of one device and their weights, filled up (to sizes as in `filled`); others as they are."""
+    """Rows and weights padded to these sizes (default: `padded_rows`); as they are if traced, or on several devices."""
     if _stays(x) or _stays(sample_weight):
         return x, sample_weight
     sizes = sizes or (padded_rows(x.shape[0]),)
@@ -41,8 +41,10 @@ def padded(x, sample_weight, *sizes: int):
 
 
 def filled(values, *sizes: int, weigh: bool = True):
-    """Concrete rows (n, ...) filled up to a size, sets of rows (b, n, ...) to two sizes: with copies of the last, or
-    with 0 where those are not to weigh."""
+    """Concrete rows (n, ...) padded to one size, or data sets (b, n, ...) to two sizes.
+
+    The padding is copies of the last entry; 0 where it is not to ``weigh``.
+    """
     own = values.shape[: len(sizes)]
     if own == sizes:
         return values
@@ -62,7 +64,7 @@ def filled(values, *sizes: int, weigh: bool = True):
 
 
 def on_host(values):
-    """JAX's array as NumPy's where that is the same memory; others as they are."""
+    """A concrete array on JAX's default device as NumPy's, if that is a CPU (the same memory); others as they are."""
     if isinstance(values, jax.Array) and not isinstance(values, jax.core.Tracer) and platforms.on_cpu():
         default = jax.config.jax_default_device
         if values.devices() == {default if isinstance(default, jax.Device) else jax.local_devices()[0]}:
@@ -71,6 +73,7 @@ def on_host(values):
 
 
 def _stays(values) -> bool:
+    """Whether an array is not padded: a tracer, an array on several devices, a large one on an accelerator."""
     if not isinstance(values, jax.Array):
         return False
     if isinstance(values, jax.core.Tracer) or len(values.devices()) > 1:

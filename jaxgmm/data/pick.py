@@ -1,6 +1,6 @@
-"""Which columns of a table are taken: those picked by name, number or range, or all that hold numbers.
+"""Which columns of a table are read: those picked by name, number or range, or all that hold numbers.
 
-Numbers count columns from 0. Where names of the table are numbers themselves, a number is a name.
+Columns are numbered from 0. Where some column's name is a number, numbers are taken for names.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ REFUSED, DROPPED, KEPT = "refused", "dropped", "kept"  # what becomes of rows wi
 
 @dataclasses.dataclass(frozen=True)
 class Pick:
-    """What the caller wants of a table whose columns are not known yet.
+    """The caller's choice of columns, and of how text is read, before the table is opened.
 
     Args:
-        columns: the columns of x in this order, each a name, a number or a range ``a:c`` of either with both its ends;
-            None: all that hold numbers.
-        weights: the column of sample weights, by name or number; x is then without it.
-        expected: taken for ``columns`` where the table has names and no columns were picked.
-        header: whether the first row of text names the columns; None: as `headers.judge` finds.
-        drop: columns that are not taken, as in ``columns``.
-        missing: what becomes of rows with a missing value: they are an error, left out, or kept with NaN.
-        decimal: "." or ",", the decimal mark of text; None: as `dialects.dialect_of` finds.
-        separator: the character between two fields of text; None: as found.
-        text: columns that are known to hold text, by name or number; None: look.
+        columns: the columns of x in this order, each a name, a number or a range ``a:c`` with both its ends; None: all
+            that hold numbers.
+        weights: the column of sample weights, by name or number; it is then no column of x.
+        expected: the default of ``columns`` where the table has names: those that a model was fitted to.
+        header: whether the first row of text names the columns; None: `headers.judge` decides.
+        drop: columns that are left out, as in ``columns``.
+        missing: what becomes of rows with a missing value: `REFUSED`, `DROPPED`, or `KEPT` with NaN.
+        decimal: the decimal mark of text, "." or ","; None: `dialects.dialect_of` finds it.
+        separator: the character that separates fields of text; None: `dialects.dialect_of` finds it.
+        text: columns that hold text, by name or number; None: the first rows tell.
     """
 
     columns: tuple[str, ...] | None = None
@@ -47,18 +47,8 @@ class Pick:
             known = "one character that is in no number, such as ';' or '|'"
             raise ValueError(f"separator must be {known}, got {self.separator!r}")
 
-    @property
-    def tells_width(self) -> bool:
-        """Whether some columns of several are spoken of."""
-        return bool(self.columns or self.weights or self.drop)
-
-    @property
-    def chosen(self) -> bool:
-        """Whether the columns are named, so that none is left out for what it holds."""
-        return self.columns is not None
-
     def of(self, names: tuple[str, ...] | None, width: int, text: Sequence[int] = ()) -> Taken:
-        """What is taken of a table of so many columns, of which ``text`` hold text.
+        """The columns read from a table with these names and ``width`` columns, of which ``text`` hold text.
 
         Raises:
             ValueError: a column is not there, is picked twice, or nothing is left.
@@ -70,7 +60,7 @@ class Pick:
         if wanted:
             picked = [j for word in wanted for j in _span(word, names, width) if j not in dropped]
         else:
-            # R and pandas write the row's number into a first column without a name: no feature.
+            # A first column without a name is an index, as R and pandas write it: no feature.
             start = 1 if names and names[0] == "" else 0
             if self.text is not None:
                 text = [j for j in range(width) if label(names, j) in self.text]
@@ -88,8 +78,8 @@ class Pick:
 
 @dataclasses.dataclass(frozen=True)
 class Taken:
-    """What is taken of a table with ``names`` (None: without) and ``width`` columns: the ``indices`` of x, that of the
-    weights, and the names or numbers of columns left out because they hold text."""
+    """The columns read from a table that has ``width`` columns with these ``names``, or None: the ``indices`` of x, the
+    index of the weights or None, and the names or numbers of columns left out because they hold text."""
 
     names: tuple[str, ...] | None
     width: int
@@ -104,21 +94,22 @@ class Taken:
 
     @property
     def with_weight(self) -> tuple[int, ...]:
-        """The indices of the columns that are read: those of x, and the weights last."""
+        """The indices of x, then that of the weights."""
         return self.indices if self.weight is None else (*self.indices, self.weight)
 
     @property
     def everything(self) -> bool:
+        """Whether x is the whole table."""
         return self.indices == tuple(range(self.width))
 
 
 def label(names: tuple[str, ...] | None, column: int) -> str:
-    """A column's name, or its number where there are no names."""
+    """A column's name; its number where the table has no names."""
     return names[column] if names else str(column)
 
 
 def column_index(column: str, names: tuple[str, ...] | None, width: int) -> int:
-    """The index of a column that is given by its name or its number."""
+    """The index of a column given by its name or its number; ValueError where there is none, or several."""
     found = _index(column, names, width)
     if found is not None:
         return found
@@ -136,7 +127,7 @@ def _index(column: str, names: tuple[str, ...] | None, width: int) -> int | None
 
 
 def _span(word: str, names: tuple[str, ...] | None, width: int) -> Sequence[int]:
-    """The columns that a word stands for: one, or a range."""
+    """The indices of the columns that a word stands for: one column, or a range."""
     if _index(word, names, width) is None and not (names and word in names):
         for place in (place for place, letter in enumerate(word) if letter == ":"):  # a name may hold one too
             ends = word[:place], word[place + 1 :]

@@ -1,8 +1,7 @@
-"""Tables in files, read whole: (x, column names, sample weights), every value checked."""
+"""Files read whole: x, names of columns and sample weights, with every value checked."""
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,42 +9,37 @@ from pathlib import Path
 import numpy as np
 
 from ..records import FitWarning
-from .files import Held
-from .parts import naming, of_file
+from .files import MemoryFile
+from .formats import naming, of_file
 from .pick import DROPPED, KEPT, Pick
 from .remarks import left_out, missing, remarks
 
 
-def read(
-    path: str | Path | Held, pick: Pick | None = None, **picked
-) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
-    """(x, names, sample_weight) of the table in a file.
+def read(path: str | Path, **picked) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray | None]:
+    """(x, names, sample_weight) of a file.
 
     Args:
         path: .npy, .npz (one two-dimensional array, or named one-dimensional ones of equal length), .parquet, or else
-            text, as `dialects.dialect_of` finds it to be cut; text may be packed by gzip.
-        pick: what is taken of its columns, or the fields of a `Pick` by name; the weights of a .npz may also be an
-            array beside the table.
+            text, which may be packed by gzip.
+        **picked: fields of a `Pick`, the choice of columns. The weights of a .npz may be an array beside the table.
 
     Returns:
-        x (n, d), float64 from text, float32 or float64 from arrays; its column names, None where the file has none;
-        sample weights (n,), or None. Rows with missing values hold NaN where they are kept.
+        x (n, d), float64 from text, float32 or float64 from arrays; the names of its columns, None where the file has
+        none; sample weights (n,), or None. Where rows with missing values are kept, these are NaN.
 
     Raises:
-        ValueError: what is not a finite number, in which row and column; an unknown column; an unreadable file. Rows of
-            text are counted from 1, with the line an editor shows; rows of an array from 0, as NumPy does.
+        ValueError: a value that is no finite number, by its row and column; an unknown column; an unreadable file. Rows
+            of text are counted from 1, with the line an editor shows; rows of an array from 0, as NumPy does.
         OSError: the file is not there.
 
     Warns:
-        FitWarning: what `remarks.remarks` finds remarkable; how many rows are left out.
+        FitWarning: the sentences of `remarks.remarks`; how many rows are left out.
     """
-    return read_numbered(path, pick, **picked)[:3]
+    return read_numbered(Path(path), Pick(**picked))[:3]
 
 
-def read_numbered(path: str | Path | Held, pick: Pick | None = None, **picked) -> tuple:
-    """What `read` gives, and the numbers (n,) of the rows in the file, counted from 0."""
-    path = Path(path) if isinstance(path, str) else path
-    pick = dataclasses.replace(pick or Pick(), **picked)
+def read_numbered(path: Path | MemoryFile, pick: Pick) -> tuple:
+    """The results of `read`, and the numbers (n,) of the rows in the file, from 0."""
     part = of_file(path, pick)
     for remark in remarks(part, pick):
         warnings.warn(FitWarning(f"{path}: {remark}"), stacklevel=3)

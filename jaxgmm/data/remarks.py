@@ -1,9 +1,8 @@
-"""What a reader should know of a table: columns left out, columns that number its rows, rows with missing values."""
+"""Warnings about a table: columns left out, columns that number the rows, rows left out."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
 import shlex
 
@@ -12,47 +11,45 @@ import numpy as np
 from .parts import Part
 from .pick import Pick, label
 
-LOOKED_AT = 200  # rows
-FEWEST = 5  # rows that can be said to be counted
+LOOKED_AT = 200  # first rows, in which a column may count
+FEWEST = 5  # rows that a column has to count
 ROW_NAMES = frozenset(
     {"id", "ids", "index", "row", "rows", "rowid", "rowname", "rownames", "rownumber", "rownum", "unnamed0", "sampleid"}
 )
 
 
 def remarks(part: Part, pick: Pick) -> list[str]:
-    """One sentence for each thing that was assumed of a file, and may be meant otherwise."""
-    if part.taken is None:
-        return []
-    said = list(part.doubts)
+    """Warnings about a file: one sentence for each assumption that may be wrong."""
+    found = list(part.doubts)
     if part.taken.left_out and pick.text is None:
         listed = ", ".join(part.taken.left_out)
-        said.append(f"columns of text are left out: {listed}")
-    if not pick.chosen and not (pick.expected and part.names):
-        said += _numbering(part)
-    return said
+        found.append(f"columns of text are left out: {listed}")
+    if pick.columns is None and not (pick.expected and part.names):
+        found += _numbering(part)
+    return found
 
 
 def _numbering(part: Part) -> list[str]:
-    """What to say of features that count the rows or are called like their names."""
+    """Warnings about features that count the rows, or whose name is one for row numbers."""
     names = [label(part.names, j) for j in part.taken.indices]
     if len(names) == 1:
         return []
     rows = np.empty((0, part.d))
-    with contextlib.suppress(ValueError):  # whoever reads will say what is wrong
+    with contextlib.suppress(ValueError):  # the error is raised when the rows are read
         rows = next(part.read(LOOKED_AT), (rows,))[0]
-    said = []
+    found = []
     for name, column in zip(names, rows.T, strict=True):
         counts = len(column) >= FEWEST and column[0] in (0, 1) and bool(np.all(np.diff(column) == 1))
         called = part.names is not None and re.sub(r"\W|_", "", name).lower() in ROW_NAMES
         if counts or called:
             how = f"counts its rows ({column[0]:g}, {column[1]:g}, {column[2]:g}, ...)" if counts else "is called so"
             words = f"column {name!r} seems to number the rows: it {how}; it is taken for a feature. If it is none"
-            said.append(f"{words}, leave it out with drop=[{name!r}] (--drop {_in_shell(name)})")
-    return said
+            found.append(f"{words}, leave it out with drop=[{name!r}] (--drop {_in_shell(name)})")
+    return found
 
 
 def _in_shell(name: str) -> str:
-    """A column's name as an option takes it, typed into a shell."""
+    """A column's name, quoted for an option of the command line in a shell."""
     return shlex.quote(f'"{name}"' if "," in name else name)
 
 
@@ -63,15 +60,16 @@ def missing(x: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
 
 
 def left_out(count: int, n: int) -> str:
-    """What to say of rows that are left out."""
+    """The warning about rows that are left out."""
     return f"{count} of {n} rows left out: a value is missing in each"
 
 
-def grouped(said: dict[str, list[str]]) -> list[str]:
-    """One sentence for each remark on one or more files: ``said`` has what was said of each file."""
+def grouped(warnings: dict[str, list[str]]) -> list[str]:
+    """One sentence for each warning, of one file or several. ``warnings``: lists of them by the name of the file."""
     by_remark: dict[str, list[str]] = {}
-    for name, remark in itertools.chain.from_iterable(((name, each) for each in some) for name, some in said.items()):
-        by_remark.setdefault(remark, []).append(name)
+    for name, some in warnings.items():
+        for remark in some:
+            by_remark.setdefault(remark, []).append(name)
     return [
         f"{names[0]}{f' (and {len(names) - 1} more like it)' if len(names) > 1 else ''}: {remark}"
         for remark, names in by_remark.items()

@@ -1,4 +1,4 @@
-"""Which way a call goes: in NumPy on the host, where it needs no compiler, or compiled. Sizes decide."""
+"""Whether a call runs in NumPy on the host, without a compiler, or compiled. Sizes decide."""
 
 import math
 
@@ -9,16 +9,18 @@ from ..numerics import platforms
 from ..numerics.dtypes import in_memory
 from .sources import Stream
 
-MOST = 2**28  # numbers that an E-step of all lanes looks at, about a second: beyond, a fit outlasts its compiler
-BESIDE = 2**22  # the same on a machine with an accelerator, some milliseconds: hundreds take less than its compiler
-LEAST = 2**12  # that a lane counts for, however few they are: some of the time is that of calls
+MOST = 2**28  # numbers in an E-step of all lanes, about a second: a larger fit takes longer than its compilation
+MOST_WITH_GPU = 2**22  # the same beside an accelerator: hundreds of such E-steps take less than compiling
+LEAST = 2**12  # numbers that a lane counts for at least, because calls take time too
 
 
 def goes_to_host(families, x, lanes: int, k: int, *traced, compiled: bool | None = None, mesh=None) -> bool:
-    """Whether ``lanes`` mixtures of k components of each of these families are run on the host, over rows x (n, d), or
-    over each of data sets (b, n, d).
+    """Whether a call runs on the host: ``lanes`` mixtures of k components, of each family, over rows x (n, d), or over
+    each of the data sets x (b, n, d).
 
-    ``compiled`` is what the caller says: None leaves it to the sizes. ``traced`` may be what only a compiler can take.
+    Args:
+        traced: further arguments of the call; a tracer among them needs a compiler.
+        compiled: the caller's choice; None: sizes decide.
 
     Raises:
         ValueError: ``compiled`` is False where a trace, a mesh or a stream needs a compiler.
@@ -37,11 +39,12 @@ def goes_to_host(families, x, lanes: int, k: int, *traced, compiled: bool | None
     if isinstance(in_memory(x), jax.Array):
         return False
     widths = [family.moments.width(d, k) for family in families]
-    factors = k * d**3  # of covariances, which NumPy takes a tile at a time
+    factors = k * d**3  # numbers in the factorisations of covariances
     work = sum(max(n * width + factors, LEAST) * lanes for width in widths) * math.prod(sets)
-    return work <= (MOST if platforms.on_cpu() else min(BESIDE, MOST)) and all(family.in_numpy for family in families)
+    most = MOST if platforms.on_cpu() else min(MOST_WITH_GPU, MOST)
+    return work <= most and all(family.in_numpy for family in families)
 
 
 def in_numpy(family, *trees) -> bool:
-    """Whether these are numbers in this machine's memory, and of a family that NumPy can compute."""
+    """Whether NumPy can compute: the family supports it, and all arrays are concrete and in this machine's memory."""
     return family.in_numpy and not any(isinstance(in_memory(leaf), jax.Array) for leaf in jax.tree.leaves(trees))

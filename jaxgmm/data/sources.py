@@ -1,4 +1,4 @@
-"""What becomes a stream of rows: what `jaxgmm.rows` marks, and what needs no mark."""
+"""`jaxgmm.rows`: streams of rows from files, arrays and iterables; and what is a stream without being marked so."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import numpy as np
 
 from ..numerics.plain import columns_of, plain
 from ..records import FitWarning
-from .files import Held
-from .parts import Part, of_array, of_blocks, of_file
+from .files import MemoryFile
+from .formats import of_file
+from .parts import Part, of_array, of_blocks
 from .pick import DROPPED, REFUSED, Pick
 from .remarks import grouped, remarks
 from .streams import Stream
@@ -38,42 +39,42 @@ def rows(
     decimal: str | None = None,
     separator: str | None = None,
 ) -> Stream:
-    """Rows to be read block by block at every pass, where they do not fit into memory.
+    """Rows that are read block by block at every pass, for data that do not fit into memory.
 
-    `fit`, `select` and the estimators take them in place of an array; paths, `numpy.memmap`, h5py and zarr arrays they
-    mark themselves. The fit is that of the same rows in memory, with one pass an iteration, whatever the number of
-    starts.
+    `fit`, `select` and the estimators take the stream in place of an array. They make one themselves of paths,
+    `numpy.memmap`, h5py and zarr arrays. The fit is that of the same rows in memory, and takes one pass an iteration,
+    whatever the number of starts.
 
-    Text is cut at tabs, semicolons, commas or blanks, as its first lines are; with semicolons numbers may have decimal
-    commas. It may be packed by gzip; lines that begin with # are comments. Columns of TRUE and FALSE, or T and F, are 1
-    and 0. Columns of text are left out, with a warning that names them.
+    Fields of text are separated by tabs, semicolons, commas or blanks, whichever the first lines have; with semicolons
+    numbers may have decimal commas. Text may be packed by gzip. Lines that begin with # are comments. Columns of TRUE
+    and FALSE, or T and F, are read as 1 and 0. Columns of text are left out, with a warning that names them.
 
     Args:
         source: an array with ``.shape`` and slices of rows; a frame; a path or a list of paths (npy, npz, csv, tsv,
             parquet; a directory stands for its files in the order of their names, those that begin with ``_`` or ``.``
             left out); or an iterable of blocks x (b, d) or (x, sample_weight (b,)) that starts again whenever it is
             iterated.
-        sample_weight: (n,) weights >= 0, as frequencies; of files also the name of their column of weights.
-        columns: of files, those of x in this order: names, numbers from 0, or ranges ``"a:c"`` with both ends.
+        sample_weight: (n,) weights >= 0, as frequencies; for files also the name of their column of weights.
+        columns: for files, the columns of x in this order: names, numbers from 0, or ranges ``"a:c"`` with both ends.
             None: all that hold numbers.
-        drop: of files, columns that are left out, as in ``columns``.
+        drop: for files, columns that are left out, as in ``columns``.
         drop_missing: whether rows with a missing value are left out; else they are an error.
         block_size: rows that are read at a time; by default 16 MB of them.
         header: whether the first row of every csv or tsv file names its columns. None: where it has words and no
             numbers, an empty first field, or 0, 1, ... or 1, 2, ... in order; other numbers, such as years, where the
             rows below are clearly of another kind.
-        decimal: the decimal mark of every csv or tsv file, "." or ",". None: "," where something else divides the
+        decimal: the decimal mark of every csv or tsv file, "." or ",". None: "," where something else separates the
             fields, or commas stand in quotes or below a lone name, and no number has a point.
-        separator: the character between two fields of every csv or tsv file; " " stands for one blank or more. None:
-            as the lines are cut, or as a first line ``sep=;`` says.
+        separator: the character that separates the fields of every csv or tsv file; " " stands for one blank or more.
+            None: found in the first lines, of which the first may be ``sep=;``.
 
     Raises:
         ValueError: a source of another kind, files that do not fit together, an iterable that can be read only once.
         OSError: a file is not there.
 
     Warns:
-        FitWarning: a first row is taken for names, and may be data; commas are taken for decimal ones, or for
-            separators, and may be the other; columns of text, or rows, are left out; a column seems to number the rows.
+        FitWarning: a first row is taken for names and may be data; commas are taken for decimal marks or for separators
+            and may be the other; columns of text, or rows, are left out; a column seems to number the rows.
     """
     if block_size is not None and (not isinstance(block_size, (int, np.integer)) or block_size < 1):
         raise ValueError(f"block_size must be an integer >= 1, got {block_size!r}")
@@ -115,10 +116,10 @@ def rows(
 
 
 def of_files(paths, pick: Pick, sample_weight=None, block_size: int | None = None) -> Stream:
-    """The stream of files and directories, of which ``pick`` takes columns; all have those of the first."""
+    """The stream of files and directories, of the columns that ``pick`` takes; all must have those of the first."""
     found = [file for path in paths for file in files_of(path)]
     first = of_file(found[0], pick)
-    said = {first.name: remarks(first, pick)}
+    warned = {first.name: remarks(first, pick)}
     alike = dataclasses.replace(pick, text=first.taken.left_out)
     parts = [first]
     for path in found[1:]:
@@ -129,16 +130,16 @@ def of_files(paths, pick: Pick, sample_weight=None, block_size: int | None = Non
         if part.columns != first.columns:
             part = of_file(path, dataclasses.replace(pick, columns=first.columns))
         parts.append(part)
-        said[part.name] = list(part.doubts)
-    for remark in grouped(said):
+        warned[part.name] = list(part.doubts)
+    for remark in grouped(warned):
         warnings.warn(FitWarning(remark), stacklevel=3)
     return Stream(parts, sample_weight, block_size, pick.missing == DROPPED)
 
 
-def files_of(path: str | os.PathLike | Held) -> list[Path | Held]:
+def files_of(path: str | os.PathLike | MemoryFile) -> list[Path | MemoryFile]:
     """A file, or those of a directory in the order of their names."""
-    path = path if isinstance(path, Held) else Path(path)
-    if isinstance(path, Held) or not path.is_dir():
+    path = path if isinstance(path, MemoryFile) else Path(path)
+    if isinstance(path, MemoryFile) or not path.is_dir():
         return [path]
     found = sorted(each for each in path.iterdir() if not each.name.startswith(("_", ".")))
     inside = [each for each in found if each.is_dir()]
@@ -150,7 +151,7 @@ def files_of(path: str | os.PathLike | Held) -> list[Path | Held]:
 
 
 def read_ahead(blocks: Iterator) -> Iterator:
-    """The same blocks; the next is read by a thread while the last is used."""
+    """The same blocks; while the caller uses one, a thread reads the next."""
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(next, blocks, None)
         while (block := coming.result()) is not None:
@@ -158,27 +159,23 @@ def read_ahead(blocks: Iterator) -> Iterator:
             yield block
 
 
-def opens(name: str = "x") -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorator: paths, memory maps, h5py and zarr arrays given for this argument become streams."""
+def opens(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: a path, a memory map, an h5py or zarr array passed for ``x`` becomes a stream."""
+    place = list(inspect.signature(function).parameters).index("x")
 
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        place = list(inspect.signature(function).parameters).index(name)
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > place:
+            args = (*args[:place], marked(args[place]), *args[place + 1 :])
+        elif "x" in kwargs:
+            kwargs["x"] = marked(kwargs["x"])
+        return function(*args, **kwargs)
 
-        @functools.wraps(function)
-        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            if len(args) > place:
-                args = (*args[:place], marked(args[place]), *args[place + 1 :])
-            elif name in kwargs:
-                kwargs[name] = marked(kwargs[name])
-            return function(*args, **kwargs)
-
-        return wrapper
-
-    return decorate
+    return wrapper
 
 
 def marked(x):
-    """x, or the stream that it is: paths, memory maps, h5py and zarr arrays."""
+    """A path, a memory map, an h5py or zarr array as a stream; any other x as it is."""
     return rows(x) if _is_path(x) or _on_disk(x) else x
 
 
@@ -195,7 +192,7 @@ def _is_array(source) -> bool:
 
 
 def _vector(sample_weight):
-    """Weights that can be sliced by rows; those on disk stay there."""
+    """Sample weights (n,) as an array, or None; arrays on disk are not read yet."""
     if sample_weight is None:
         return None
     weight = sample_weight if _on_disk(sample_weight) else plain(sample_weight, "sample_weight")
@@ -205,7 +202,7 @@ def _vector(sample_weight):
 
 
 def _words(columns, name: str) -> tuple[str, ...]:
-    """Names, numbers and ranges of columns as words."""
+    """Names, numbers and ranges of columns as strings."""
     columns = [columns] if isinstance(columns, (str, int)) else list(columns)
     if not all(isinstance(each, (str, int, np.integer)) and not isinstance(each, bool) for each in columns):
         raise ValueError(f"{name} must be names, numbers or ranges 'a:c' of columns, got {columns!r}")

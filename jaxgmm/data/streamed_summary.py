@@ -1,10 +1,10 @@
-"""The frame of rows that stream, the facts about them, and whether their values are legal."""
+"""The frame of a stream of rows and facts about them, by passes over all rows that also check their values."""
 
 import dataclasses
 
 import numpy as np
 
-from ..checks import outside
+from ..checks import enough_weight, legal_weights, outside
 from ..distributed import agreed, alike, everyones, spans
 from ..families.base import Family
 from ..numerics.compiling import compiled
@@ -13,14 +13,14 @@ from .arrays import Rows
 from .frame import enter_prior, frame_of, unit_frame
 from .out_of_core import Flow
 from .sources import Stream, read_ahead
-from .summary import Known, Look, Measured, Squares, left_out
+from .summary import CountsAndSums, Known, Measured, Squares, left_out
 
 
 def measure(stream: Stream, models, k: int, mesh=None) -> list:
-    """The flow and what is known of it, for every model (family, prior); the passes for the frame serve all of them.
+    """[(Flow, Known)], one for every model (family, prior). Two passes serve all models.
 
     Raises:
-        ValueError: at the first block with a wrong value; it names the file and the row.
+        ValueError: a value is not finite or outside a support, a weight is illegal; it names the file and the row.
     """
     if spans(mesh):
         alike([stream.d, stream.dtype.name, k])
@@ -29,9 +29,9 @@ def measure(stream: Stream, models, k: int, mesh=None) -> list:
         head = next(stream.blocks(64))[0][:1]
     head = flow.kept["head"] = everyones(head, mesh)[0]
     census = Census(stream, tuple(family for family, _ in models))
-    [(*_, whole, sums)] = flow.sum(Look(head[0], models[0][0]), look=census.look)
+    [(*_, whole, sums)] = flow.sum(CountsAndSums(head[0], models[0][0]), look=census.look)
     census = census.everywhere(mesh)
-    census.enough(k)
+    enough_weight(census.positive, k)
     mean = head[0] + sums / whole
     [squares] = flow.sum(Squares(mean))
     zero = np.zeros((), np.int32)
@@ -40,32 +40,32 @@ def measure(stream: Stream, models, k: int, mesh=None) -> list:
 
 
 def raw(stream: Stream) -> Flow:
-    """The rows as they are."""
+    """The stream in the unit frame."""
     return Flow(stream, unit_frame(stream.d, str(stream.dtype)), {})
 
 
 def checked(stream: Stream, family: Family):
-    """Blocks x (b, d) and weights (b,) or None of a stream, their values found legal as they are read."""
+    """Blocks x (b, d) and weights (b,) or None of a stream, every value checked when it is read."""
     census = Census(stream, (family,))
     for x, weight, first in read_ahead(stream.blocks(stream.block_size)):
-        _looked_at(x, weight, first, census)
+        _check(x, weight, first, census)
         yield x, weight
 
 
 @in_precision_of("x")
-def _looked_at(x, weight, first: int, census):
+def _check(x, weight, first: int, census):
     census.look(raw(census.stream).block(x, weight, len(x)), first)
 
 
 def _framed(raw: Flow, moments: tuple, counts: tuple, family: Family, prior):
-    """The rows in the frame of a family, and what is known of them: their mean and variance, and facts."""
+    """(Flow, Known) of one model: the rows in the frame of its family, from ``moments``, their mean and variance."""
     flow = dataclasses.replace(raw, frame=frame_of(family.scaling, *moments))
     measured = Measured(*counts, left_out(flow, family, family.moments))
     return flow, Known(flow.frame, measured, enter_prior(prior, flow.frame))
 
 
 class Census:
-    """What the first pass finds out: whether all values are legal, and the facts about the weights."""
+    """A check of all values of a stream, block by block, that collects facts about the weights on the way."""
 
     def __init__(self, stream: Stream, families: tuple[Family, ...]):
         self.stream, self.families = stream, families
@@ -73,21 +73,17 @@ class Census:
         self.positive = 0
 
     def look(self, block: Rows, first: int):
+        """Check a block whose first row has the number ``first``."""
         x, weight = block.x, block.weight
-        bad = ~(np.isfinite(weight) & (weight >= 0))
-        if bad.any():
-            row = int(np.argmax(bad))
-            where = self.stream.place(first + row)
-            raise ValueError(f"sample_weight must be finite and >= 0; {where} has {weight[row]}")
+        self.positive += legal_weights(weight, lambda row: self.stream.place(first + row))
         self.heaviest, self.lightest = np.maximum(self.heaviest, weight.max()), np.minimum(self.lightest, weight.min())
-        self.positive += int((weight > 0).sum())
-        self._none(~np.isfinite(x), "finite", x, first, ": drop or impute such rows")
+        self._refuse(~np.isfinite(x), "finite", x, first, ": drop or impute such rows")
         for family in self.families:
             if not bool(_contained(x, family)):
-                self._none(outside(x, family), f"{family.support.words} for family {family.name!r}", x, first)
+                self._refuse(outside(x, family), f"{family.support.words} for family {family.name!r}", x, first)
 
     def everywhere(self, mesh) -> "Census":
-        """What the censuses of all processes come to."""
+        """The census over the rows of all processes."""
         heaviest, lightest, positive = zip(
             *everyones((self.heaviest, self.lightest, np.int64(self.positive)), mesh), strict=True
         )
@@ -95,20 +91,12 @@ class Census:
         whole.heaviest, whole.lightest, whole.positive = max(heaviest), min(lightest), sum(positive)
         return whole
 
-    def _none(self, wrong, words: str, x, first: int, advice: str = ""):
+    def _refuse(self, wrong, words: str, x, first: int, advice: str = ""):
+        """Raise a ValueError at the first of the wrong values of x (b, d), if there are any."""
         if wrong.any():
             row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
             where = self.stream.place(first + int(row))
             raise ValueError(f"x must be {words}; {where}, column {column} is {x[row, column]}{advice}")
-
-    def enough(self, k: int):
-        if self.positive == 0:
-            raise ValueError("sample_weight must not be all zero")
-        if self.positive < k:
-            raise ValueError(
-                f"n_components={k} needs at least as many rows of positive weight, got {self.positive}: "
-                "ask for fewer components"
-            )
 
 
 @compiled("family")

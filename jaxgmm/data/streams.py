@@ -1,6 +1,6 @@
-"""Rows that are read block by block, again at every pass.
+"""`Stream`: rows that are read block by block, anew at every pass.
 
-A `Stream` never holds more than a block of rows. What it reads, and in which order, does not depend on when.
+It never holds more than one block of rows. Every pass reads the same rows in the same order.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .parts import Part
 from .pick import Taken
 from .remarks import left_out, missing
 
-BLOCK_BYTES = 2**24  # of one block of rows
+BLOCK_BYTES = 2**24  # bytes of one block of rows
 
 
 @dataclasses.dataclass
 class _Counts:
-    """Rows that a pass has read, and of them those that it has left out."""
+    """How many rows a pass has read, and how many of them it has left out."""
 
     read: int = 0
     left_out: int = 0
@@ -33,8 +33,8 @@ class Stream:
 
     Iterating gives blocks ``(x (b, d), sample_weight (b,) or None)`` in order; every iteration reads from the start.
 
-    ``n`` is the number of rows, None until a pass has counted them, where the source itself does not; ``d``, ``dtype``,
-    ``columns`` and ``block_size`` (rows) are known from the start.
+    ``n`` is the number of rows. Where the source does not tell it, it is None until the end of the first pass. ``d``,
+    ``dtype``, ``columns`` and ``block_size`` (rows) are known from the start.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Stream:
 
     @property
     def taken(self) -> Taken:
-        """What is taken of the columns of the first of its files."""
+        """The columns read from the first of its files."""
         return self._parts[0].taken
 
     @property
@@ -75,7 +75,8 @@ class Stream:
             yield x, weight
 
     def blocks(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
-        """x (b, d), weight (b,) or None, and the first row's index; every block but the last has ``size`` rows."""
+        """x (b, d), weight (b,) or None, and the number of the first row, of blocks of ``size`` rows; the last is
+        shorter."""
         first, filled, x, weight, counts = 0, 0, None, None, _Counts()
         for rows, weights in self._pieces(size, counts):
             if not filled and len(rows) == size:
@@ -100,7 +101,7 @@ class Stream:
         self._count(first + filled, counts)
 
     def _pieces(self, size: int, counts: _Counts):
-        """Rows and weights in the dtype of the stream, as they come; counted on the way."""
+        """Rows and weights in the stream's dtype, in pieces of the sizes in which parts yield them; counts rows."""
         self._begins = []
         for part in self._parts:
             self._begins.append((counts.read - counts.left_out, part.name))
@@ -118,6 +119,7 @@ class Stream:
                 yield x.astype(self.dtype, copy=False), weight
 
     def _count(self, n: int, counts: _Counts):
+        """Set ``n`` at the end of a pass; ValueError where it differs from what was known, or there are no rows."""
         if n == 0:
             held = "holds no row without a missing value" if counts.read else "is empty"
             raise ValueError(f"the source of rows {held}")
@@ -131,13 +133,13 @@ class Stream:
         self.n = n
 
     def place(self, row: int) -> str:
-        """Where a row is that was read: its file and its row in it, counted from 0."""
+        """Words for the place of a row that was read: its file and its number there, counted from 0."""
         first, name = [begin for begin in self._begins if begin[0] <= row][-1]
         counted = "counted from 0" + ", of rows without missing values" * self._drops
         return f"{name}: row {row - first} ({counted})" if name else f"row {row}"
 
     def mapped(self, function) -> Stream:
-        """The same stream, of ``function`` of its rows (b, d)."""
+        """The stream with ``function`` applied to its rows (b, d)."""
 
         def of(part: Part) -> Part:
             def read(size, beside=()):
@@ -151,8 +153,8 @@ class Stream:
         return mapped
 
     def beside(self, columns: Sequence[int]) -> Iterator[tuple[np.ndarray, list]]:
-        """x (b, d) of all rows of files, NaN where a value is missing and that is no error, and these columns of the
-        first one's table, by index."""
+        """Blocks of x (b, d) and of further columns of the files, by their indices in the first file. No row is left
+        out; x is NaN where a value is missing and that is no error."""
         read, self._begins = 0, []
         for part in self._parts:
             self._begins.append((read, part.name))

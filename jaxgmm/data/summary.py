@@ -1,6 +1,6 @@
-"""What is known of data before a fit: facts about rows and weights, and the frame they are seen in.
+"""Facts about data before a fit, from passes over all rows: their frame, wrong values, and weights.
 
-What a pass over the rows sums is a record that can be called on a `Block`: rows of every kind take the same.
+What a pass sums is a record that is called on a `Block`, so that rows of every kind (memory, mesh, stream) can sum it.
 """
 
 import dataclasses
@@ -20,24 +20,24 @@ from .mesh import per_shard
 
 @record
 class Measured:
-    """What one look at the data tells: how many rows are not finite or outside the support, and the weights' facts."""
+    """Facts about all rows: how many are not finite or outside the support, and facts about the weights."""
 
-    not_finite: Any
-    outside: Any
+    not_finite: Any  # rows
+    outside: Any  # rows
     positive: Any  # rows of positive weight
     weight: Any  # Σ w
     heaviest: Any  # max w
     lightest: Any  # min w
-    offset: Any  # Σ w base(x): the part of the log-likelihood that the moment form leaves out
+    offset: Any  # Σ w base(x): the term of the log-likelihood that is not in the moment form
 
     def left_out(self, form):
-        """The part of the log-likelihood that a form leaves out."""
+        """The term of the log-likelihood that this form leaves out: Σ w base(x), or 0."""
         return xp.zeros_like(self.offset) if form.base is None else self.offset
 
 
 @record
-class Look:
-    """How many rows are not finite, outside the support, of positive weight; Σ w, and Σ w (x - pilot)."""
+class CountsAndSums:
+    """The first pass: how many rows are not finite, outside the support, of positive weight; Σ w; Σ w (x - pilot)."""
 
     pilot: Any
     family: Family = static()
@@ -52,7 +52,7 @@ class Look:
 
 @record
 class Squares:
-    """Σ w (x - mean)²."""
+    """The second pass: Σ w (x - mean)²."""
 
     mean: Any
 
@@ -67,7 +67,7 @@ def _weighted(x, weight):
 
 @record
 class LeftOut:
-    """Σ w base(x) of the rows inside the support: the others have log density -inf, whatever base makes of them."""
+    """The third pass: Σ w base(x) over the rows inside the support. The others have log density -inf."""
 
     reference: Any
     support: Any = static()
@@ -81,7 +81,7 @@ class LeftOut:
 
 @record
 class Known:
-    """What is known of data before a fit of one family: their frame, facts about them, and the prior in the frame."""
+    """What is known of data before a fit of one family: the frame, facts about the rows, the prior in the frame."""
 
     frame: Frame
     measured: Measured
@@ -90,7 +90,7 @@ class Known:
 
 @compiled("family", once=True)
 def measure(raw: Rows, prior, family: Family) -> Known:
-    """What is known of rows in the unit frame. Three passes, nothing of size n is made."""
+    """What is known of rows (given in the unit frame), by three passes. No array of size n is made."""
     frame, measured = _facts(raw, family)
     return Known(frame, measured, enter_prior(prior, frame))
 
@@ -98,24 +98,19 @@ def measure(raw: Rows, prior, family: Family) -> Known:
 @per_shard
 def _facts(raw: Rows, family: Family):
     first = raw.framed(raw.x[..., :1, :])[..., 0]
-    pilot = raw.of_best(np.zeros(()), first)  # sums about a row, not about 0: a large offset costs no digits
-    facts, frame = survey(raw, pilot, family)
-    extremes = raw.highest(raw.weight.max(-1)), -raw.highest(-raw.weight.min(-1))
-    offset = left_out(dataclasses.replace(raw, frame=frame), family, family.moments)
-    return frame, Measured(*facts, *extremes, offset)
-
-
-def survey(rows, pilot, family: Family):
-    """(not finite, outside, positive, Σ w) and the frame, by two passes."""
-    [(*counts, whole, sums)] = rows.sum(Look(pilot, family))
+    pilot = raw.of_best(np.zeros(()), first)  # sums about the first row, not about 0: a large mean costs no digits
+    [(*counts, whole, sums)] = raw.sum(CountsAndSums(pilot, family))
     total = xp.where(whole > 0, whole, 1)[..., None]
     mean = pilot + sums / total
-    [squares] = rows.sum(Squares(mean))
-    return (*counts, whole), frame_of(family.scaling, mean, squares / total)
+    [squares] = raw.sum(Squares(mean))
+    frame = frame_of(family.scaling, mean, squares / total)
+    extremes = raw.highest(raw.weight.max(-1)), -raw.highest(-raw.weight.min(-1))
+    offset = left_out(dataclasses.replace(raw, frame=frame), family, family.moments)
+    return frame, Measured(*counts, whole, *extremes, offset)
 
 
 def left_out(rows, family: Family, form):
-    """What a form leaves out of the log-likelihood, by one pass; 0 where that is nothing."""
+    """Σ w base(x), the term of the log-likelihood that a form leaves out, by one pass; 0 where there is none."""
     reference = rows.frame.reference
     if form.base is None:
         return np.zeros((), reference.dtype)

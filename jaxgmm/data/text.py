@@ -1,7 +1,7 @@
-"""Tables of text: csv, tsv and their like, looked at once and then read some rows at a time.
+"""Tables of text, csv, tsv and their like: their form is found in the first lines, then rows are read in pieces.
 
-Every reader ends in numbers or in a ValueError that names the row and the column at fault; text in columns that are
-not taken does not matter.
+Reading returns numbers, or raises a ValueError that names the row and the column at fault. Columns that are not taken
+may hold anything.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TextIO
 
 import numpy as np
 
-from .dialects import Dialect, Rows, dialect_of, may_be_one_column, names_without_rows, separator_of
+from .dialects import Dialect, FieldRows, dialect_of, may_be_one_column, names_without_rows, separator_of
 from .fields import is_infinite, is_logical, is_missing, is_number, is_text, truth
 from .headers import LOOKED_AT, doubt, judge
 from .pick import REFUSED, Pick, Taken, label
@@ -29,10 +29,17 @@ NO_TEXT = "is not a text file in UTF-8; tables are read from csv, tsv, npy, npz 
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
-    """What the first lines of a text tell: how it is cut, what is taken of it, whether its first row is a header, and
-    what was assumed where the lines leave a doubt. ``logical``: the indices of columns of truth values, which are read
-    as 1 and 0. ``keeps_missing``: a missing value is NaN, not an error."""
+class TextForm:
+    """How a text is read, found in its first lines.
+
+    Args:
+        dialect: what separates fields, and the decimal mark.
+        taken: which columns are read.
+        header: whether the first row is a header.
+        logical: indices of columns of truth values, which are read as 1 and 0.
+        keeps_missing: whether a missing value is NaN, not an error.
+        doubts: warnings about what was assumed.
+    """
 
     dialect: Dialect
     taken: Taken
@@ -42,8 +49,8 @@ class Look:
     doubts: tuple[str, ...]
 
 
-def look(file: TextIO, pick: Pick) -> Look:
-    """Look at the first lines of a text.
+def form_of(file: TextIO, pick: Pick) -> TextForm:
+    """The form of a text, from its first lines.
 
     Raises:
         ValueError: not a table of text, or not one with the columns picked.
@@ -58,7 +65,7 @@ def look(file: TextIO, pick: Pick) -> Look:
     separator = pick.separator or in_file
     lines = lines[in_file is not None :]
     dialect = dialect_of(lines, whole, separator, pick.decimal)
-    first, *below = list(Rows(lines, dialect)) or [[]]
+    first, *below = list(FieldRows(lines, dialect)) or [[]]
     if below and {len(fields) for fields in below} == {len(first) + 1}:
         first = [""] * (len(first) == names_without_rows(dialect.mark, len(first) + 1)) + first
     points = [[_with_point(field, dialect) for field in fields] for fields in (first, *below)]
@@ -68,19 +75,20 @@ def look(file: TextIO, pick: Pick) -> Look:
         names = _names_in_comment(lines, dialect, len(first))
     rows = [fields for fields in (points[1:] if header else points) if len(fields) == len(first)]
     columns = list(zip(*rows, strict=True))
-    known = [pick.text is not None or label(names, j) in pick.expected for j in range(len(first))]  # to be no text
-    logical = tuple(j for j, column in enumerate(columns) if is_logical(column, one_letter=known[j]))
+    not_text = [pick.text is not None or label(names, j) in pick.expected for j in range(len(first))]
+    logical = tuple(j for j, column in enumerate(columns) if is_logical(column, one_letter=not_text[j]))
     text = [j for j, column in enumerate(columns) if j not in logical and is_text(column)]
     taken = pick.of(names, len(first), text)
     doubts = [doubt(first)] if doubtful else []
     doubts += _doubts(lines, dialect, len(first))
-    if not (names or separator or pick.tells_width or pick.decimal) and may_be_one_column(dialect, rows):
+    certain = names or separator or pick.decimal or pick.columns or pick.weights or pick.drop
+    if not certain and may_be_one_column(dialect, rows):
         doubts.append(ONE_OR_TWO)
-    return Look(dialect, taken, header, logical, pick.missing != REFUSED, tuple(doubts))
+    return TextForm(dialect, taken, header, logical, pick.missing != REFUSED, tuple(doubts))
 
 
 def _judged(rows: list[list[str]]) -> tuple[bool, bool]:
-    """Whether the first row is a header, and whether that is in doubt; truth values over truth values are data."""
+    """(whether the first row is a header, whether that is in doubt). Truth values above truth values are data."""
     first, *below = rows
     columns = zip(*(fields for fields in rows if len(fields) == len(first)), strict=True)
     if any(is_logical(column[:1], True) and is_logical(column[1:], True) for column in columns):
@@ -89,7 +97,7 @@ def _judged(rows: list[list[str]]) -> tuple[bool, bool]:
 
 
 def _doubts(lines: list[str], dialect: Dialect, width: int) -> Iterator[str]:
-    """What to say of commas that may divide thousands, and of comments that may be rows."""
+    """Warnings about commas that may separate thousands, and about comments that may be rows."""
     if not dialect.sure:
         yield f"its commas are taken for decimal ones: 1,234 is 1.234; {SETTLED}"
     comments = [line for line in itertools.dropwhile(dialect.is_comment, lines) if dialect.is_comment(line)]
@@ -98,8 +106,8 @@ def _doubts(lines: list[str], dialect: Dialect, width: int) -> Iterator[str]:
 
 
 def _names_in_comment(lines: list[str], dialect: Dialect, width: int) -> tuple[str, ...] | None:
-    """The names in the last comment above the first row, where it has words alone, one for each column: NumPy's
-    savetxt writes them so."""
+    """The names in the last comment above the first row, where it is one word a column, as `numpy.savetxt` writes them;
+    else None."""
     comments = list(itertools.takewhile(lambda line: dialect.is_comment(line) or not line.strip(), lines))
     for line in reversed([line for line in comments if line.strip()]):
         names = [name.strip() for name in next(dialect.fields([line.lstrip(" #")]), [])]
@@ -107,10 +115,14 @@ def _names_in_comment(lines: list[str], dialect: Dialect, width: int) -> tuple[s
     return None
 
 
-def read(file: TextIO, seen: Look, size: int | None, beside: Sequence[int] = ()) -> Iterator[tuple]:
-    """Numbers (b, width) of the columns taken, the weights last, and fields of those ``beside`` as lists of words, b
-    ≤ ``size`` rows at a time, counted from 0 in errors; None: all at once, counted from 1."""
-    rows, taken, origin = Rows(file, seen.dialect), seen.taken.with_weight, 0 if size else 1
+def read(file: TextIO, form: TextForm, size: int | None, beside: Sequence[int] = ()) -> Iterator[tuple]:
+    """Pieces of a text: numbers (b, columns) of the columns taken, the weights last, and for every column ``beside``
+    the list of its b fields.
+
+    Args:
+        size: rows at a time; errors then count rows from 0. None: all rows at once, counted from 1.
+    """
+    rows, taken, origin = FieldRows(file, form.dialect), form.taken.with_weight, 0 if size else 1
     numbers, words = array.array("d"), []  # eight bytes a number; a list of Python floats takes 32
 
     def block():
@@ -118,35 +130,35 @@ def read(file: TextIO, seen: Look, size: int | None, beside: Sequence[int] = ())
         return np.frombuffer(numbers, np.float64).reshape(-1, len(taken)), columns
 
     try:
-        if seen.header:
+        if form.header:
             next(rows, None)
         for row, fields in enumerate(rows, start=origin):
             if size and row and row % size == 0:
                 yield block()
                 numbers, words = array.array("d"), []
-            if len(fields) != seen.taken.width:
+            if len(fields) != form.taken.width:
                 where = _where(row, rows, origin)
-                raise ValueError(f"{where} has {len(fields)} fields where {seen.taken.width} are expected")
+                raise ValueError(f"{where} has {len(fields)} fields where {form.taken.width} are expected")
             values = [fields[j] for j in taken]
-            if seen.logical:
-                values = [truth(value) if j in seen.logical else value for value, j in zip(values, taken, strict=True)]
-            if not _extended(numbers, values, seen.dialect):
+            if form.logical:
+                values = [truth(value) if j in form.logical else value for value, j in zip(values, taken, strict=True)]
+            if not _extended(numbers, values, form.dialect):
                 where = _where(row, rows, origin)
-                numbers.extend([_number(value, j, where, seen) for value, j in zip(values, taken, strict=True)])
+                numbers.extend([_number(value, j, where, form) for value, j in zip(values, taken, strict=True)])
             if beside:
-                words.append([_with_point(fields[j], seen.dialect) for j in beside])
+                words.append([_with_point(fields[j], form.dialect) for j in beside])
     except UnicodeDecodeError as error:
         raise ValueError(NO_TEXT) from error
     if numbers or not size:
         yield block()
 
 
-def _where(row: int, rows: Rows, origin: int) -> str:
+def _where(row: int, rows: FieldRows, origin: int) -> str:
     return f"row {row} (line {rows.line})" if origin else f"row {row} (counted from 0; line {rows.line})"
 
 
 def _extended(numbers: array.array, fields: list[str], dialect: Dialect) -> bool:
-    """Append the fields of a row of plain numbers, fast; False, and nothing appended, where `_number` has to look."""
+    """Append a row of plain numbers, fast. Returns False, and appends nothing, where a field needs `_number`."""
     joined = "".join(fields)
     if dialect.decimal == ",":
         if "." in joined:
@@ -162,15 +174,15 @@ def _extended(numbers: array.array, fields: list[str], dialect: Dialect) -> bool
     return True
 
 
-def _number(field: str, column: int, where: str, seen: Look) -> float:
-    mixed = seen.dialect.decimal == "," and "." in field
-    point = _with_point(field, seen.dialect)
+def _number(field: str, column: int, where: str, form: TextForm) -> float:
+    mixed = form.dialect.decimal == "," and "." in field
+    point = _with_point(field, form.dialect)
     if is_number(point) and not mixed:
         return float(point)
-    known = label(seen.taken.names, column)
-    where = f"{where}, column {known!r}" if seen.taken.names else f"{where}, column {known}"
+    known = label(form.taken.names, column)
+    where = f"{where}, column {known!r}" if form.taken.names else f"{where}, column {known}"
     if is_missing(field):
-        if seen.keeps_missing:
+        if form.keeps_missing:
             return math.nan
         advice = "fill it in, or leave such rows out with drop_missing=True (--drop-missing)"
         raise ValueError(f"{where}: the value is missing; {advice}")
@@ -187,6 +199,6 @@ def _number(field: str, column: int, where: str, seen: Look) -> float:
 
 
 def _with_point(field: str, dialect: Dialect) -> str:
-    """A number with a decimal comma as it would be with a point; any other field as it is."""
+    """A number with a decimal comma as one with a point; any other field as it is."""
     point = field.replace(",", ".") if dialect.decimal == "," else field
     return point if is_number(point) else field

@@ -1,4 +1,4 @@
-"""Small public data sets, as arrays: what the documentation's pages fit."""
+"""Small public data sets as arrays, for the pages of the documentation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def old_faithful() -> np.ndarray:
     """Eruptions of the Old Faithful geyser in Yellowstone National Park, August 1985.
 
     Returns:
-        (272, 2): how long an eruption lasted, and how long it was to the next one, both in minutes.
+        (272, 2): the duration of an eruption and the waiting time to the next one, in minutes.
 
     Source: Azzalini and Bowman, A look at some data on the Old Faithful geyser (1990), Applied Statistics 39, 357-365;
         Härdle, Smoothing Techniques with Implementation in S (1991). It is `faithful` of R.
@@ -24,7 +24,7 @@ def old_faithful() -> np.ndarray:
 
 
 def galaxies() -> np.ndarray:
-    """How fast 82 galaxies in the region of Corona Borealis move away from ours.
+    """Velocities at which 82 galaxies in the region of Corona Borealis move away from ours.
 
     Returns:
         (82, 1): velocities in km/s, sorted.
@@ -41,7 +41,7 @@ def hasselblad() -> tuple[np.ndarray, np.ndarray]:
     """Deaths of women of 80 years or more that The Times announced, day by day, in three years.
 
     Returns:
-        deaths (10, 1): 0 to 9 a day; days (10,): on how many days there were so many, 1,096 in all. Days are weights.
+        deaths a day (10, 1), 0 to 9; and the number of days with so many deaths (10,), 1,096 in all: the weights.
 
     Source: Hasselblad, Estimation of finite mixtures of distributions from the exponential family (1969), JASA 64,
         1459-1471, table 3.

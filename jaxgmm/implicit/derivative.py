@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..data.frame import Frame, enter, leave
-from ..numerics.linear import alone, linear
+from ..numerics.linear import linear, without_derivatives
 from ..records import FitResult, Mixture, Status, record
 from ..unconstrained import Unconstrained
 from .coordinates import inside, mixture_at, point_of
@@ -79,7 +79,7 @@ def _attached(ended: Ended, frame: Frame, sound, smooth: Smooth) -> Ended:
 
 @_attached.defjvp
 def _moved(primals, tangents):
-    settled, place = alone(_settled, *primals)
+    settled, place = without_derivatives(_settled, *primals)
     return settled, linear(_forward, _backward, place, tangents[-1], settled)
 
 

@@ -1,16 +1,22 @@
-"""Arithmetic that keeps its digits, in NumPy and in JAX, and the dtype and the compiler that it runs with.
+"""Accurate arithmetic that runs in NumPy and in JAX; dtypes, compilation, threads and random keys.
 
 backend        one name for NumPy's functions and JAX's
 products       matrix products, sums over rows, division
 matrices       symmetric matrices: packed, factored, made positive definite
-derivatives    where derivatives may pass
-special        special functions of counts and of positive numbers
+factors        Cholesky factors and their inverses
+special        special functions of Poisson and Gamma densities
+host           JAX's transformations and control flow, run in NumPy without a compiler
+compiling      functions compiled fast or to run fast, by the size of their arguments
+threads        blocks of rows over threads; one BLAS thread a product
+derivatives    where derivatives are stopped or refused
+linear         linear functions in float64 that JAX differentiates as a whole
+outside        derivatives of float64 functions where JAX's x64 mode is off
 dtypes         which dtype a computation runs in
-plain          what users pass for numbers, as arrays
-platforms      which kind of device computes
-compiling      when to ask the compiler for speed
-forks          processes in which JAX cannot be used
-switches       what JAX looks for mistakes with
+plain          arrays of numbers from what users pass
+keys           random keys, and random numbers of single rows
+platforms      which kind of device computes, and where an array lies
+forks          an error where JAX cannot work after a fork
+switches       JAX's debugging switches, off inside this library
 """
 
 from .backend import is_jax, product, xp

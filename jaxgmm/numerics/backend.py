@@ -1,7 +1,7 @@
-"""`xp`: NumPy's functions of NumPy's arrays, JAX's functions where any argument is JAX's.
+"""`xp`: each function is NumPy's for NumPy's arrays, and JAX's where any argument is a JAX array or a tracer.
 
-What is written with it once is compiled by JAX for many rows, and run by NumPy as it stands for few, in less time than
-compiling takes. Only names that both libraries have; a function that they write differently is in `numerics`.
+One source then serves both: JAX compiles it for large data, NumPy runs it for small data in less time than compiling
+takes. `xp` has the names that both libraries share; a function that they spell differently is in `numerics`.
 """
 
 import contextvars
@@ -11,12 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-HOST = {np.ndarray, np.float64, np.float32, np.bool_, float, int, bool}  # types that need no second look
-
+HOST = {np.ndarray, np.float64, np.float32, np.bool_, float, int, bool}  # types that are certainly not JAX's
 
 REALS, PYTHON = {np.float64, np.float32}, {float, int}
 NUMBERS = {*REALS, np.int32, np.bool_}
-ON_HOST = contextvars.ContextVar("on_host", default="")  # where nothing is JAX's: see `host`
+ON_HOST = contextvars.ContextVar("on_host", default="")  # "" unless inside `host.on_host`
 
 
 class _Either:
@@ -37,7 +36,7 @@ class _Either:
 
     @staticmethod
     def where(condition, new, old):
-        if type(condition) is np.bool_:  # of numbers make no array
+        if type(condition) is np.bool_:  # numbers: np.where would make an array, which is slower
             a, b = type(new), type(old)
             if a in NUMBERS and b in NUMBERS:
                 return new if condition else old
@@ -49,7 +48,7 @@ class _Either:
 
 
 def is_jax(*values) -> bool:
-    """Whether any of these values, or of those in a list of them, is JAX's: an array or a tracer."""
+    """Whether any of these values, or of the entries of a list or tuple among them, is a JAX array or a tracer."""
     if ON_HOST.get():
         return False
     for value in values:
@@ -61,14 +60,14 @@ def is_jax(*values) -> bool:
 
 
 def linalg(matrix):
-    """The linear algebra of the library that a matrix belongs to."""
+    """`jax.numpy.linalg` or `numpy.linalg`, whichever the matrix belongs to."""
     return jnp.linalg if is_jax(matrix) else np.linalg
 
 
 def product(a, b):
     """Matrix product at float32-grade precision (JAX's default on recent GPUs is TF32).
 
-    In NumPy those of many matrices (..., m, n) with one (n, p) are a single wider product.
+    NumPy's product of a stack (..., m, n) with one matrix (n, p) is made as one product of (... · m, n) with it.
     """
     if is_jax(a, b):
         return jnp.matmul(a, b, precision="highest")

@@ -1,9 +1,9 @@
-"""Functions compiled for what they are given: quickly where data are few, polished where they are many.
+"""`compiled`: `jax.jit` that compiles quickly for small arguments, and to run fast for large ones.
 
-On CPU, XLA takes longer to write a fit of a few thousand rows than the fit takes. Two of its options halve that and
-cost little speed or none (`benchmarks/profile.md`): they are used where a function is given few numbers, so that a size
-always means the same program, and for what a fit runs once, whose polish takes longer than it saves. Under a user's
-trace the function is a part of the user's program, and on other devices nothing is asked for.
+On a CPU, XLA takes longer to compile a fit of a few thousand rows than the fit takes to run. Two of its options halve
+the compile time at little or no cost in speed (`benchmarks/profile.md`). They are set where the arguments hold few
+numbers, so that one size always means the same program, and for functions that a fit runs once. They are not set on
+other devices, nor inside a user's trace, where the function is a part of the user's program.
 """
 
 import functools
@@ -15,21 +15,17 @@ from . import platforms
 from .forks import usable
 from .host import hosted
 
-FEW = 2**18  # numbers: what takes a second or two to polish runs in less
+FEW = 2**18  # numbers in the arguments: with fewer, full optimisation takes longer than it saves
 QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
 
 
 def compiled(*static: str, once: bool = False):
-    """Decorator: ``jax.jit``, with these arguments static; quickly at any size, where a fit runs it ``once``."""
-
-    def decorate(function):
-        return Compiled(function, static, once)
-
-    return decorate
+    """Decorator: ``jax.jit`` with these arguments static. ``once``: a fit calls it once, so compile quickly always."""
+    return functools.partial(Compiled, static=static, once=once)
 
 
 class Compiled:
-    """A function and its two programs."""
+    """A function and its two jitted forms: ``quick`` to compile, and ``polished`` to run."""
 
     def __init__(self, function, static, once):
         functools.update_wrapper(self, function)
@@ -53,13 +49,13 @@ class Compiled:
             return self.polished(*args, **named)
         try:
             return self.quick(*args, **named)
-        except ValueError:  # JAX's, inside a trace over which the data are closed; or the function's own
+        except ValueError:  # JAX's, inside a trace of another function (no argument is a tracer); or the function's own
             return self.polished(*args, **named)
 
 
 @functools.cache
 def quick_options() -> dict:
-    """Those options that this XLA knows (it refuses the others by an error), and that nobody has set."""
+    """The options in `QUICK` that this version of XLA accepts and that ``XLA_FLAGS`` does not set."""
     free = {name: value for name, value in QUICK.items() if name not in os.environ.get("XLA_FLAGS", "")}
     if not free or _known(free):
         return free

@@ -1,4 +1,4 @@
-"""Where derivatives may pass."""
+"""Where derivatives are stopped, and where asking for them is an error."""
 
 from collections.abc import Iterator
 
@@ -8,28 +8,28 @@ from .backend import is_jax
 
 
 def constant(x):
-    """x, to which no gradient flows."""
+    """x as a constant: its derivatives are 0."""
     return jax.lax.stop_gradient(x) if is_jax(x) else x
 
 
 def held(tree):
-    """The tree without derivatives of what is traced in it; all else, whatever it is, as it was."""
+    """The tree with every tracer in it made a constant; leaves of other kinds, iterators too, stay as they are."""
 
-    def still(leaf):
+    def stopped(leaf):
         return jax.lax.stop_gradient(leaf) if isinstance(leaf, jax.core.Tracer) else leaf
 
-    return jax.tree.map(still, tree, is_leaf=lambda leaf: isinstance(leaf, Iterator))
+    return jax.tree.map(stopped, tree, is_leaf=lambda leaf: isinstance(leaf, Iterator))
 
 
 def without_derivatives(tree, name: str):
-    """The tree, through which no derivatives pass: an error that says so is raised where they are asked for."""
+    """The tree itself; differentiating through it raises a ValueError that ``name`` has no derivatives."""
 
     @jax.custom_jvp
-    def same(tree):
+    def identity(tree):
         return tree
 
-    @same.defjvp
-    def refused(primals, tangents):
+    @identity.defjvp
+    def refuse(primals, tangents):
         raise ValueError(f"{name} has no derivatives: hold its mixtures by jax.lax.stop_gradient")
 
-    return same(tree)
+    return identity(tree)

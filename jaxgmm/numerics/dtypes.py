@@ -1,7 +1,7 @@
 """Which dtype a computation runs in: the data decide, whatever JAX's global flag says.
 
-JAX turns float64 into float32 without a word unless its x64 mode is on. Every public function therefore looks at the
-argument that decides, and runs inside ``jax.enable_x64(True)`` when that is float64.
+JAX silently turns float64 into float32 unless its x64 mode is on. So every public function names the arguments whose
+dtype decides (`in_precision_of`), and runs inside ``jax.enable_x64(True)`` where one of them is float64.
 """
 
 import functools
@@ -44,18 +44,18 @@ def compute_dtype(x) -> np.dtype:
 
 
 def on_device(x) -> jax.Array:
-    """x as a JAX array of its own dtype. A transfer, where `jnp.asarray` compiles a program for every new shape."""
+    """x as a JAX array of its own dtype, by a transfer: `jnp.asarray` would compile a program for every new shape."""
     return x if isinstance(x, jax.Array) else jax.device_put(x)
 
 
 def in_memory(values):
-    """A concrete array of one CPU as NumPy's: the same memory. Others as they are."""
+    """A concrete JAX array on one CPU device as a NumPy array of the same memory; any other value as it is."""
     concrete = isinstance(values, jax.Array) and not isinstance(values, jax.core.Tracer)
     return np.asarray(values) if concrete and len(values.devices()) == 1 and platforms.holds(values) else values
 
 
 def numbers(values, dtype):
-    """Plain numbers of a record, as arguments of a compiled function: a new value compiles nothing."""
+    """A record with its numbers as NumPy arrays of this dtype, so that a new value of them compiles nothing."""
 
     def cast(value):
         return value.astype(dtype) if isinstance(value, jax.core.Tracer) else np.asarray(value, dtype)
@@ -64,14 +64,17 @@ def numbers(values, dtype):
 
 
 def floats_in(dtype, tree):
-    """The tree with its real numbers as NumPy's of this dtype; integers and booleans as they are."""
+    """The tree with its floating-point leaves as NumPy's, in this dtype; integers and booleans as they are."""
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype)[()] if np.asarray(leaf).dtype.kind == "f" else leaf, tree)
 
 
 def in_precision_of(*names: str, differentiable: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorator: run the function in the precision of these arguments (arrays, or records of arrays): in float64 where
-    any of them has it; and as it was written, whatever switches of JAX are on. One that is ``differentiable`` is so in
-    float64 outside of JAX's x64 mode, too; all that it gives are real numbers."""
+    """Decorator: run the function in float64 where any of these arguments (arrays, or records of arrays) is float64,
+    and with JAX's debugging switches off (`switches`).
+
+    ``differentiable``: the function returns real numbers only, and is made differentiable in float64 where the caller
+    has JAX's x64 mode off (`outside`).
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         order = list(inspect.signature(function).parameters)
@@ -100,12 +103,12 @@ def _doubles_in_trace(*values) -> bool:
 
 
 def _leaves(value) -> list:
-    """What a record holds, a list or an iterator as a whole."""
+    """The leaves of a record; lists, tuples and iterators count as single leaves."""
     return jax.tree.leaves(value, is_leaf=lambda leaf: isinstance(leaf, (list, tuple, Iterator)))
 
 
 def is_double(value) -> bool:
-    """Whether computing on value (an array, a record, or anything that `plain` reads) asks for float64."""
+    """Whether a value (an array, a record, a stream, or anything that `plain` reads) is computed on in float64."""
     if value is None:
         return False
     if hasattr(value, "blocks"):  # rows that stream
@@ -115,8 +118,8 @@ def is_double(value) -> bool:
         arrays = [leaf for leaf in leaves if isinstance(leaf, (jax.Array, np.ndarray))]
         if arrays:
             return any(np.dtype(leaf.dtype) == np.float64 for leaf in arrays if np.dtype(leaf.dtype).kind == "f")
-    try:  # the dtype of what has columns is that of its first row; to cut a JAX array would compile
+    try:  # one row tells the dtype; a slice of a JAX array would be a compilation
         some = value[:1] if getattr(value, "shape", ()) and not isinstance(value, jax.Array) else value
         return compute_dtype(plain(some)) == np.float64
-    except ValueError:  # the function itself says what is wrong
+    except ValueError:  # the decorated function checks the value, and its message names the argument
         return True

@@ -1,8 +1,8 @@
-"""Triangular factors of symmetric matrices, and their inverses: in NumPy those of many features a tile at a time.
+"""Cholesky factors of symmetric matrices and their inverses. NumPy factors large matrices tile by tile.
 
-Inside one larger factorisation the threads of a BLAS wait for each other hundreds of times, in a busy machine for
-seconds. Tiles are small enough for one thread; what joins them are products. Compiled code keeps LAPACK: XLA takes four
-times as long for the tiles.
+In LAPACK's factorisation of a large matrix the threads of the BLAS wait for each other hundreds of times, on a busy
+machine for seconds. A tile is small enough for one thread, and tiles are joined by products. Compiled code calls LAPACK
+for the whole matrix: XLA takes four times as long for the tiles.
 """
 
 import jax
@@ -22,7 +22,7 @@ def cholesky(matrices):
         return _by_tiles(matrices)
     try:
         return np.linalg.cholesky(matrices)
-    except np.linalg.LinAlgError:  # NumPy's answer to one of them: it is in one of two halves
+    except np.linalg.LinAlgError:  # some matrix of the stack has no factor: halve the stack until it stands alone
         flat = matrices.reshape(-1, *matrices.shape[-2:])
         if len(flat) == 1:
             return np.full_like(matrices, np.nan)
@@ -45,8 +45,11 @@ def triangular_inverse(lower):
 
 
 def _by_tiles(matrices):
-    """Lower factors, a column of tiles after the other. What is multiplied by the inverse of a diagonal tile is
-    corrected once, which makes it as exact as a substitution."""
+    """Lower factors, one column of tiles after the other.
+
+    The tiles below a diagonal tile are multiplied by its inverse. One step of refinement makes that as accurate as a
+    substitution.
+    """
     columns, rest = [], matrices
     for start in range(0, matrices.shape[-1], TILE):
         factor, below = cholesky(rest[..., :TILE, :TILE]), rest[..., TILE:, :TILE]
@@ -60,9 +63,9 @@ def _by_tiles(matrices):
 
 
 def _doubled(lower):
-    """Inverses of lower triangular matrices, of diagonal blocks twice as large at each step.
+    """Inverses of lower triangular matrices, by inverses of diagonal blocks that double in size at each step.
 
-    Below the inverses of two blocks A and C with B between them lies -C⁻¹ B A⁻¹.
+    [[A, 0], [B, C]]⁻¹ = [[A⁻¹, 0], [-C⁻¹ B A⁻¹, C⁻¹]]
     """
     d, batch, size = lower.shape[-1], lower.shape[:-2], 1
     whole = 1 << (d - 1).bit_length()
@@ -81,7 +84,7 @@ def _doubled(lower):
 
 
 def _in_tiles(a, b):
-    """a @ b, in products that a BLAS makes in one thread."""
+    """a @ b as sums of products of tiles, each small enough for one thread of the BLAS."""
     if max(*a.shape[-2:], b.shape[-1]) <= TILE:
         return a @ b
     out = np.zeros((*a.shape[:-1], b.shape[-1]), a.dtype)

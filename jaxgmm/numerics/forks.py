@@ -1,17 +1,17 @@
-"""Processes forked from one in which JAX had started: its threads are gone, and who waits for them waits for ever.
+"""An error in place of a hang where JAX is used in a process forked from one that had used JAX.
 
-Such a process gets an error instead. What runs in NumPy runs there too.
+A fork does not copy JAX's threads, and a computation would wait for them for ever. NumPy works in such a process.
 """
 
 import os
 import sys
 
-_of_started = False  # whether this process is such a child
+_without_threads = False  # whether this process was forked after JAX had started
 
 
 def usable():
     """Raise RuntimeError where JAX cannot be used."""
-    if _of_started:
+    if _without_threads:
         raise RuntimeError(
             "this process was forked from one that had used JAX, whose threads do not survive a fork: start workers "
             "with multiprocessing.get_context('spawn') or 'forkserver' or with joblib's loky, use threads, or fork "
@@ -20,9 +20,9 @@ def usable():
 
 
 def _after_fork():
-    global _of_started
+    global _without_threads
     bridge = sys.modules.get("jax._src.xla_bridge")  # JAX has no public way to ask without starting
-    _of_started = _of_started or getattr(bridge, "backends_are_initialized", bool)()
+    _without_threads = _without_threads or getattr(bridge, "backends_are_initialized", bool)()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

@@ -1,8 +1,8 @@
-"""The host: where compiled functions run in NumPy as they stand, and control flow is Python's.
+"""The host: where the functions that JAX compiles elsewhere run in NumPy, as plain Python.
 
-Inside `on_host` nothing is compiled and nothing is traced: functions that are `compiled` elsewhere are called as they
-are written, arrays are NumPy's, and what follows here stands for JAX's transformations. The same code is the program
-that JAX compiles and the one that needs no compiler.
+Inside `on_host` nothing is compiled and nothing is traced: a function decorated by `compiled` is called as it is
+written, arrays are NumPy's, and the functions of this file stand for JAX's transformations and control flow. So one
+source serves both ways. A lane is one EM run among those batched together, along leading axes.
 """
 
 import contextlib
@@ -16,15 +16,16 @@ from .threads import one_for_each_product
 
 
 def hosted() -> bool:
-    """Whether this is the host, where nothing is compiled."""
+    """Whether the caller runs inside `on_host`."""
     return bool(ON_HOST.get())
 
 
 @contextlib.contextmanager
 def on_host(here: bool = True, at_once: bool = True):
-    """Run on the host, or where ``here`` is False as usual; what is not finite there has a status, and no warning.
+    """Run the block on the host; where ``here`` is False, run it as usual.
 
-    `each` calls a function with all lanes ``at_once``, or, where it takes no leading axes, with one after the other.
+    NumPy's warnings are off: a result that is not finite has a `Status`. `each` calls a function with all lanes
+    ``at_once``; False, for functions that take no leading axes: with one lane after the other.
     """
     token = ON_HOST.set(("together" if at_once else "alone") if here else "")
     try:
@@ -38,12 +39,12 @@ def on_host(here: bool = True, at_once: bool = True):
 
 
 def together() -> bool:
-    """Whether this host looks at all lanes at once."""
+    """Whether `each` calls a function with all lanes at once."""
     return ON_HOST.get() == "together"
 
 
 def each(function, axes=0):
-    """``jax.vmap(function, axes)``; on the host the function itself, which takes leading axes."""
+    """``jax.vmap(function, axes)``; on the host the function itself, which takes leading axes, or a loop over lanes."""
     if not hosted():
         return jax.vmap(function, axes)
 
@@ -64,25 +65,25 @@ def one_by_one(function, tree):
 
 
 def entry(tree, i):
-    """The i-th of what a tree of arrays holds along its leading axes; several, where i names several."""
+    """Entry i of every array of a tree along its leading axis; several entries where i is a slice or an array."""
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
 def stacked(trees: list):
-    """Trees of arrays as one, along new leading axes."""
+    """Trees of arrays as one tree, stacked along a new leading axis."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 def in_order(tree):
-    """The tree with its arrays row after row in memory: on that the rounding of products depends."""
+    """The tree with its arrays in C order: the memory order changes how products round."""
     if all(leaf.flags.c_contiguous for leaf in jax.tree.leaves(tree)):
         return tree
     return jax.tree.map(lambda leaf: leaf if leaf.flags.c_contiguous else leaf.copy(), tree)
 
 
 def choose(condition, new, old):
-    """The tree new where the condition (...) holds, old elsewhere, lane by lane; on the host one of the two as it is,
-    if it may be."""
+    """The tree ``new`` in lanes where the condition (...) holds, ``old`` in the others. On the host no copy is made
+    where all lanes agree."""
     if type(condition) is np.bool_:
         return new if condition else old
     if is_jax(condition):
@@ -94,12 +95,12 @@ def choose(condition, new, old):
 
 
 def where_needed(condition, make, old):
-    """``choose(condition, make(), old)``, made only where the condition may hold."""
+    """``choose(condition, make(), old)``; ``make`` is not called where the condition is False in every lane."""
     return old if nowhere(condition) else choose(condition, make(), old)
 
 
 def replaced_at(array, index, values):
-    """The array, with these values at an index."""
+    """A copy of the array, with these values at an index."""
     if is_jax(array, values):
         return jax.numpy.asarray(array).at[index].set(values)
     copy = np.array(array)
@@ -108,12 +109,13 @@ def replaced_at(array, index, values):
 
 
 def nowhere(condition) -> bool:
-    """Whether a condition is known to hold nowhere, in no lane."""
+    """Whether a condition is known to be False in every lane; a traced condition is not known."""
     return not is_jax(condition) and not np.count_nonzero(condition)
 
 
 def entries_of(values, index, axis: int):
-    """Entries along an axis, of everything before it its own: values (..., n, *), index (..., *) -> (..., *, *)."""
+    """Entries along an axis, with an index of its own for each leading entry: like `numpy.take_along_axis`, but whole
+    sub-arrays. values (..., n, *), index (..., *m) -> (..., *m, *), with n at ``axis``."""
     if axis == 0:
         return values[index]
     before = (with_axes(every, index.ndim) for every in np.indices(values.shape[:axis], sparse=True))
@@ -121,5 +123,5 @@ def entries_of(values, index, axis: int):
 
 
 def as_int32(value):
-    """A number, of every lane, as int32."""
+    """A number, or one number a lane, as int32."""
     return value.astype(np.int32) if hasattr(value, "astype") else np.int32(value)

@@ -1,4 +1,5 @@
-"""Keys, and draws that belong to rows: one key, one draw, whatever the dtype, the blocks and the devices."""
+"""Random keys, and random numbers of single rows: the same for a key and a row's number, whatever the dtype of the
+data, the size of blocks, and the device."""
 
 from typing import TypeAlias
 
@@ -10,66 +11,64 @@ from .backend import xp
 from .host import hosted
 
 Key: TypeAlias = int | np.integer | jax.Array | np.ndarray  # what users pass: a seed, or a key of JAX
-MASK = 2**32 - 1
-ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)  # bits, in even and in odd rounds of four
+MASK = 2**32 - 1  # the lower of two 32-bit words
+ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)  # bits, in even and in odd groups of four rounds
 
 
 def as_key(key):
     """A typed threefry key from a JAX key (typed or raw) or an int seed."""
-    if isinstance(key, (jax.Array, np.ndarray)) and (key.ndim > 0 or not np.issubdtype(_kind(key), np.integer)):
+    if isinstance(key, (jax.Array, np.ndarray)):
+        if key.ndim == 0 and jnp.issubdtype(key.dtype, np.integer):
+            return jax.random.key(key, impl="threefry2x32")
         try:
-            return threefry(key)
+            return _as_threefry(key)
         except (TypeError, ValueError):
             key = f"an array of shape {key.shape} and dtype {key.dtype}"
     elif isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-        if -(2**63) <= key < 2**63:  # all 64 bits in either precision: what jax.random.key gives where x64 is on
+        if -(2**63) <= key < 2**63:  # the key of jax.random.key in x64 mode, whatever the mode is
             return jax.random.wrap_key_data(np.array([key >> 32 & MASK, key & MASK], np.uint32), impl="threefry2x32")
         key = f"{key}, which is beyond 64 bits"
-    elif isinstance(key, (jax.Array, np.ndarray)):
-        return jax.random.key(key, impl="threefry2x32")
     raise ValueError(f"key must be a JAX key, as of jax.random.key(0), or an integer seed, got {key}")
 
 
-def _kind(key):
-    return np.dtype(object) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key.dtype
-
-
-def threefry(key):
-    """Any key, typed or raw, as a typed threefry key: its first draws do not depend on how many are made."""
+def _as_threefry(key):
+    """Any key, typed or raw, as a typed threefry key. Threefry's draws for the first rows do not depend on n."""
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)
     if str(jax.random.key_impl(key)) == "threefry2x32":
-        words = jax.random.key_data(key)  # inside a trace over which a key is closed a tracer, as all that is computed
+        words = jax.random.key_data(key)  # a tracer inside a trace, even of a key that is a constant there
         return jax.random.wrap_key_data(words, impl="threefry2x32") if isinstance(words, jax.core.Tracer) else key
     return jax.random.wrap_key_data(jax.random.bits(key, (2,), jnp.uint32), impl="threefry2x32")
 
 
 def here(key):
-    """A typed threefry key; on the host its two words (2,), of which `fold_in` and `row_noise` make the same draws."""
+    """A typed threefry key; on the host its two words (2,), from which `fold_in` and `row_noise` draw the same."""
     return np.asarray(jax.random.key_data(key)) if hosted() and isinstance(key, jax.Array) else key
 
 
 def fold_in(key, i):
-    """A new key for every number i; on the host of one key (2,), or of many (..., 2)."""
+    """A new key from a key and a number i, as `jax.random.fold_in`; on the host from one key (2,) or many (..., 2)."""
     if isinstance(key, np.ndarray):
-        return np.concatenate(_threefry(key, np.uint32([0]), np.uint32([i])), axis=-1)
+        return np.concatenate(_hash(key, np.uint32([0]), np.uint32([i])), axis=-1)
     return jax.random.fold_in(key, i)
 
 
 def row_noise(key, index, high=None):
-    """Standard Gumbel draws of the rows with these global indices (b,), in float32 whatever the precision; on the host
-    under one key (2,), or under many (..., 2).
+    """Standard Gumbel noise of the rows with these global numbers, in float32 whatever the dtype of the data.
 
-    ``high`` (b,) are the upper 32 bits of the indices, where there are any.
+    Args:
+        key: a key; on the host its words (2,), or those of many keys (..., 2).
+        index: (b,) lower 32 bits of the rows' numbers.
+        high: (b,) upper 32 bits; None: 0.
 
-    One evaluation of the hash a row; its 64 bits keep the draws near the maximum apart, as ``mode="high"`` does for
-    `jax.random.gumbel`, which can only draw for the first n rows.
+    The hash is evaluated once a row. All its 64 bits are used, so that large draws seldom tie, as with ``mode="high"``
+    of `jax.random.gumbel` (which draws for the first n rows only).
     """
     high = xp.zeros_like(index) if high is None else high
     if isinstance(key, np.ndarray):
-        words = _threefry(key, high.astype(np.uint32), index.astype(np.uint32))
+        words = _hash(key, high.astype(np.uint32), index.astype(np.uint32))
     else:
-        from jax.extend.random import threefry_2x32  # loads kernels for accelerators, which take a while
+        from jax.extend.random import threefry_2x32  # slow to import: it loads kernels for accelerators
 
         rows = jnp.concatenate([high, index]).astype(jnp.uint32)
         words = jnp.split(threefry_2x32(jax.random.key_data(key), rows), 2)
@@ -79,8 +78,8 @@ def row_noise(key, index, high=None):
     return -xp.log(-xp.log1p(-xp.minimum(uniform, largest)))
 
 
-def _threefry(key, first, second):
-    """The hash of pairs of words, (b,) and (b,), under keys (..., 2): Threefry with two words of 32 bits and 20 rounds.
+def _hash(key, first, second):
+    """Threefry-2x32 with 20 rounds: the hash of pairs of words, (b,) and (b,), under keys (..., 2).
 
     Source: Salmon, Moraes, Dror and Shaw, Parallel Random Numbers: As Easy as 1, 2, 3 (2011).
     """

@@ -1,7 +1,8 @@
-"""Functions in float64 that JAX transforms as a whole, whatever its x64 flag says where it does so.
+"""A JAX primitive for float64 functions that are linear in some arguments: differentiated and batched as a whole.
 
-JAX takes what it has traced apart when it transposes or batches it, and makes new operations then: under the flag that
-holds at that moment. These are made anew from the functions themselves, in a context of their own.
+When JAX transposes or batches a traced function it makes new operations, in the x64 mode that holds at that moment. If
+the mode is off by then, they come out in float32 or fail. This primitive keeps the functions themselves and traces them
+anew for every transformation, in x64 mode.
 """
 
 import dataclasses
@@ -17,30 +18,32 @@ from .compiling import compiled
 
 
 def linear(forward: Callable, backward: Callable, given, moved, like):
-    """``forward(given, moved)``, which is linear in ``moved``.
+    """``forward(given, moved)``, a function that is linear in ``moved``.
 
     Args:
         forward: ``(given, moved) -> tree`` of the structure, shapes and dtypes of ``like``.
         backward: its transpose, ``(given, cotangents of like) -> tree`` like ``moved``.
-        given: what both may depend on in any way. It has no derivatives.
+        given: a tree on which both may depend in any way. Derivatives in it are refused.
+        moved: the tree in which ``forward`` is linear.
+        like: a tree of arrays with the shapes and dtypes of the result.
     """
     (held, held_tree), (inputs, in_tree), (outputs, out_tree) = map(jax.tree.flatten, (given, moved, like))
-    there = OneWay(forward, held_tree, in_tree, out_tree)
-    back = OneWay(backward, held_tree, out_tree, in_tree)
+    there = OnLeaves(forward, held_tree, in_tree, out_tree)
+    back = OnLeaves(backward, held_tree, out_tree, in_tree)
     pair = Pair(there, back, tuple(map(_aval, inputs)), tuple(map(_aval, outputs)))
     return jax.tree.unflatten(out_tree, _primitive().bind(*held, *inputs, pair=pair, count=len(held)))
 
 
-def alone(function: Callable, *given):
-    """``function(*given)``, which has no derivatives."""
+def without_derivatives(function: Callable, *given):
+    """``function(*given)`` in float64; its derivatives are refused."""
     with jax.enable_x64(True):
         like = jax.eval_shape(function, *given)
-    return linear(Spread(function), None, given, (), like)
+    return linear(OfTuple(function), None, given, (), like)
 
 
 @dataclasses.dataclass(frozen=True)
-class Spread:
-    """A function of several arguments as one of all of them."""
+class OfTuple:
+    """A function of several arguments as a function of their tuple."""
 
     function: Callable
 
@@ -49,8 +52,8 @@ class Spread:
 
 
 @dataclasses.dataclass(frozen=True)
-class OneWay:
-    """A function of trees as one of lists of arrays: ``(held, inputs) -> outputs``."""
+class OnLeaves:
+    """A function of trees as a function of the lists of their leaves: ``(held, inputs) -> outputs``."""
 
     function: Callable
     held: jax.tree_util.PyTreeDef
@@ -64,8 +67,8 @@ class OneWay:
 
 
 @dataclasses.dataclass(frozen=True)
-class InLanes:
-    """The same of many lanes: of those arrays that are held, the axes along which they have them, or None."""
+class Batched:
+    """A function of lists of arrays over a batch; ``axes`` has the batch axis of each of the ``held``, or None."""
 
     function: Callable
     axes: tuple
@@ -76,7 +79,7 @@ class InLanes:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A function and its transpose, with the shapes and dtypes of what the one takes and of what it gives."""
+    """A linear function and its transpose, with the shapes and dtypes of its inputs and outputs."""
 
     there: Callable
     back: Callable
@@ -87,11 +90,11 @@ class Pair:
     def transposed(self) -> "Pair":
         return Pair(self.back, self.there, self.outputs, self.inputs)
 
-    def in_lanes(self, size: int, axes: tuple) -> "Pair":
+    def batched(self, size: int, axes: tuple) -> "Pair":
         def more(avals):
             return tuple(((size, *shape), dtype) for shape, dtype in avals)
 
-        return Pair(InLanes(self.there, axes), InLanes(self.back, axes), more(self.inputs), more(self.outputs))
+        return Pair(Batched(self.there, axes), Batched(self.back, axes), more(self.inputs), more(self.outputs))
 
 
 def _aval(x):
@@ -103,8 +106,8 @@ def _compiled(held, inputs, function):
     return function(held, inputs)
 
 
-def _run(*arrays, pair, count):
-    with jax.enable_x64(True):  # what is held may be float64 where nothing else is
+def _evaluate(*arrays, pair, count):
+    with jax.enable_x64(True):  # the mode may be off here, and arrays float64
         return _compiled(list(arrays[:count]), list(arrays[count:]), pair.there)
 
 
@@ -113,11 +116,11 @@ def _inline(*arrays, pair, count):
         return pair.there(list(arrays[:count]), list(arrays[count:]))
 
 
-def _shapes(*arrays, pair, count):
+def _abstract(*arrays, pair, count):
     return [jax.core.ShapedArray(shape, dtype) for shape, dtype in pair.outputs]
 
 
-def _moved_on(primals, tangents, *, pair, count):
+def _jvp(primals, tangents, *, pair, count):
     if not all(type(tangent) is ad.Zero for tangent in tangents[:count]):
         raise ValueError(
             "first derivatives only: of a fit there are no second ones, and of other float64 numbers inside of "
@@ -129,37 +132,37 @@ def _moved_on(primals, tangents, *, pair, count):
     return out, _primitive().bind(*held, *moves, pair=pair, count=count)
 
 
-def _transposed(cotangents, *arrays, pair, count):
+def _transpose(cotangents, *arrays, pair, count):
     with jax.enable_x64(True):
         cotangents = [
-            jnp.zeros(shape, dtype) if type(one) is ad.Zero else one.astype(dtype)  # a user's own may be float32
+            jnp.zeros(shape, dtype) if type(one) is ad.Zero else one.astype(dtype)  # a user's cotangent may be float32
             for one, (shape, dtype) in zip(cotangents, pair.outputs, strict=True)
         ]
     back = _primitive().bind(*arrays[:count], *cotangents, pair=pair.transposed, count=count)
     return [None] * count + list(back)
 
 
-def _batched(arrays, axes, *, pair, count):
+def _batch(arrays, axes, *, pair, count):
     size = next(x.shape[axis] for x, axis in zip(arrays, axes, strict=True) if axis is not None)
     inputs = [
         jnp.broadcast_to(x, (size, *x.shape)) if axis is None else jnp.moveaxis(x, axis, 0)
         for x, axis in zip(arrays[count:], axes[count:], strict=True)
     ]
-    lanes = pair.in_lanes(size, tuple(axes[:count]))
-    out = _primitive().bind(*arrays[:count], *inputs, pair=lanes, count=count)
+    pair = pair.batched(size, tuple(axes[:count]))
+    out = _primitive().bind(*arrays[:count], *inputs, pair=pair, count=count)
     return out, [0] * len(out)
 
 
 @functools.cache
 def _primitive():
-    from jax.extend.core import Primitive  # loads what takes as long as a third of this library
+    from jax.extend.core import Primitive  # slow to import: a third of the time of this library
 
     primitive = Primitive("linear")
     primitive.multiple_results = True
-    primitive.def_impl(_run)
-    primitive.def_abstract_eval(_shapes)
-    ad.primitive_jvps[primitive] = _moved_on
-    ad.primitive_transposes[primitive] = _transposed
-    batching.primitive_batchers[primitive] = _batched
+    primitive.def_impl(_evaluate)
+    primitive.def_abstract_eval(_abstract)
+    ad.primitive_jvps[primitive] = _jvp
+    ad.primitive_transposes[primitive] = _transpose
+    batching.primitive_batchers[primitive] = _batch
     mlir.register_lowering(primitive, mlir.lower_fun(_inline, multiple_results=True))
     return primitive

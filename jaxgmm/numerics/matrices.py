@@ -1,4 +1,4 @@
-"""Symmetric matrices: packed triangles, factors, and what makes a covariance positive definite."""
+"""Symmetric matrices: packed triangles, Cholesky factors, and covariances made positive definite."""
 
 import functools
 
@@ -12,8 +12,9 @@ from .products import eps
 
 @functools.cache
 def upper(d: int):
-    """Rows and columns of an upper triangle (f,), and where its numbers lie in the whole matrix (d, d)."""
-    i, j = (index.astype(np.int32) for index in np.triu_indices(d))  # int64 would trace as what x64 was at first
+    """Row and column numbers (f,) of the upper triangle of a (d, d) matrix, f = d(d+1)/2, and for every entry of the
+    whole matrix its place in the triangle (d, d). They are int32: int64 would change its dtype with JAX's x64 mode."""
+    i, j = (index.astype(np.int32) for index in np.triu_indices(d))
     position = np.zeros((d, d), np.int32)
     position[i, j] = position[j, i] = np.arange(len(i))
     return i, j, position
@@ -52,7 +53,7 @@ def whitening(covariances):
 
 
 def hold_in(dtype, covariances):
-    """Whether covariances keep a Cholesky factor where they are rounded to a dtype. (..., d, d) -> (...,)."""
+    """Whether covariances rounded to a dtype still have a Cholesky factor. (..., d, d) -> (...,)."""
     d, variances = covariances.shape[-1], diagonal(covariances)
     scale = xp.sqrt(xp.where(variances > 0, variances, 1))
     pivots = diagonal(cholesky(covariances / (scale[..., :, None] * scale[..., None, :]))) ** 2
@@ -65,10 +66,11 @@ def ridge(covariances):
 
 
 def positive_definite(covariances, floor):
-    """Covariances whose Cholesky factor exists. (..., d, d), (..., d) -> (..., d, d).
+    """Covariances that have a Cholesky factor. (..., d, d), (..., d) -> (..., d, d).
 
-    No variance is below ``floor``; where a pivot of the *correlation* matrix is below the `ridge` it gets one of that
-    size; where rounding has broken it beyond that, its off-diagonal goes.
+    1. Variances below ``floor`` (..., d) are raised to it.
+    2. Where the least pivot of the *correlation* matrix is below the `ridge`, that much is added to its diagonal.
+    3. Where there is still no factor, rounding has spoilt the matrix: its off-diagonal entries become 0.
     """
     held = xp.maximum(diagonal(covariances), floor)
     scale = xp.sqrt(held)

@@ -1,7 +1,7 @@
-"""Derivatives of float64 functions where JAX's x64 flag is off.
+"""Derivatives of float64 functions where the caller has JAX's x64 mode off.
 
-Backwards, JAX makes operations of its own, under the flag that holds where a user differentiates: outside of
-``jax.enable_x64(True)`` they are float32, or do not fit. So a function is differentiated as a whole, inside.
+Reverse-mode differentiation makes operations of its own in the caller's mode: with x64 off they are float32, or their
+dtypes clash. So JAX sees the function as one operation, and its derivative is computed inside ``jax.enable_x64(True)``.
 """
 
 import dataclasses
@@ -16,7 +16,8 @@ from .plain import columns_of, plain
 
 
 def as_a_whole(function: Callable, args: tuple, named: dict):
-    """``function(*args, **named)`` in float64, differentiable from outside; all that it gives are real numbers."""
+    """``function(*args, **named)`` in float64, as one operation that a caller may differentiate. All its results must
+    be real numbers."""
     leaves, tree = jax.tree.flatten(jax.tree.map(_arrays_of_tables, (args, named)))
     places = tuple(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves)
     call = Call(function, tree, tuple(None if array else leaf for leaf, array in zip(leaves, places, strict=True)))
@@ -25,13 +26,13 @@ def as_a_whole(function: Callable, args: tuple, named: dict):
 
 
 def _arrays_of_tables(leaf):
-    """A table of columns as its array: it could not be a static argument."""
+    """A frame as its array: a frame is no pytree, and cannot be hashed as a static argument."""
     return plain(leaf) if columns_of(leaf) is not None else leaf
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A call whose arrays are given as a list; of its arguments it holds the others, in their places."""
+    """A function of the list of a call's arrays. ``others`` holds its other arguments, and None where an array goes."""
 
     function: Callable
     tree: jax.tree_util.PyTreeDef
@@ -45,29 +46,33 @@ class Call:
 
 @dataclasses.dataclass(frozen=True)
 class Moved:
-    """The derivative of a call in those of its arrays that move."""
+    """A call as a function of some of its arrays: those that are ``moving``, along which it is differentiated."""
 
     call: Call
     moving: tuple
 
-    def at(self, arrays, moving):
+    def value(self, arrays, moving):
         left = iter(moving)
         return self.call([next(left) if moves else array for array, moves in zip(arrays, self.moving, strict=True)])
 
-    def of(self, arrays):
+    def selected(self, arrays):
         return [array for array, moves in zip(arrays, self.moving, strict=True) if moves]
 
 
 @dataclasses.dataclass(frozen=True)
 class Forward(Moved):
+    """Tangents of the results from tangents of the moving arrays."""
+
     def __call__(self, arrays, moves):
-        return jax.jvp(functools.partial(self.at, arrays), (self.of(arrays),), (moves,))[1]
+        return jax.jvp(functools.partial(self.value, arrays), (self.selected(arrays),), (moves,))[1]
 
 
 @dataclasses.dataclass(frozen=True)
 class Backward(Moved):
+    """Cotangents of the moving arrays from cotangents of the results."""
+
     def __call__(self, arrays, cotangents):
-        [moves] = jax.vjp(functools.partial(self.at, arrays), self.of(arrays))[1](cotangents)
+        [moves] = jax.vjp(functools.partial(self.value, arrays), self.selected(arrays))[1](cotangents)
         return moves
 
 
@@ -76,7 +81,7 @@ def _called(call, arrays):
     return call(arrays)
 
 
-def _moved(call, primals, tangents):
+def _jvp(call, primals, tangents):
     [arrays], [moves] = primals, tangents
     moving = tuple(not isinstance(move, jax.custom_derivatives.SymbolicZero) for move in moves)
     out = _called(call, arrays)
@@ -84,4 +89,4 @@ def _moved(call, primals, tangents):
     return out, linear(Forward(call, moving), Backward(call, moving), arrays, along, out)
 
 
-_called.defjvp(_moved, symbolic_zeros=True)
+_called.defjvp(_jvp, symbolic_zeros=True)

@@ -1,8 +1,8 @@
-"""What users pass for numbers, read in one place: arrays of every kind, frames, lists.
+"""`plain`: an array of numbers from what users pass, arrays of every library, frames and lists.
 
-What comes out is a NumPy array of this machine's byte order, with NaN where a value is masked or missing; a JAX array
-stays as it is. What is no number is refused by name. Whether the numbers are real, (n, d) and finite is for the caller
-to check.
+The result is a NumPy array of this machine's byte order, with NaN where a value is masked or missing; a JAX array stays
+as it is. A value that is no number is refused by name. Whether the numbers are real, finite and of shape (n, d) is for
+the caller to check.
 """
 
 import datetime
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-NUMBERS = (numbers.Real, decimal.Decimal, np.bool_)  # that may be held as objects
+NUMBERS = (numbers.Real, decimal.Decimal, np.bool_)  # types of numbers in an array of objects
 DATES = "dates", "pass the time since one of them, divided by a unit as numpy.timedelta64(1, 'D')"
 DURATIONS = "durations", "divide them by a unit, as numpy.timedelta64(1, 's')"
 BYTES = "bytes of no type", "NumPy's files hold bfloat16 so: save it as float32"
-KINDS = {"M": DATES, "m": DURATIONS, "V": BYTES}  # of NumPy's dtypes
+KINDS = {"M": DATES, "m": DURATIONS, "V": BYTES}  # by the kind of NumPy's dtype
 OBJECTS = {datetime.date: DATES, datetime.timedelta: DURATIONS}
 
 WORDS = (
@@ -27,7 +27,7 @@ WORDS = (
 
 
 class NotNumbers(ValueError, TypeError):
-    """Objects that stand for no number: a ValueError like all that is refused, and scikit-learn's TypeError."""
+    """Objects that are no numbers: a ValueError, as for all bad input, and the TypeError that scikit-learn expects."""
 
 
 def plain(x, name: str = "x"):
@@ -70,8 +70,8 @@ def columns_of(x) -> list | None:
 
 
 def names_of(x) -> tuple[str, ...] | None:
-    """The names of the columns of a frame, of the fields of an array or of rows that stream; None where there are none,
-    or they are no words (those of a pandas frame that nobody named are numbers)."""
+    """The names of a frame's columns, an array's fields, or a stream's columns; None where there are none, or not all
+    are strings (pandas numbers columns without names)."""
     if hasattr(x, "blocks"):
         return x.columns
     columns = columns_of(x)
@@ -81,22 +81,22 @@ def names_of(x) -> tuple[str, ...] | None:
 
 
 def under_names(x: np.ndarray, columns) -> np.ndarray:
-    """Rows (n, d) as an array (n,) whose fields have these names, a view; as they are where there are no names, or two
-    equal ones."""
+    """A view of rows (n, d) as an array (n,) whose fields have these names; the rows themselves where there are no
+    names, or two are equal, or one is empty."""
     if columns is None or len(set(columns)) < len(columns) or "" in columns:
         return x
     return np.ascontiguousarray(x).view([(str(name), x.dtype) for name in columns])[:, 0]
 
 
 def _held(x, name: str) -> np.ndarray:
-    """What x holds, in whatever dtype and byte order; masks stay."""
+    """x as a NumPy array in its own dtype and byte order, masked where x is."""
     library = type(x).__module__.partition(".")[0]
     if library == "pyarrow" and hasattr(x, "to_numpy"):
-        if hasattr(x.type, "index_type"):  # of a dictionary, whose nulls would come as its first entry
+        if hasattr(x.type, "index_type"):  # a dictionary: to_numpy gives its first entry for nulls
             x = x.cast(x.type.value_type)
         return x.to_numpy(zero_copy_only=False)
     if library == "polars" and hasattr(x, "to_numpy"):
-        values = x.to_numpy()  # short integers with nulls come as float32
+        values = x.to_numpy()  # polars makes float32 of short integers with nulls
         return values.astype(np.float64) if x.dtype.is_integer() and values.dtype.kind == "f" else values
     if hasattr(x, "to_numpy"):
         return x.to_numpy()
@@ -109,7 +109,7 @@ def _held(x, name: str) -> np.ndarray:
 
 
 def _numbers(values: np.ndarray, name: str, column=None) -> np.ndarray:
-    """The same values as native numbers, NaN where they are masked."""
+    """The values in native byte order, NaN where they are masked; ValueError where they are no numbers."""
     mask, values = np.ma.getmask(values), np.asarray(values)
     dtype = values.dtype
     if dtype.type is np.void or dtype.kind in "Mm":
@@ -142,13 +142,13 @@ def _of_objects(values: np.ndarray, name: str, column) -> np.ndarray:
 
 
 def _place(index: tuple) -> str:
-    """An entry by its row and column, or by all its indices."""
+    """Words for the place of an entry: its row and column, or all its indices."""
     names = {0: "it", 1: "row {}", 2: "row {}, column {}"}.get(len(index), f"entry {index}")
     return names.format(*index)
 
 
 def _advice(value) -> str:
-    """What to do about an object that is no number, or what Python has against it as one."""
+    """What to do about an object that is no number: by its type, or Python's reason why it is none."""
     for kind, (_, advice) in OBJECTS.items():
         if isinstance(value, kind):
             return advice

@@ -1,11 +1,11 @@
-"""Which kind of device computes, and where an array lies: asked here and nowhere else."""
+"""Which kind of device computes, and where an array lies. No other module asks JAX for platforms."""
 
 import jax
 
 
 def default() -> str:
-    """The platform that new arrays are put on: "cpu", "gpu", "tpu", ...; that of ``jax_default_device`` where it is
-    set."""
+    """The platform of new arrays, "cpu", "gpu", "tpu", ...: that of ``jax_default_device`` where it is set, else JAX's
+    default."""
     device = jax.config.jax_default_device
     if isinstance(device, jax.Device):
         return device.platform
@@ -13,10 +13,10 @@ def default() -> str:
 
 
 def on_cpu() -> bool:
-    """Whether the CPU computes, unless an array lies elsewhere."""
+    """Whether new arrays are put on a CPU."""
     return default() == "cpu"
 
 
 def holds(array: jax.Array) -> bool:
-    """Whether a concrete array lies in this machine's memory: on CPUs alone."""
+    """Whether a concrete array lies on CPU devices only, in this machine's memory."""
     return all(device.platform == "cpu" for device in array.devices())

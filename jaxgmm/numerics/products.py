@@ -1,7 +1,4 @@
-"""Products and sums that keep their digits.
-
-Pure functions of arrays, written for float32 as much as for float64.
-"""
+"""Matrix products, sums over rows, division, and products of features, accurate in float32 and float64."""
 
 import functools
 
@@ -11,7 +8,7 @@ import numpy as np
 
 from .backend import is_jax, product, xp
 
-LOG_ZERO = -1e28  # stands for log 0 inside products, where -inf * 0 would be NaN; far below any log density
+LOG_ZERO = -1e28  # log 0 inside products, where -inf * 0 would be NaN; far below any log density
 LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -21,16 +18,17 @@ def eps(x) -> float:
 
 
 def _narrow(a, b):
+    """a @ bᵀ by the product whose right operand has fewer rows."""
     if a.shape[0] > b.shape[0]:
         return product(a, b.T)
-    return jax.lax.optimization_barrier(product(b, a.T)).T  # or XLA would make it the other product
+    return jax.lax.optimization_barrier(product(b, a.T)).T  # without the barrier XLA swaps the operands back
 
 
 _in_lanes = jax.custom_batching.custom_vmap(_narrow)
 
 
 @_in_lanes.def_vmap
-def _lanes(axis_size, in_batched, a, b):
+def _narrow_in_lanes(axis_size, in_batched, a, b):
     of_a, of_b = in_batched
     if of_a and not of_b:
         return _in_lanes(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[0]), True
@@ -40,8 +38,8 @@ def _lanes(axis_size, in_batched, a, b):
 def over_rows(a, b):
     """a @ bᵀ, sums over the rows of a block. (..., m, n), (..., k, n) -> (..., m, k).
 
-    XLA's products on CPU repack their right operand, so the narrower one stands there. Lanes of a ``vmap`` over a alone
-    are rows of one wider a, where XLA would transpose them first.
+    XLA's products on a CPU copy their right operand, so the one with fewer rows stands there. Under a ``vmap`` over a
+    alone, lanes become more rows of a in one product; XLA would transpose them first.
     """
     return _over_rows(a, b) if is_jax(a, b) else product(a, b.swapaxes(-1, -2))
 
@@ -50,13 +48,13 @@ _over_rows = jax.custom_jvp(_in_lanes)
 
 
 @_over_rows.defjvp
-def _moved(primals, tangents):
+def _jvp(primals, tangents):
     (a, b), (da, db) = primals, tangents
     return _over_rows(a, b), _narrow(da, b) + _narrow(a, db)
 
 
 def with_axes(value, ndim: int):
-    """Numbers (...) with new axes after their own, ``ndim`` in all."""
+    """The array with new axes of length 1 at its end, so that it has ``ndim``."""
     return value if value.ndim == ndim else value.reshape(value.shape + (1,) * (ndim - value.ndim))
 
 
@@ -69,7 +67,7 @@ def pooled(weights, values):
 
 
 def divide(total, count):
-    """total / count, and 0 where count is 0. Shapes: count is total's leading axes."""
+    """total / count, and 0 where count is 0. (..., *), (...) -> (..., *)."""
     count = with_axes(count, total.ndim)
     if not is_jax(total, count):
         return np.divide(total, count, out=np.zeros_like(total), where=count > 0)
@@ -77,9 +75,9 @@ def divide(total, count):
 
 
 def first_of_largest(values, axis: int = 0):
-    """Index (int32) of the largest value along an axis, NaN before all, the first of equal ones.
+    """Index (int32) of the largest value along an axis: the first of equal values; NaN counts as largest.
 
-    As ``argmax``, which JAX cannot compile in float64 inside a jit of a program without its x64 flag.
+    It is ``argmax``, which JAX cannot compile in float64 inside a caller's jit with x64 mode off.
     """
     if not is_jax(values):
         return np.argmax(values, axis).astype(np.int32)
@@ -98,12 +96,9 @@ def first_of_largest(values, axis: int = 0):
 
 
 def keep_empty(counts, new, old):
-    """new where a component has rows, old where it has none: empty components stay where they were."""
+    """``new`` for components whose count is positive, ``old`` for empty ones. counts (..., k), both (..., k, *)."""
     held = counts > 0
     return new if not is_jax(held) and held.all() else xp.where(with_axes(held, new.ndim), new, old)
-
-
-# -- symmetric matrices -------------------------------------------------------------------------------------------
 
 
 def monomials(x, i, j):
@@ -111,8 +106,8 @@ def monomials(x, i, j):
 
     (..., d, b), f × 2 -> (..., f, b).
 
-    One multiplication of two gathers, which on CPU costs half of what joining slices does. Of many data sets under
-    ``vmap`` it is slices: XLA makes a batched gather twice, element by element.
+    JAX multiplies two gathers, which on a CPU costs half of what joining slices does. Under ``vmap`` over data sets it
+    joins slices, because XLA makes a batched gather element by element, and twice.
     """
     runs = _runs(i.tobytes(), j.tobytes(), i.dtype.str)
     if not is_jax(x):
@@ -154,7 +149,7 @@ def monomials(x, i, j):
 
 @functools.lru_cache(256)
 def _runs(i: bytes, j: bytes, dtype: str) -> list:
-    """The products of `monomials` in runs in which j counts up, and i does too or stays."""
+    """The products of `monomials` cut into runs (i, j): in a run j rises by 1, and i rises by 1 or stays."""
     i, j = np.frombuffer(i, dtype), np.frombuffer(j, dtype)
     begins, step = [0], None
     for at in range(1, len(i)):
@@ -168,18 +163,18 @@ def _runs(i: bytes, j: bytes, dtype: str) -> list:
 
 
 def _run(x, i, j):
-    """x_i x_j where j counts up and i does too or stays."""
+    """x_i x_j of one run of `_runs`, by slices."""
     left = x[i[0] : i[0] + 1] if i[0] == i[-1] else x[i[0] : i[-1] + 1]
     return left * x[j[0] : j[-1] + 1]
 
 
 def safe_log(p):
-    """log p, and LOG_ZERO where p is 0: fit for a matrix product."""
+    """log p, and the finite LOG_ZERO where p is 0, for use inside matrix products."""
     return xp.where(p > 0, xp.log(xp.where(p > 0, p, 1)), LOG_ZERO)
 
 
 def two_sum(total, lost, term):
-    """Compensated addition: the new total and the rounding lost so far (Knuth, TAOCP 2, 4.2.2)."""
+    """One compensated addition: the new total, and the sum of rounding errors so far (Knuth, TAOCP 2, 4.2.2)."""
     new = total + term
     virtual = new - total
     error = (total - (new - virtual)) + (term - virtual)

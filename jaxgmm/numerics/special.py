@@ -1,4 +1,4 @@
-"""Special functions of Poisson and Gamma densities that keep their digits, in float32 as in float64.
+"""Special functions of Poisson and Gamma densities, to full relative precision in float32 and float64.
 
 Source: Loader, Fast and Accurate Computation of Binomial Probabilities (2000); Abramowitz and Stegun, 6.1.41, 6.3.18.
 """
@@ -8,26 +8,26 @@ import jax.scipy.special
 from .backend import is_jax, xp
 from .products import LOG_2PI
 
-GAP_TERMS = 13  # of the series of a gap up to 0.05: the next would be below the rounding of float64
+GAP_TERMS = 13  # of the series of `gap` for abs(u) < 0.05: the next term is below the rounding of float64
 
 
 def special(x):
-    """The special functions of the library that x belongs to."""
+    """`jax.scipy.special` or `scipy.special`, whichever suits x."""
     if is_jax(x):
         return jax.scipy.special
-    import scipy.special  # takes longer to import than all else but JAX, and is not needed where JAX computes
+    import scipy.special  # slow to import, and not needed where JAX computes
 
     return scipy.special
 
 
 def gap(t, u):
-    """t - 1 - log t >= 0 for u = t - 1, to full relative precision near t = 1 and near t = 0."""
+    """t - 1 - log t >= 0, to full relative precision near t = 1 and near t = 0. The caller gives t and u = t - 1."""
     small = xp.abs(u) < 0.05
     v = xp.where(small, u, 0)
     series = 1 / GAP_TERMS
     for order in range(GAP_TERMS - 1, 1, -1):
         series = 1 / order - v * series
-    near_zero = u < -0.5  # elsewhere t has lost digits that u has
+    near_zero = u < -0.5  # near t = 1 u has more digits than t
     log_t = xp.where(near_zero, xp.log(xp.where(near_zero, t, 1)), xp.log1p(xp.where(near_zero, 0, u)))
     return xp.where(small, v * v * series, u - log_t)
 

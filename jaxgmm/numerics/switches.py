@@ -1,11 +1,11 @@
-"""JAX's switches that look for mistakes in a program, and what they mean for what runs in here.
+"""JAX's debugging switches, which are off while this library runs, and why.
 
-    jax_debug_nans, jax_debug_infs      NaN and infinities stand in here for what is not known yet; those of rows and
-                                        results are an error by name, a `Status`, or what a function says it gives
-    jax_transfer_guard = "disallow"     who passes NumPy's rows wants them where they are computed on
-    jax_numpy_dtype_promotion           written for "standard"; what decides the dtype is in `dtypes`
+    jax_debug_nans, jax_debug_infs      here NaN and infinities are ordinary values, such as the bound before the first
+                                        iteration; bad rows are a ValueError, and bad results have a `Status`
+    jax_transfer_guard = "disallow"     rows in NumPy have to be transferred to the device
+    jax_numpy_dtype_promotion           the code is written for "standard"; `dtypes` decides the dtype
 
-They stay as they are for all code around, and inside a user's own ``jit``.
+They stay on for the caller's code, and inside a user's own ``jit``.
 """
 
 import contextlib
@@ -15,21 +15,18 @@ import jax
 GUARDS = "host_to_device", "device_to_device", "device_to_host"
 
 
-def as_written() -> contextlib.AbstractContextManager:
-    """The context in which this library runs as it was written, whatever of these is switched on."""
-    config, off = jax.config, []
-    if config.jax_debug_nans:
-        off.append(jax.debug_nans(False))
-    if config.jax_debug_infs:
-        off.append(jax.debug_infs(False))
-    if config.jax_numpy_dtype_promotion == "strict":
-        off.append(jax.numpy_dtype_promotion("standard"))
-    for way in GUARDS:
-        if getattr(config, f"jax_transfer_guard_{way}") == "disallow":
-            off.append(getattr(jax, f"transfer_guard_{way}")("allow"))
-    if not off:
-        return contextlib.nullcontext()
-    stack = contextlib.ExitStack()
-    for context in off:
-        stack.enter_context(context)
-    return stack
+@contextlib.contextmanager
+def as_written():
+    """Context: these switches as the library was written for, whatever the user has set."""
+    config = jax.config
+    with contextlib.ExitStack() as off:
+        if config.jax_debug_nans:
+            off.enter_context(jax.debug_nans(False))
+        if config.jax_debug_infs:
+            off.enter_context(jax.debug_infs(False))
+        if config.jax_numpy_dtype_promotion == "strict":
+            off.enter_context(jax.numpy_dtype_promotion("standard"))
+        for way in GUARDS:
+            if getattr(config, f"jax_transfer_guard_{way}") == "disallow":
+                off.enter_context(getattr(jax, f"transfer_guard_{way}")("allow"))
+        yield

@@ -1,8 +1,8 @@
-"""Threads of the host: some of ours, which take blocks of rows, and one for every product of a BLAS.
+"""Threads in NumPy: this library's threads take blocks of rows, and the BLAS makes each product in one thread.
 
-The threads of a BLAS divide a product, wait for each other at its end, and spin while they wait: on the products of a
-block that takes twice as long as one thread, on a busy machine many times. Ours divide the blocks. The BLAS are NumPy's
-and SciPy's, which compiled code calls for its factors; one that cannot be told keeps its threads.
+The threads of a BLAS divide a product, and spin while they wait for each other at its end. For the products of a block
+that takes twice as long as one thread, on a busy machine many times as long. There may be two BLAS, NumPy's and SciPy's
+(which compiled code calls to factor matrices). A BLAS whose number of threads cannot be set keeps its threads.
 """
 
 import contextlib
@@ -16,21 +16,21 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 OF_PROGRAMS = "scipy.linalg.cython_blas"
-# Extensions that are linked with a BLAS: NumPy's, and SciPy's twice, as one of them may be loaded without the other.
+# Extension modules linked with a BLAS: NumPy's, and two of SciPy's, as either may be loaded without the other.
 OF_BLAS = "numpy._core._multiarray_umath", OF_PROGRAMS, "scipy.linalg._fblas"
-NAMES = "openblas_{}_num_threads", "scipy_openblas_{}_num_threads"  # of OpenBLAS, and as NumPy and SciPy bring it
-SUFFIXES = "", "64_"  # of integers of 64 bits
+NAMES = "openblas_{}_num_threads", "scipy_openblas_{}_num_threads"  # OpenBLAS; the wheels of NumPy and SciPy
+SUFFIXES = "", "64_"  # with 64-bit integers
 
 
 def _loaded() -> list:
-    """The functions ``get`` and ``set`` of every BLAS that this process has loaded so far."""
-    found = [_of(sys.modules[name].__file__) for name in OF_BLAS if name in sys.modules]
+    """[get, set], functions of the number of threads, of every BLAS that this process has loaded so far."""
+    found = [_thread_functions(sys.modules[name].__file__) for name in OF_BLAS if name in sys.modules]
     return [pair for pair in found if pair is not None]
 
 
 @functools.cache
-def _of(extension: str):
-    """The functions of the BLAS that an extension is linked with, or None."""
+def _thread_functions(extension: str):
+    """[get, set] of the BLAS that an extension module is linked with; None where it has no such functions."""
     try:
         library = ctypes.CDLL(extension)
     except OSError:
@@ -47,9 +47,10 @@ _lock, _depth, _before = threading.Lock(), 0, []
 
 @contextlib.contextmanager
 def one_for_each_product(in_programs: bool = False):
-    """Let every BLAS make a product in one thread; also the one that programs load when they first factor a matrix.
+    """Context: every BLAS makes a product in one thread. ``in_programs``: also SciPy's, which compiled code loads when
+    it first factors a matrix.
 
-    Contexts may overlap, in several threads: the last one to end gives the others back.
+    Contexts may overlap, in several threads: the last one to end restores the numbers of threads.
     """
     global _depth, _before
     if in_programs:
@@ -76,7 +77,8 @@ def available() -> int:
 
 
 def mapped(function, tasks: list) -> list:
-    """``function`` of each task, in threads where there are several and a BLAS leaves the processors to us."""
+    """[function(task) for task in tasks], in threads where processors are free: there are several, and the threads of
+    the BLAS can be limited."""
     if len(tasks) == 1 or not (_loaded() and available() > 1):
         return [function(task) for task in tasks]
     pool = _pool(os.getpid())
