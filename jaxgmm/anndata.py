@@ -19,7 +19,7 @@ def fit(
     *,
     use_rep: str = "X_pca",
     key_added: str = "gmm",
-    families: Iterable[str | Family] = ("full", "tied", "diag", "spherical"),
+    families: str | Family | Iterable[str | Family] = ("full", "tied", "diag", "spherical"),
     criterion: str = "bic",
     n_init: int = 10,
     random_state=0,
@@ -51,12 +51,9 @@ def fit(
     import pandas
 
     adata = adata.copy() if copy else adata
-    families = [families] if isinstance(families, (str, Family)) else list(families)
-    selection = select(
-        random_state, _rows(adata, use_rep), n_components, families=families, criterion=criterion, n_init=n_init
-    )
-    result, rows = selection.best, _rows(adata, use_rep)
-    mixture = result.mixture
+    rows = _rows(adata, use_rep)
+    selection = select(random_state, rows, n_components, families=families, criterion=criterion, n_init=n_init)
+    result, mixture = selection.best, selection.best.mixture
     labels = np.asarray(predict(mixture, rows))
     adata.obs[key_added] = pandas.Categorical(labels.astype(str), [str(k) for k in range(mixture.n_components)])
     adata.obsm[f"{key_added}_proba"] = np.asarray(responsibilities(mixture, rows))

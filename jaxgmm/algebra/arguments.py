@@ -101,10 +101,11 @@ def single(mixture, name: str = "mixture") -> Mixture:
     return mixture
 
 
-def concrete(function: str, *values):
-    """Refuse tracers."""
-    if checks.in_trace(*jax.tree.leaves(values)):
+def in_numpy(mixture: Mixture, function: str) -> Mixture:
+    """The mixture in NumPy, in float64."""
+    if checks.in_trace(*jax.tree.leaves(mixture)):
         raise ValueError(f"{function} runs in NumPy and cannot be part of a trace (jit, vmap, grad): call it outside")
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture)
 
 
 def same_features(p, q):

@@ -16,6 +16,8 @@ import numpy as np
 from ..numerics import constant, diagonal, eps, product
 from ..numerics.backend import is_jax, linalg, xp
 from ..records import record
+from .pairs import log_sum
+from .running import repeated
 
 STEPS = 200, 8  # of the fixed point and of Newton's method
 
@@ -40,9 +42,7 @@ class Hills:
 
     def height(self, x):
         """Log density up to a constant, (..., r, n) -> (..., n)."""
-        logits = self.joint(x)
-        top = logits.max(-2, keepdims=True)
-        return (top + xp.log(xp.exp(logits - top).sum(-2, keepdims=True)))[..., 0, :]
+        return log_sum(xp.swapaxes(self.joint(x), -1, -2))
 
     def slopes(self, x):
         """Gradients (..., n, r), Σ r_k P_k and -∇² (..., n, r, r) of the log density."""
@@ -88,11 +88,7 @@ def climbed(hills: Hills, x):
 
     x = constant(x)
     for count, move in zip(STEPS, (fixed_point, newton), strict=True):
-        if is_jax(x, *jax.tree.leaves(fixed)):
-            x = jax.lax.fori_loop(0, count, lambda _, x, move=move: move(x), x)
-        else:
-            for _ in range(count):
-                x = move(x)
+        x = repeated(move, count, x)
     if not is_jax(x):
         return x
     last = step(hills, x, 1)

@@ -18,14 +18,13 @@ from .. import checks
 from ..inference import log_prob_of
 from ..mixtures import cast
 from ..numerics import cholesky, with_diagonal
-from ..numerics.backend import is_jax, xp
+from ..numerics.backend import xp
 from ..numerics.keys import as_key
 from . import arguments, transport
 from .drawing import DRAWS, averaged, draws, log_densities
 from .normals import each_its_own, normals
-from .pairs import joined, log_sum, pairs_of
-from .running import dtype_of, evaluated, precision_of
-from .uncertainty import weighted
+from .pairs import joined, log_sum, pairs_of, weighted
+from .running import dtype_of, evaluated, precision_of, repeated
 
 DRAWN = "kl", "js"
 TURNS = 50  # of the shares γ and δ, each of which raises the bound
@@ -171,13 +170,7 @@ def _shares(affinity, weights, others):
         total = values.sum(axis, keepdims=True)
         return xp.where(total > 0, values / xp.where(total > 0, total, 1), 1 / values.shape[axis])
 
-    columns = xp.broadcast_to(weights, affinity.shape)
-    if is_jax(affinity):
-        columns = jax.lax.fori_loop(0, TURNS, lambda _, columns: turn(columns)[1], columns)
-    else:
-        for _ in range(TURNS):
-            columns = turn(columns)[1]
-    return turn(columns)
+    return turn(repeated(lambda columns: turn(columns)[1], TURNS, xp.broadcast_to(weights, affinity.shape)))
 
 
 CLOSED = {

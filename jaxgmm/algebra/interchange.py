@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..families.base import lookup
-from ..mixtures import cast
 from ..mixtures import mixture as made
 from ..numerics import host
 from ..records import Mixture
@@ -81,13 +80,12 @@ def to_scipy(mixture, *, feature=None):
     Raises:
         ValueError: several features and no ``feature``, a batch, or a trace: SciPy runs in NumPy.
     """
-    mixture = arguments.single(arguments.mixture_of(mixture))
-    arguments.concrete("to_scipy", mixture)
+    mixture = arguments.in_numpy(arguments.single(arguments.mixture_of(mixture)), "to_scipy")
     which = arguments.of_one(mixture, feature)
-    with jax.enable_x64(True):
-        from .scipy_distributions import distribution  # loads scipy.stats, which takes long
 
-        return distribution(cast(part(which, mixture), np.float64))
+    from .scipy_distributions import distribution  # loads scipy.stats, which takes long
+
+    return distribution(part(which, mixture))
 
 
 def to_ott(mixture):
@@ -126,11 +124,10 @@ def to_gmr(mixture):
     """
     kind = needed("gmr").GMM
     mixture = arguments.single(arguments.gaussian(mixture, "gmr has no other components"))
-    arguments.concrete("to_gmr", mixture)
+    mixture = arguments.in_numpy(mixture, "to_gmr")
     with host.on_host():
-        found = each_its_own(normals(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture), "dd"))
-        parts = (np.array(each) for each in (found.weights, found.means, found.spread))
-        return kind(mixture.n_components, *parts)
+        found = each_its_own(normals(mixture, "dd"))
+        return kind(mixture.n_components, *(np.array(each) for each in (found.weights, found.means, found.spread)))
 
 
 def from_gmr(gmm) -> Mixture:

@@ -8,6 +8,8 @@ covariance of both; those first for which the bound of Kullback-Leibler divergen
 is least. Source: Runnalls, Kullback-Leibler approach to Gaussian mixture reduction (2007), equation 21.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +23,8 @@ from ..numerics.host import replaced_at
 from ..records import Mixture
 from . import arguments
 from .normals import Normals, axes_of, common, each_its_own, mixture_from, normals
-from .running import evaluated
+from .pairs import joined
+from .running import evaluated, repeated
 
 
 def concatenate(mixtures, weights) -> Mixture:
@@ -69,9 +72,7 @@ def _concatenate(mixtures, weights):
         components = jax.tree.map(lambda *leaves: xp.concatenate(list(leaves)), *(each.components for each in mixtures))
         return Mixture(log_weights, components, first.family)
     axes = common("k", *(axes_of(each) for each in mixtures))
-    found = [each_its_own(normals(each, axes)) for each in mixtures]
-    means, spread = (xp.concatenate([getattr(each, name) for each in found]) for name in ("means", "spread"))
-    return mixture_from(axes, Normals(log_weights, means, spread))
+    return mixture_from(axes, dataclasses.replace(joined(*mixtures), log_weights=log_weights))
 
 
 def reduce(mixture, n_components: int) -> Mixture:
@@ -99,18 +100,13 @@ def reduce(mixture, n_components: int) -> Mixture:
 def _reduce(wanted, mixture):
     found, k = each_its_own(normals(mixture, "dd")), mixture.n_components
     state = found.weights, found.means, found.spread, _half_log_det(found.spread)
-    costs = xp.stack([_costs(i, state) for i in range(k)]) if not is_jax(found.means) else None
-    if costs is not None:
-        alive = np.ones(k, bool)
-        for _ in range(k - wanted):
-            state, costs, alive = _merged(state, costs, alive)
-        kept = np.flatnonzero(alive)
-    else:
+    if is_jax(found.means):
         costs = jax.vmap(lambda i: _costs(i, state))(jnp.arange(k, dtype=np.int32))
-        alive = jnp.ones(k, bool)
-        state, _, alive = jax.lax.fori_loop(0, k - wanted, lambda _, carry: _merged(*carry), (state, costs, alive))
-        kept = jnp.nonzero(alive, size=wanted)[0]
-    weights, means, spread, _ = state
+    else:
+        costs = np.stack([_costs(i, state) for i in range(k)])
+    carry = state, costs, np.ones(k, bool)
+    (weights, means, spread, _), _, alive = repeated(lambda carry: _merged(*carry), k - wanted, carry)
+    kept = jnp.nonzero(alive, size=wanted)[0] if is_jax(alive) else np.flatnonzero(alive)
     return mixture_from("kdd", Normals(xp.log(weights[kept]), means[kept], spread[kept]))
 
 

@@ -16,6 +16,7 @@ from ..numerics.backend import xp
 from . import arguments
 from .cuts import normalised
 from .normals import Normals, axes_of, common, each_its_own, mixture_from, normals
+from .pairs import log_sum
 from .running import evaluated
 
 
@@ -82,7 +83,7 @@ def _both(p, q, what: str):
     return p, q
 
 
-def pairs(axes: str, p, q):
+def crossed(axes: str, p, q):
     """Two mixtures as normals whose components stand along axes of their own, (..., k_p, 1) and (..., 1, k_q)."""
     p, q = normals(p, axes), normals(q, axes)
     if "k" in axes:
@@ -104,7 +105,7 @@ def flat(array, own: int):
 
 def _convolve(p, q):
     axes = common(axes_of(p), axes_of(q))
-    p, q = pairs(axes, p, q)
+    p, q = crossed(axes, p, q)
     found = Normals(
         flat(p.log_weights + q.log_weights, 0),
         flat(p.means + q.means, 1),
@@ -134,7 +135,7 @@ def multiply(p, q):
 
 def _multiply(p, q):
     axes = common(axes_of(p), axes_of(q))
-    p, q = pairs(axes, p, q)
+    p, q = crossed(axes, p, q)
     apart, total = q.means - p.means, p.spread + q.spread
     if "dd" in axes:
         _, inverse, half_log_dets = whitening(total)
@@ -150,12 +151,9 @@ def _multiply(p, q):
         distance = (apart**2 / total).sum(-1)
     overlap = -0.5 * distance - half_log_dets - apart.shape[-1] / 2 * LOG_2PI
     log_weights = flat(p.log_weights + q.log_weights + overlap, 0)
-    top = log_weights.max(-1, keepdims=True)
-    top = xp.where(top == -np.inf, 0, top)
-    total_weight = (top + xp.log(xp.exp(log_weights - top).sum(-1, keepdims=True)))[..., 0]
-    means, own = flat(p.means + shift, 1), 2 if "dd" in axes else 1
     new = normalised(log_weights[..., None], flat(p.log_weights + q.log_weights, 0))[..., 0]
-    return mixture_from(axes, Normals(new, means, flat(spread, own))), total_weight
+    found = Normals(new, flat(p.means + shift, 1), flat(spread, 2 if "dd" in axes else 1))
+    return mixture_from(axes, found), log_sum(log_weights)
 
 
 def _squared(a, spread):

@@ -7,7 +7,7 @@ one (VEI, or one of a user's own) is read as diag or full.
 from typing import Any
 
 from ..families.base import lookup, parameters
-from ..numerics import diagonal, with_diagonal
+from ..numerics import with_diagonal
 from ..numerics.backend import xp
 from ..records import Mixture, record
 
@@ -30,16 +30,6 @@ class Normals:
     @property
     def independent(self) -> bool:
         return self.spread.ndim == self.means.ndim
-
-    @property
-    def variances(self):
-        """(..., m, d)."""
-        return self.spread if self.independent else diagonal(self.spread)
-
-    @property
-    def matrices(self):
-        """(..., m, d, d)."""
-        return with_diagonal(self.spread) if self.independent else self.spread
 
 
 def axes_of(mixture: Mixture) -> str:

@@ -50,11 +50,9 @@ def pairs_of(found: Normals) -> Pairs:
         lowers, inverses, log_dets = whitening(xp.concatenate([found.spread, sums.reshape(-1, d, d)]))
         half_log_dets, of_sums = log_dets[:k], log_dets[k:].reshape(k, k)
         distance = (product(inverses[k:].reshape(k, k, d, d), apart[..., None]) ** 2).sum((-2, -1))
-        second = inverses[None, :k]  # of g
-        turned = product(
-            xp.broadcast_to(second, (k, k, d, d)), xp.concatenate([_each(lowers[:k], k), apart[..., None]], axis=-1)
-        )
-        quadratic = (turned**2).sum((-2, -1))
+        of_f, of_g = (xp.broadcast_to(each, (k, k, d, d)) for each in (lowers[:k, None], inverses[None, :k]))
+        whitened = product(of_g, xp.concatenate([of_f, apart[..., None]], axis=-1))
+        quadratic = (whitened**2).sum((-2, -1))
     own = half_log_dets[:, None] + half_log_dets[None]
     return Pairs(
         log_overlap=-0.5 * distance - of_sums - d / 2 * LOG_2PI,
@@ -64,13 +62,13 @@ def pairs_of(found: Normals) -> Pairs:
     )
 
 
-def _each(matrices, k):
-    """(k, d, d) -> (k, k, d, d), the same for every second component."""
-    return xp.broadcast_to(matrices[:, None], (k, k, *matrices.shape[1:]))
-
-
 def log_sum(logits):
     """log Σ exp along the last axis, -inf of nothing."""
     top = logits.max(-1, keepdims=True)
     top = xp.where(xp.abs(top) < np.inf, top, 0)
     return (top + xp.log(xp.exp(logits - top).sum(-1, keepdims=True)))[..., 0]
+
+
+def weighted(weights, values):
+    """Σ_k w_k v_k, without the components of weight 0. (k,) -> ()."""
+    return (weights * xp.where(weights > 0, values, 0)).sum(-1)

@@ -7,7 +7,6 @@ Source: Carreira-Perpiñán (2000), see `climbing`; Hyndman, Computing and graph
 section 3.
 """
 
-import jax
 import numpy as np
 
 from ..inference import log_prob
@@ -75,9 +74,7 @@ def modes(mixture):
     Cost: O(k²·d² + k·d³) for each of about 200 steps.
     """
     mixture = arguments.single(arguments.gaussian(mixture, "modes are those of Gaussian components"))
-    arguments.concrete("modes", mixture)
-    dtype = mixture.log_weights.dtype
-    wide = in_float64(mixture)
+    dtype, wide = mixture.log_weights.dtype, arguments.in_numpy(mixture, "modes")
     with host.on_host():
         found = each_its_own(normals(wide, "dd"))
         held = found.log_weights > -np.inf
@@ -91,10 +88,6 @@ def modes(mixture):
     order = np.argsort(-heights, kind="stable")
     with precision_of(mixture):
         return given_out((points[order].astype(dtype), heights[order].astype(dtype)))
-
-
-def in_float64(mixture):
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture)
 
 
 def _starts(hills, means, spread):

@@ -22,7 +22,7 @@ from . import arguments
 from .climbing import Hills, climbed, highest, over_components
 from .cuts import conditioned, given_features, per_row, rows_of
 from .normals import axes_of, each_its_own, mixture_from, normals
-from .running import _program, evaluated, given_out, precision_of
+from .running import compiled_call, evaluated, given_out, precision_of
 
 KINDS = "mean", "mode", "sample"
 
@@ -59,12 +59,11 @@ def regress(mixture, given, values, *, kind: str = "mean", key=None, covariances
         arguments.single(mixture)
         with precision_of(mixture):
             return _drawn(as_key(key), known, covariances, mixture, values)
-    function = Of(Of(_regress, (kind, covariances)), known)
-    return evaluated(function, mixture, values)
+    return evaluated(Of(_regress, (known, kind, covariances)), mixture, values)
 
 
-def _regress(how, known, mixture, values):
-    kind, covariances = how
+def _regress(how, mixture, values):
+    known, kind, covariances = how
     batch = mixture.log_weights.shape[:-1]
     rest = values.shape[len(batch) : -1]
     found = conditioned(known, mixture, rows_of(values, batch))
@@ -113,13 +112,14 @@ def _drawn(key, known, covariances, mixture, values):
     """One draw a row."""
     dtype = mixture.log_weights.dtype
     arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (mixture, values))
-    function = Of(Of(_draw, covariances), known)
+    function = Of(_draw, (known, covariances))
     if checks.in_trace(key, *jax.tree.leaves((mixture, values))):
         return function(key, *arrays)
-    return given_out(_program(function, key, *arrays))
+    return given_out(compiled_call(function, key, *arrays))
 
 
-def _draw(covariances, known, key, mixture, values):
+def _draw(how, key, mixture, values):
+    known, covariances = how
     label_key, value_key = jax.random.split(key)
     found = conditioned(known, mixture, rows_of(values, ()))
     n = found.log_weights.shape[-1]

@@ -12,6 +12,7 @@ import numpy as np
 from .. import checks
 from ..data.route import in_numpy
 from ..numerics import host
+from ..numerics.backend import is_jax
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import on_device
 from ..numerics.switches import as_written
@@ -47,12 +48,22 @@ def evaluated(function, *arguments):
         if all(in_numpy(mixture.family, arguments) for mixture in mixtures_in(arguments)):
             with host.on_host():
                 return given_out(function(*jax.tree.map(lambda leaf: np.asarray(leaf, dtype), arguments)))
-        return given_out(_program(function, *jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), arguments)))
+        return given_out(compiled_call(function, *jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), arguments)))
 
 
 @compiled("function")
-def _program(function, *arguments):
+def compiled_call(function, *arguments):
+    """``function(*arguments)`` as one compiled program."""
     return function(*arguments)
+
+
+def repeated(step, count: int, state):
+    """The state after ``count`` steps: in a compiled loop where any array is JAX's, in Python where all are NumPy's."""
+    if is_jax(*jax.tree.leaves(state)):
+        return jax.lax.fori_loop(0, count, lambda _, state: step(state), state)
+    for _ in range(count):
+        state = step(state)
+    return state
 
 
 def given_out(answer):

@@ -19,7 +19,7 @@ from ..numerics import constant, pooled, product, with_diagonal
 from ..numerics.backend import is_jax, xp
 from . import arguments
 from .cuts import part
-from .running import evaluated
+from .running import evaluated, repeated
 
 BISECTIONS = {4: (10, 50), 8: (12, 110)}  # by bytes of a number: in logarithms, and to a unit in the last place
 
@@ -159,11 +159,7 @@ def _bisected(short, bracket, count):
         below = short(middle)
         return xp.where(below, middle, low), xp.where(below, high, middle)
 
-    if is_jax(*bracket):
-        return jax.lax.fori_loop(0, count, lambda _, bracket: halve(bracket), bracket)
-    for _ in range(count):
-        bracket = halve(bracket)
-    return bracket
+    return repeated(halve, count, bracket)
 
 
 def _root(mixture, p):

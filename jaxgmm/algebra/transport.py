@@ -25,15 +25,14 @@ def distance(p, q):
     found = [each_its_own(normals(mixture, axes)) for mixture in (p, q)]
     arrays = [(each.weights, each.means, each.spread) for each in found]
     dtype = p.log_weights.dtype
+
+    def computed(*arrays):
+        return _distance(*arrays).astype(dtype)
+
     if not checks.in_trace(*jax.tree.leaves(arrays)):
-        return _distance(*jax.tree.map(np.asarray, arrays)).astype(dtype)[()]
+        return computed(*arrays)[()]
     arrays = without_derivatives(arrays, "divergence(p, q, 'wasserstein')")
-    shape = jax.ShapeDtypeStruct((), dtype)
-
-    def later(*arrays):
-        return _distance(*jax.tree.map(np.asarray, arrays)).astype(dtype)
-
-    return jax.pure_callback(later, shape, *arrays, vmap_method="sequential")
+    return jax.pure_callback(computed, jax.ShapeDtypeStruct((), dtype), *arrays, vmap_method="sequential")
 
 
 def _distance(p, q):

@@ -15,7 +15,7 @@ from ..numerics.backend import xp
 from ..numerics.keys import as_key
 from . import arguments
 from .drawing import DRAWS, averaged, draws, log_densities
-from .pairs import joined, log_sum, pairs_of
+from .pairs import joined, log_sum, pairs_of, weighted
 from .running import evaluated, precision_of
 from .tails import _moments
 
@@ -63,8 +63,3 @@ def _bound(kind, mixture):
     d = covariance.shape[-1]
     gaussian = xp.log(diagonal(cholesky(covariance))).sum(-1) + d / 2 * (LOG_2PI + 1)
     return xp.minimum(gaussian, inside - weighted(weights, log_sum(log_weights - pairs.kl)))
-
-
-def weighted(weights, values):
-    """Σ_k w_k v_k, without the components of weight 0. (k,) -> ()."""
-    return (weights * xp.where(weights > 0, values, 0)).sum(-1)

@@ -115,7 +115,7 @@ def _backward(place: Place, cotangents: Ended) -> Smooth:
     [target] = of_mixture(cotangents.mixture)
     if smooth.prior is not None:
         slope = pull(jax.tree.map(jnp.zeros_like, point), felt(smooth.prior) * value)
-        target = plus(target, slope)
+        target = jax.tree.map(jnp.add, target, slope)
     zero = jnp.zeros_like(value)
     turned, left = solve(lambda move: difference(move, pull(move, zero)), target, EXACTLY, PRODUCTS)
     _, back = jax.vjp(lambda smooth: place.map(point, smooth), smooth)
@@ -141,7 +141,3 @@ def widened(tree):
         return leaf.astype(np.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
     return jax.tree.map(wide, tree)
-
-
-def plus(a, b):
-    return jax.tree.map(jnp.add, a, b)

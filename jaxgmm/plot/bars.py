@@ -3,6 +3,8 @@
 Source: Freedman and Diaconis (1981), On the histogram as a density estimator, for the width.
 """
 
+import dataclasses
+
 import jax
 import numpy as np
 
@@ -97,10 +99,7 @@ def probabilities(mixture, edges, feature, k):
     rows, made to sum to 1, are the probabilities of the values. The sum goes on beyond the edges, as far as there is
     mass.
     """
-    axes = [
-        field.metadata["shape"].count("d") for field in vars(type(mixture.components))["__dataclass_fields__"].values()
-    ]
-    if axes != [1] * len(axes):
+    if any(field.metadata["shape"].count("d") != 1 for field in dataclasses.fields(mixture.components)):
         return None
     with jax.enable_x64(True):
         row = np.asarray(mixture.family.sample(jax.random.key(0), mixture.components, np.array([k])), np.float64)[0]

@@ -32,48 +32,47 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
     """
     if not isinstance(selection, Selection):
         raise ValueError(f"selection must be a jaxgmm.Selection, got {type(selection).__name__}")
-    ax, table, criterion, banded = axes(ax), selection.table, selection.criterion, False
-    for i, family in enumerate(dict.fromkeys(row["family"] for row in table)):
-        cells = sorted((j for j, row in enumerate(table) if row["family"] == family), key=lambda j: _size(table[j]))
-        ks = np.array([_size(table[j]) for j in cells])
-        values = np.array([table[j][criterion] for j in cells], float)
-        sound = np.array([selection.results[j].status in SOUND for j in cells]) & np.isfinite(values)
-        line = np.where(sound, values, np.nan)
+    ax, table, criterion = axes(ax), selection.table, selection.criterion
+    names, sizes = (np.array([row[key] for row in table]) for key in ("family", "n_components"))
+    scores = np.array([row[criterion] for row in table], float)
+    sound = np.array([result.status in SOUND for result in selection.results])
+    shown, spreads = sound & np.isfinite(scores), np.array([_spread(result) for result in selection.results])
+    for i, family in enumerate(dict.fromkeys(names)):
+        cells = np.flatnonzero(names == family)
+        cells = cells[np.argsort(sizes[cells], kind="stable")]
+        ks, values, spread = sizes[cells], scores[cells], spreads[cells]
+        line = np.where(shown[cells], values, np.nan)
         colour = palette.colours(i + 1)[i]
         marker = palette.MARKERS[i % len(palette.MARKERS)]
         ax.plot(ks, line, color=colour, marker=marker, ms=4.5, lw=1.4, ls=palette.line(i), label=family, zorder=3)
-        spread = np.array([_spread(selection.results[j]) for j in cells])
         if (spread > 0).any():
             ax.fill_between(ks, line, line + spread, color=colour, alpha=0.15, lw=0, gid=f"restarts {family}", zorder=1)
-            banded = True
-        if (np.isfinite(values) & ~sound).any():
+        failed = np.isfinite(values) & ~shown[cells]
+        if failed.any():
             marks = {"marker": "x", "s": 18, "color": [colour], "alpha": 0.45, "gid": "degenerate"}
-            ax.scatter(ks[~sound], values[~sound], **marks)
-    sound = [result.status in SOUND for result in selection.results]
-    if not all(sound):
+            ax.scatter(ks[failed], values[failed], **marks)
+    if not sound.all():
         ax.scatter([], [], marker="x", s=18, color="0.6", label="degenerate or failed")
-    if banded:
+    if (spreads > 0).any():
         ax.fill_between([], [], [], color="0.5", alpha=0.25, lw=0, label="up to the median start")
     _ring(ax, selection)
-    _look_at(ax, selection, np.array(sound))
+    _look_at(ax, selection, shown)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="number of components", ylabel=f"{criterion.upper()} (lower is better)")
     ax.legend(loc="best", fontsize="small")
     return ax
 
 
-def _look_at(ax, selection, sound):
+def _look_at(ax, selection, shown):
     """Limits of the criterion between which all fits are that one chooses between, and marks of what is beyond them."""
-    table, names = selection.table, [row["family"] for row in selection.table]
+    table, names = selection.table, np.array([row["family"] for row in selection.table])
     values = np.array([row[selection.criterion] for row in table], float)
-    sound = sound & np.isfinite(values)
-    if not sound.any():
+    if not shown.any():
         return
-    lowest = {name: min(v for v, n in zip(values[sound], np.array(names)[sound], strict=True) if n == name)
-              for name in np.array(names)[sound]}  # fmt: skip
-    winner = sound & (np.array(names) == selection.best.mixture.family.name)
-    usual = float(np.quantile(values[sound], 0.8, method="lower"))
-    low, high = values[sound].min(), max(*lowest.values(), usual, *values[winner])
+    lowest = [values[shown & (names == name)].min() for name in set(names[shown])]
+    winner = shown & (names == selection.best.mixture.family.name)
+    usual = float(np.quantile(values[shown], 0.8, method="lower"))
+    low, high = values[shown].min(), max(*lowest, usual, *values[winner])
     room = 0.08 * (high - low) + 0.5
     bottom, top = ax.get_ylim()
     ax.set_ylim(max(bottom, low - 4 * room), min(top, high + 4 * room))
@@ -81,19 +80,15 @@ def _look_at(ax, selection, sound):
     places = list(dict.fromkeys(names))
     for beyond, height, marker, words in (
         (values > top, 0.985, "^", "above the view"),
-        ((values < bottom) & ~sound, 0.015, "v", "below the view"),
+        ((values < bottom) & ~shown, 0.015, "v", "below the view"),
     ):
         if beyond.any():
             ax.plot([], [], marker=marker, ms=5, ls="", color="0.5", label=words)
         for j in np.flatnonzero(beyond):
             i = places.index(names[j])
-            across = _size(table[j]) + 0.09 * (i - (len(places) - 1) / 2)
+            across = table[j]["n_components"] + 0.09 * (i - (len(places) - 1) / 2)
             look = {"marker": marker, "ms": 5, "ls": "", "color": palette.colours(i + 1)[i], "clip_on": False}
             ax.plot([across], [height], transform=ax.get_xaxis_transform(), gid="beyond", **look)
-
-
-def _size(row):
-    return row["n_components"]
 
 
 def _spread(result):
@@ -106,9 +101,10 @@ def _spread(result):
 def _ring(ax, selection):
     for row, result in zip(selection.table, selection.results, strict=True):
         if result is selection.best and np.isfinite(row[selection.criterion]):
-            label = f"best: {row['family']}, K = {_size(row)}"
+            k = row["n_components"]
+            label = f"best: {row['family']}, K = {k}"
             look = {"s": 130, "facecolors": "none", "edgecolors": palette.INK, "linewidths": 1.6, "zorder": 4}
-            ax.scatter(_size(row), row[selection.criterion], label=label, gid="best", **look)
+            ax.scatter(k, row[selection.criterion], label=label, gid="best", **look)
 
 
 def trace(history: Any, *, ax: Axes | None = None) -> Axes:
