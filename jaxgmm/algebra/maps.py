@@ -26,14 +26,14 @@ def transform(mixture, a, b=0.0):
     Args:
         mixture: a Gaussian `Mixture` or `FitResult` of d features.
         a: (m, d), of rank m <= d.
-        b: (m,), or one number for all.
+        b: (m,), or one number for all m.
 
     Returns:
-        Mixture: of m features: tied where components share a covariance matrix (tied and EII), full otherwise.
+        Mixture: of m features. tied if the components share one covariance (tied and EII), full otherwise.
 
     Raises:
-        ValueError: a mixture that is not Gaussian; shapes that do not fit; an ``a`` whose rows are linearly dependent,
-            for which there is no density.
+        ValueError: a mixture that is not Gaussian; shapes that do not fit; linearly dependent rows of ``a``, for which
+            a @ x has no density.
 
     Cost: O(k·m·d²).
     """
@@ -67,8 +67,8 @@ def convolve(p, q):
         p, q: Gaussian mixtures of d features.
 
     Returns:
-        Mixture: of k_p·k_q components, those of q varying fastest; in the narrowest structure that holds the sums of
-        the covariances (of two diag: diag; of two tied: tied; of full and any: full).
+        Mixture: of k_p·k_q components, those of q varying fastest, in the narrowest family that holds the sums of the
+        covariances (two diag give diag, two tied give tied, full and any other give full).
 
     Raises:
         ValueError: mixtures that are not Gaussian, or have different numbers of features.
@@ -84,7 +84,7 @@ def _both(p, q, what: str):
 
 
 def crossed(axes: str, p, q):
-    """Two mixtures as normals whose components stand along axes of their own, (..., k_p, 1) and (..., 1, k_q)."""
+    """Two mixtures with their components along different axes, (..., k_p, 1) and (..., 1, k_q), ready to broadcast."""
     p, q = normals(p, axes), normals(q, axes)
     if "k" in axes:
         p, q = each_its_own(p), each_its_own(q)
@@ -93,7 +93,7 @@ def crossed(axes: str, p, q):
 
 
 def _behind(found, axis: int):
-    """Covariances with a new axis before or behind that of the components."""
+    """Covariances with a new axis behind that of the components (``axis`` -1) or before it (-2)."""
     return xp.expand_dims(found.spread, found.spread.ndim - (1 if found.independent else 2) + axis + 1)
 
 
@@ -115,14 +115,14 @@ def _convolve(p, q):
 
 
 def multiply(p, q):
-    """The product of two densities, normalised: what two independent sources say of one x together.
+    """The normalised product of two densities: the density of x given both of two independent sources.
 
     Args:
         p, q: Gaussian mixtures of d features.
 
     Returns:
         (mixture, log_normalizer): p(x) q(x) = exp(log_normalizer) mixture(x). The mixture has k_p·k_q components, those
-        of q varying fastest, in the narrowest structure that holds them (as `convolve`).
+        of q varying fastest, in the narrowest family that holds them (as `convolve`).
 
     Raises:
         ValueError: mixtures that are not Gaussian, or have different numbers of features.

@@ -1,6 +1,6 @@
-"""How the mathematics runs: concrete numbers of a CPU in NumPy, where nothing compiles, all others in JAX.
+"""Which library computes a function on mixtures: NumPy for concrete arrays on a CPU, without a compiler; else JAX.
 
-The mixtures decide the precision: float64 where any of them has it, and everything else is cast to it.
+The mixtures set the precision: float64 if any of them has it. All other arguments are cast to it.
 """
 
 import contextlib
@@ -34,13 +34,17 @@ def dtype_of(*mixtures) -> np.dtype:
 
 @contextlib.contextmanager
 def precision_of(*mixtures):
-    """The context in which JAX keeps the dtype of these mixtures, and the library runs as it was written."""
+    """A context in which JAX keeps the dtype of these mixtures, without its strict switches (`as_written`)."""
     with as_written(), jax.enable_x64(jax.config.jax_enable_x64 or dtype_of(*mixtures) == np.float64):
         yield
 
 
 def evaluated(function, *arguments):
-    """``function(*arguments)`` of mixtures and arrays; numbers alone come as NumPy's, which keep their digits."""
+    """``function(*arguments)`` of mixtures and arrays.
+
+    Arrays in the answer are JAX's, but lone numbers are NumPy's: of a JAX number in float64 the first operation outside
+    this context would make float32.
+    """
     dtype = dtype_of(*arguments)
     with precision_of(*arguments):
         if checks.in_trace(*jax.tree.leaves(arguments)):
@@ -67,7 +71,7 @@ def repeated(step, count: int, state):
 
 
 def given_out(answer):
-    """Arrays as JAX's, lone numbers as NumPy's."""
+    """The answer with its arrays and mixtures as JAX's arrays, and lone numbers as NumPy's."""
 
     def given(leaf):
         if is_mixture(leaf):
