@@ -3,8 +3,7 @@
     python benchmarks/stepwise.py [--output FILE]
 
 All start from the same mixture, the fit to the first block (a 64th of the rows). The optimum is that of batch EM from
-there, to 1e-8 nats per row. Compiled. Seconds of several passes exclude the last one, which only computes the
-log-likelihood.
+there, to 1e-8 nats per row. Compiled. The seconds of stepwise EM include one more pass, for its log-likelihood.
 """
 
 import argparse

@@ -5,8 +5,8 @@
 Measured are the whole process with import (for jaxgmm once with an empty compilation cache and once with a filled one),
 and the sweep alone after everything is compiled. scikit-learn stops at tol=1e-6, at which its log-likelihoods are about
 those of jaxgmm's default. For both libraries the number of cells that are worse than the other's by more than 1e-3 nats
-per row is printed. Cells in which jaxgmm's fit is degenerate are left out of that count, because scikit-learn accepts
-collapsed fits.
+per row is printed. Cells in which jaxgmm's fit did not converge, most often because it is degenerate, are left out of
+that count: scikit-learn accepts collapsed fits.
 """
 
 import argparse
