@@ -145,12 +145,12 @@ def _conditional(known, mixture, values):
     log_weights = per_row(found.log_weights, batch, rest)
     if found.means is None:
 
-        def repeated(leaf):
+        def for_every_row(leaf):
             own = leaf.shape[len(batch) :]
             with_ones = leaf.reshape(*batch, *(1,) * len(rest), *own)
             return xp.broadcast_to(with_ones, (*batch, *rest, *own))
 
-        return Mixture(log_weights, jax.tree.map(repeated, found.rest.components), found.rest.family)
+        return Mixture(log_weights, jax.tree.map(for_every_row, found.rest.components), found.rest.family)
     covariances = product(found.factors, xp.swapaxes(found.factors, -1, -2))
     covariances = covariances.reshape(*batch, *(1,) * len(rest), *covariances.shape[len(batch) :])
     return mixture_from(axes_of(mixture), Normals(log_weights, per_row(found.means, batch, rest), covariances))

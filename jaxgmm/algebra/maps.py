@@ -84,34 +84,28 @@ def _both(p, q, what: str):
 
 
 def crossed(axes: str, p, q):
-    """Two mixtures with their components along different axes, (..., k_p, 1) and (..., 1, k_q), ready to broadcast."""
+    """Two mixtures as `Normals` of k_p·k_q components each, one for every pair, those of q varying fastest."""
     p, q = normals(p, axes), normals(q, axes)
     if "k" in axes:
         p, q = each_its_own(p), each_its_own(q)
-    first = Normals(p.log_weights[..., :, None], p.means[..., :, None, :], _behind(p, -1))
-    return first, Normals(q.log_weights[..., None, :], q.means[..., None, :, :], _behind(q, -2))
+    k_p, k_q = p.means.shape[-2], q.means.shape[-2]
+    return _taken(p, np.repeat(np.arange(k_p), k_q)), _taken(q, np.tile(np.arange(k_q), k_p))
 
 
-def _behind(found, axis: int):
-    """Covariances with a new axis behind that of the components (``axis`` -1) or before it (-2)."""
-    return xp.expand_dims(found.spread, found.spread.ndim - (1 if found.independent else 2) + axis + 1)
+def _taken(found: Normals, components) -> Normals:
+    """The components of these numbers; an axis of length 1 stays, to be broadcast."""
 
+    def taken(array, axis):
+        return xp.take(array, components, axis=axis, mode="clip") if array.shape[axis] > 1 else array
 
-def flat(array, own: int):
-    """Pairs (..., k_p, k_q, *) as components (..., k_p·k_q, *), with ``own`` axes after those of the pairs."""
-    before, after = array.shape[: array.ndim - own - 2], array.shape[array.ndim - own :]
-    return array.reshape(*before, -1, *after)
+    axis = -2 if found.independent else -3
+    return Normals(taken(found.log_weights, -1), taken(found.means, -2), taken(found.spread, axis))
 
 
 def _convolve(p, q):
     axes = common(axes_of(p), axes_of(q))
     p, q = crossed(axes, p, q)
-    found = Normals(
-        flat(p.log_weights + q.log_weights, 0),
-        flat(p.means + q.means, 1),
-        flat(p.spread + q.spread, 2 if "dd" in axes else 1),
-    )
-    return mixture_from(axes, found)
+    return mixture_from(axes, Normals(p.log_weights + q.log_weights, p.means + q.means, p.spread + q.spread))
 
 
 def multiply(p, q):
@@ -150,10 +144,9 @@ def _multiply(p, q):
         shift = p.spread / total * apart
         distance = (apart**2 / total).sum(-1)
     overlap = -0.5 * distance - half_log_dets - apart.shape[-1] / 2 * LOG_2PI
-    log_weights = flat(p.log_weights + q.log_weights + overlap, 0)
-    new = normalised(log_weights[..., None], flat(p.log_weights + q.log_weights, 0))[..., 0]
-    found = Normals(new, flat(p.means + shift, 1), flat(spread, 2 if "dd" in axes else 1))
-    return mixture_from(axes, found), log_sum(log_weights)
+    before = p.log_weights + q.log_weights
+    log_weights = normalised((before + overlap)[..., None], before)[..., 0]
+    return mixture_from(axes, Normals(log_weights, p.means + shift, spread)), log_sum(before + overlap)
 
 
 def _squared(a, spread):
