@@ -101,7 +101,7 @@ def single(mixture, name: str = "mixture") -> Mixture:
     return mixture
 
 
-def in_numpy(mixture: Mixture, function: str) -> Mixture:
+def as_numpy(mixture: Mixture, function: str) -> Mixture:
     """The mixture with NumPy's arrays in float64; a traced one is refused, by the name of the ``function``."""
     if checks.in_trace(*jax.tree.leaves(mixture)):
         raise ValueError(f"{function} runs in NumPy and cannot be part of a trace (jit, vmap, grad): call it outside")

@@ -80,7 +80,7 @@ def to_scipy(mixture, *, feature=None):
     Raises:
         ValueError: several features and no ``feature``, a batch, or a trace: SciPy runs in NumPy.
     """
-    mixture = arguments.in_numpy(arguments.single(arguments.mixture_of(mixture)), "to_scipy")
+    mixture = arguments.as_numpy(arguments.single(arguments.mixture_of(mixture)), "to_scipy")
     which = arguments.of_one(mixture, feature)
 
     from .scipy_distributions import distribution  # loads scipy.stats, which takes long
@@ -124,7 +124,7 @@ def to_gmr(mixture):
     """
     kind = needed("gmr").GMM
     mixture = arguments.single(arguments.gaussian(mixture, "gmr has no other components"))
-    mixture = arguments.in_numpy(mixture, "to_gmr")
+    mixture = arguments.as_numpy(mixture, "to_gmr")
     with host.on_host():
         found = each_its_own(normals(mixture, "dd"))
         return kind(mixture.n_components, *(np.array(each) for each in (found.weights, found.means, found.spread)))

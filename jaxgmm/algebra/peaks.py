@@ -74,7 +74,7 @@ def modes(mixture):
     Cost: O(k²·d² + k·d³) for each of about 200 steps.
     """
     mixture = arguments.single(arguments.gaussian(mixture, "modes are those of Gaussian components"))
-    dtype, wide = mixture.log_weights.dtype, arguments.in_numpy(mixture, "modes")
+    dtype, wide = mixture.log_weights.dtype, arguments.as_numpy(mixture, "modes")
     with host.on_host():
         found = each_its_own(normals(wide, "dd"))
         held = found.log_weights > -np.inf
