@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 KEPT = 128  # directions stored, at most
 NUMBERS = 2**23  # in all directions stored: large systems store fewer of them
-STALLED = 0.99  # a squared residual that falls by a smaller factor has stopped falling
+STALLED = 0.99  # a residual whose square keeps more than this share in a round has stopped falling
 
 
 def solve(product, target, tolerance, max_products):
