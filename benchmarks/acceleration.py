@@ -2,8 +2,8 @@
 
     python benchmarks/acceleration.py [--seeds 3] [--output FILE]
 
-Ten starts a fit, tol = 1e-6, compilation apart, each case from the same starts. A ratio above 1 says that squarem needs
-less. Mean log-likelihoods a row are kept beside: from one start the two may end in different optima.
+Ten starts for each fit, tol = 1e-6, without compilation, both from the same starts. A ratio above 1 means that squarem
+needs less. Mean log-likelihoods per row are kept too: from one start the two may end in different optima.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What every benchmark needs: a clock, the machine it ran on, and where its numbers go."""
+"""What all benchmarks share: a clock, a description of the machine, and the folder for results."""
 
 import json
 import os

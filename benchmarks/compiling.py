@@ -1,10 +1,10 @@
-"""What a first call waits for: programs, seconds and size of each, in fresh processes whose cache is empty.
+"""What a first call compiles in a fresh process with an empty cache: the number, seconds and size of its programs.
 
     python benchmarks/compiling.py [--jobs WORD ...] [--rounds 3] [--output FILE]
 
-The seconds of a call, of which those that XLA compiles and those that JAX traces and lowers, by wall and by processor
-time; how many programs it compiles; of the longest their seconds, and the operations of the optimised program of the
-loop. Medians of rounds. Timed on an idle machine; the counts hold on any.
+Printed are the seconds of a call; the parts of them in which XLA compiles and in which JAX traces and lowers, by wall
+and by processor time; the number of programs; the seconds of the longest ones; and the operations in the optimised
+program of the loop. Medians of rounds. Times need an idle machine, counts do not.
 """
 
 import argparse

@@ -3,11 +3,11 @@
     python benchmarks/drop_in.py [--output FILE]
 
 Every job is written once, as a function of the class that it fits, and runs with scikit-learn's and with
-`jaxgmm.sklearn.GaussianMixture`: four covariance structures of 100 rows; a grid search over 24 models by BIC; four ways
-to begin on 4,000 rows; a density on a grid; ten components on a sine curve. Each class has processes of its own, in
-turns: the threads that one wakes would spin into the other's times. Printed are medians of the import, of the first
-call of a process (what compiles included), and of the calls after it; and whether both came to the same: the adjusted
-Rand index of their labels; for the density, of its logarithm in whole nats.
+`jaxgmm.sklearn.GaussianMixture`: four covariance structures of 100 rows; a grid search over 24 models by BIC; four
+kinds of start on 4,000 rows; a density on a grid; ten components on a sine curve. The classes run in turns in separate
+processes, because the threads of one would disturb the times of the other. Printed are medians of the import, of the
+first call of a process (compilation included), and of later calls. The results of both are compared by the adjusted
+Rand index of their labels; for the density, of its logarithm rounded to whole nats.
 """
 
 import argparse

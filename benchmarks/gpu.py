@@ -1,23 +1,24 @@
-"""EM on an accelerator, in one run of at most five minutes that prints its whole table last.
+"""EM on an accelerator, measured in one run that is meant to take five minutes and prints its table at the end.
 
     PYTHONPATH=. python benchmarks/gpu.py [--small] [--limit 300] [--output FILE]
 
-Needs jaxgmm and what it needs; PyTorch and tgmm take part where they are installed. Data are drawn on the device. In
-this order, while time is left:
+Needs jaxgmm and its dependencies; PyTorch and tgmm are measured if they are installed. Data are drawn on the device.
+Measured in this order, while time is left:
 
     peaks       a float32 and a float64 product at "highest", an addition
     the wait    first fits of a process whose cache is empty: one start, many starts, and that program's compilation
                 under each of XLA's options alone
-    iterations  what a long fit takes longer than a short one, by the update, from a start near the truth (so that no
-                component starves); of the bound, the larger of 4 N K f floating-point operations (f statistics
-                features) and of reading the rows once; errors of log densities in the fast form against float64 NumPy
+    iterations  the time of an update, from a long and a short fit that start near the truth, so that no component
+                becomes empty; its share of the bound, which is the time of 4 N K f floating-point operations (f
+                statistics features) or of reading the rows once, whichever is longer; errors of log densities in the
+                fast form against float64 NumPy
     many        32 starts at once, and thousands of data sets
-    kernels     how many an iteration launches, from the optimised program and by the profiler, and the longest of them
+    kernels     their number per iteration, from the optimised program and by the profiler, and the longest of them
     peers       the same mathematics in plain PyTorch with TF32 off, in blocks of three sizes, and tgmm
 
-The programs of all sizes are compiled side by side after the wait was measured. A case that fails stays in the table
-with its reason. What was measured before stands beside it, from ``results/gpu.json``, which a run keeps. --small is for
-a machine without an accelerator, and writes nothing.
+The programs of all sizes are compiled concurrently after the wait is measured. A case that fails stays in the table
+with its reason. The table also has the figures of the last run, from ``results/gpu.json``, to which a run writes its
+own. --small is for a machine without an accelerator, and writes nothing.
 """
 
 import argparse

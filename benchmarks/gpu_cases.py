@@ -1,4 +1,4 @@
-"""What `gpu.py` measures one at a time: an iteration, the wait before it, many starts, many data sets."""
+"""The measurements of `gpu.py`: an iteration, the wait before the first fit, many starts, many data sets."""
 
 import dataclasses
 import functools

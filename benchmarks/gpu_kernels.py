@@ -1,9 +1,9 @@
-"""What a compiled loop launches: kernels an iteration, from the optimised program and from the profiler.
+"""The kernels that an iteration of a compiled loop launches, counted in the optimised program and by the profiler.
 
-An operation of the optimised program counts as one kernel, unless it only names, groups or reinterprets memory; those
-in a loop whose number of rounds is known count as often as they run; of a conditional the larger branch counts. On a
-GPU that is near what the profiler says (a library call may launch several); on a CPU it is the count of operations that
-would be kernels, some of which XLA fuses otherwise for a GPU.
+An operation of the optimised program counts as one kernel, unless it only names, groups or reinterprets memory.
+Operations in a loop with a known number of rounds count as often as they run; of a conditional the larger branch
+counts. On a GPU the count is close to the profiler's (a library call may launch several kernels). On a CPU it is an
+estimate, because XLA fuses some operations differently for a GPU.
 """
 
 import collections

@@ -1,7 +1,8 @@
-"""The same EM iteration in plain PyTorch, and in tgmm, on the device that PyTorch finds, for `gpu.py`.
+"""An EM iteration in plain PyTorch and in tgmm, on PyTorch's device, for `gpu.py`.
 
-Plain PyTorch is the mathematics of the library's fast form, with TF32 off: features of rows by a gather, two products
-and a softmax between them, and the parameters from their sums; in blocks, of which the fastest size counts.
+Plain PyTorch has the mathematics of the library's fast form, with TF32 off: features of rows by a gather, two products
+with a softmax between them, and the parameters from the sums. Rows are processed in blocks; the fastest block size
+counts.
 """
 
 import importlib.util

@@ -1,14 +1,15 @@
-"""Seconds and memory of one EM iteration: jaxgmm against scikit-learn, and others, from the same start.
+"""Seconds and memory of one EM iteration, of jaxgmm, scikit-learn and other libraries, from the same start.
 
     python benchmarks/iteration.py [--sizes N,D,K[,FAMILY] ...] [--peers gmmx tgmm pomegranate] [--rounds 5]
 
-An iteration is what a fit of 25 updates takes longer than one of 5, divided by 20: the loop itself, without
-compilation, checks or the start. Contenders take turns, after a warm-up; medians are compared. scikit-learn runs at the
-thread setting that is best for it. All start from the same mixture, without regularisation, and must end at the same
-log-likelihood. GFLOP/s counts 4 N K f, with f statistics features (D + D(D+1)/2 for full covariances); "of matmul" is
-that over the speed of a 2048 x 2048 product at "highest" in the same process and dtype. Memory is the peak of a first
-fit above imports and data, compilation included, and of a second fit above what the first one left, in a process of its
-own. Ratios are of medians, the other over jaxgmm.
+The time of an iteration is the difference between a fit of 25 updates and one of 5, divided by 20: the loop itself,
+without compilation, checks or the start. Contenders take turns after a warm-up, and medians are compared. scikit-learn
+runs at its best thread setting. All start from the same mixture, without regularisation, and must end at the same
+log-likelihood. GFLOP/s counts 4 N K f floating-point operations, with f statistics features (D + D(D+1)/2 for full
+covariances). "of matmul" is that speed divided by the speed of a 2048 x 2048 product at "highest" in the same process
+and dtype. Memory is measured in a process of its own: the peak of a first fit above imports and data, compilation
+included, and that of a second fit above what the first one left. Ratios are the other library's median divided by
+jaxgmm's.
 """
 
 import argparse

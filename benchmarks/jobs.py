@@ -1,13 +1,13 @@
-"""Whole jobs as people run them: one call on their data, in a fresh process, against scikit-learn.
+"""Whole jobs as people run them: one call on their data in a fresh process, by jaxgmm and by scikit-learn.
 
     python benchmarks/jobs.py [--job NAME ...] [--seeds 5] [--output FILE]
 
 Every job runs in a process of its own for each contender: jaxgmm's function (`fit`, or `select` over many K), its
-estimator, and scikit-learn's at the better of two thread settings (one for each core, and one), all with default
-arguments but for those the job names. What a process prints: the seconds of the import, of the first call, and of calls
-after it with other seeds (their median); the mean log-likelihood a row of every seed (their median). scikit-learn stops
-at tol=1e-3, a change of the bound; jaxgmm's function at 1e-6 from the limit, its estimator as scikit-learn. Rows are of
-overlapping normals with axes of mixed lengths and directions, float64 unless the job says otherwise.
+estimator, and scikit-learn's at the better of two thread settings (one thread for each core, and one thread). All have
+default arguments except those that the job names. A process prints the seconds of the import, of the first call, and of
+later calls with other seeds (their median), and the mean log-likelihood per row (the median over seeds). scikit-learn
+and jaxgmm's estimator stop at tol=1e-3, a change of the bound; jaxgmm's function stops within 1e-6 of the limit. Rows
+are drawn from overlapping normals with axes of mixed lengths and directions, in float64 unless the job says otherwise.
 """
 
 import argparse

@@ -2,11 +2,11 @@
 
     python benchmarks/large.py [--quick] [--output FILE]
 
-Starts: how many iterations of a start a second, 32 of them at once, against scikit-learn's one after the other; plain
-EM, tol=0, float32, compiled. Sweep: whole process with import and compilation, float32, against a scikit-learn loop
-that is timed on every fourth K with one start and scaled up (times five for the K, times ten for the starts), at a
-tolerance (1e-5) at which its log-likelihoods are near ours: both are printed. scikit-learn runs at the thread setting
-that is best for it.
+Starts: iterations of one start per second, with 32 starts at once, against scikit-learn's starts one after the other;
+plain EM, tol=0, float32, compiled. Sweep: the whole process with import and compilation, float32, against a
+scikit-learn loop. The loop is timed on every fourth K with one start and scaled up (by five for the K, by ten for the
+starts), at a tolerance of 1e-5, at which its log-likelihoods are near jaxgmm's; both are printed. scikit-learn runs at
+its best thread setting.
 """
 
 import argparse

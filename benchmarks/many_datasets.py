@@ -2,10 +2,10 @@
 
     python benchmarks/many_datasets.py [--scale 1.0] [--output FILE]
 
-20,000 one-dimensional fits of 1,000 rows with K = 2; 5,000 ragged windows of up to 500 x 5 with K = 3. float32,
-tol = 1e-4, one start by k-means for both. The loop is timed on 40 data sets, at the thread setting that is best for it,
-and scaled up. scikit-learn stops at tol = 1e-4 too, which comes earlier (it looks at the last gain alone): mean
-log-likelihoods a row of the sample are printed.
+20,000 one-dimensional fits of 1,000 rows with K = 2; 5,000 ragged windows of up to 500 x 5 with K = 3. float32, tol =
+1e-4, one start by k-means for both. The loop is timed on 40 data sets at its best thread setting, and scaled up.
+scikit-learn stops at tol = 1e-4 too, but earlier, because its tol bounds the last gain alone; the mean log-likelihoods
+per row of the sample are printed.
 """
 
 import argparse

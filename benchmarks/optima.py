@@ -1,8 +1,9 @@
-"""Real data sets that scikit-learn ships, and which mixtures fitted to them count as solutions.
+"""Real data sets that come with scikit-learn, and the rule by which a mixture fitted to them counts as a solution.
 
-A likelihood is unbounded where a component collapses, so that "the best" needs a rule. A mixture is *sound* where every
+The likelihood is unbounded if a component collapses, so "the best" mixture needs a rule. A mixture is *sound* if every
 component holds at least 2 (D + 1) rows, and the smallest eigenvalue of every covariance is above 1e-2 of the smallest
-one of the data's own covariance, both with features in units of their deviation over all the data.
+eigenvalue of the data's own covariance. Both are computed with features in units of their standard deviation over all
+the data.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
-"""EM of jaxgmm and of other libraries from a given start, for `iteration.py`.
+"""EM from a given start in jaxgmm and in other libraries, for `iteration.py`.
 
 Every contender is ``make(problem) -> fit(n_iter) -> end()``: ``fit`` runs exactly that many updates, without
-regularisation; ``end`` is the mean log-likelihood that the library itself gives for the mixture it ended with (gmmx:
-for the one before). PyTorch libraries get copies: one of them writes into its data.
+regularisation; ``end`` is the mean log-likelihood that the library itself gives for its last mixture (gmmx: for the one
+before). PyTorch libraries get copies of the data, because one of them writes into them.
 """
 
 import importlib.util

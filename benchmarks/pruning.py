@@ -1,10 +1,10 @@
-"""What it saves and what it loses to leave starts that fall behind: search="pruned" against "exhaustive".
+"""What stopping starts that fall behind saves, and what it loses: search="pruned" against "exhaustive".
 
     python benchmarks/pruning.py [--seeds 5] [--output FILE]
 
-Ten and twenty starts of small real data (`optima.py`), four covariance structures, the same seeds; compiled, in turns.
-A fit has lost where its mean log-likelihood is more than 1e-4 nats a row below that of the exhaustive one, or where it
-alone ends degenerate.
+Ten and twenty starts on small real data (`optima.py`), four covariance structures, the same seeds; compiled, in turns.
+A pruned fit has lost if its mean log-likelihood is more than 1e-4 nats per row below that of the exhaustive one, or if
+it alone ends degenerate.
 """
 
 import argparse

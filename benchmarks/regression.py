@@ -1,11 +1,11 @@
-"""Whether the ratios that users feel still hold: five generous bounds, under two minutes, exit code 1 if one is missed.
+"""Five generous bounds on speed, compilations and memory, checked in under two minutes; exit code 1 if one is missed.
 
     python benchmarks/regression.py [--quick] [--output FILE]
 
-One EM iteration against scikit-learn from the same start; a start of Old Faithful in a fit of twenty, compiled, against
-one of scikit-learn's twenty at equal log-likelihood; what a second fit compiles; what an iteration and a fit need
-besides the data. A ratio is of medians of contenders in turns in one process, each at its best thread setting; one that
-misses its bound is measured once more, for a busy machine.
+They are: one EM iteration against scikit-learn from the same start; a start of Old Faithful in a compiled fit of
+twenty, against one of scikit-learn's twenty at equal log-likelihood; the programs that a second fit compiles; and the
+memory of an iteration and of a fit beyond the data. Ratios are those of medians; contenders take turns in one process,
+each at its best thread setting. A ratio that misses its bound is measured once more, in case the machine was busy.
 """
 
 import argparse

@@ -1,14 +1,15 @@
-"""Mathematics on mixtures against loops over them: conditionals, and divergences of many pairs.
+"""Functions on mixtures against loops: conditional distributions, divergences of many pairs, the gradient through a
+fit.
 
     python benchmarks/research.py [--scale 1.0] [--output FILE]
 
-10,000 conditionals of a full mixture (k = 20, d = 14, seven features given) in float64: as mixtures, as means alone,
-and as means inside a user's `jit`; against a loop over the rows in NumPy that conditions every component by itself, as
-gmr does, and against gmr where it is installed. 1,000 pairs of full mixtures (k = 5, d = 4): a `vmap` of `divergence`
-under `jit` against a loop over the pairs in NumPy and one over `divergence` itself. Loops are timed on a sample and
-scaled up. The gradient through a fit (20,000 x 8, K = 8, of the squared means with respect to all weights), compiled,
-against that of a `lax.scan` of as many updates as the fit made; against the fit; and against 60 updates of EM.
-Contenders run in turns, warm; the largest difference of their answers is printed.
+10,000 conditional distributions of a full mixture (k = 20, d = 14, seven features given) in float64, as mixtures, as
+means alone, and as means inside a user's `jit`, are compared with a NumPy loop over rows and components, as in gmr, and
+with gmr itself if it is installed. For 1,000 pairs of full mixtures (k = 5, d = 4) a `vmap` of `divergence` under `jit`
+is compared with a NumPy loop over the pairs and with a loop over `divergence` itself. Loops are timed on a sample and
+scaled up. The compiled gradient through a fit (20,000 x 8, K = 8, of the squared means with respect to all weights) is
+compared with that of a `lax.scan` of as many updates as the fit made, with the fit itself, and with 60 updates of EM.
+Contenders take turns after a warm-up; the largest difference of their results is printed.
 """
 
 import argparse

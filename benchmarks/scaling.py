@@ -1,11 +1,11 @@
-"""What a mesh of devices costs: seconds of CPU a device and iteration, and bytes that the devices exchange.
+"""The cost of a mesh of devices: processor time per device and iteration, and the bytes that the devices exchange.
 
     python benchmarks/scaling.py [--quick] [--output FILE]
 
-Virtual devices, 1 to 8 of them, in one process: they share the machine's cores, so that time on the clock says nothing
-and processor time does. Every device has as many rows, however many there are, and one thread: what an iteration costs
-a device should stay what it is alone. Bytes are read off the compiled program: the operands of its all-reduces within
-the loop, a device and E-step. The last table is arithmetic, not measurement: the same for machines that are not here.
+The 1 to 8 virtual devices run in one process and share the machine's cores, so processor time is measured, not wall
+time. Every device has the same number of rows, whatever the number of devices, and one thread: the time per device
+should stay that of a single device. Bytes are read off the compiled program: the operands of the all-reduces in its
+loop, per device and E-step. The last table is calculated, not measured, for machines with more devices.
 """
 
 import argparse

@@ -2,17 +2,18 @@
 
     python benchmarks/starts.py [--seeds 10] [--data NAME ...] [--quick] [--output FILE]
 
-Data sets that scikit-learn ships, with two to ten components, times four covariance structures: a cell each. A fit has
-reached the best where its mean log-likelihood is within 1e-4 nats a row of the best sound one known (`optima.py` says
-what is sound; a fit that is not never counts). Known are the ends of all fits here: with ten seeds, 400 starts of
-jaxgmm in fits of ten, 120 in fits of one, and 280 of scikit-learn at either tolerance. One start of "auto" is the
-likeliest of four draws of k-means. Fractions are over cells and seeds, every cell alike; cells for which nothing sound
-is known are named and left out. Where an end that is not sound lies above the best (small data, many parameters), more
-starts find it rather than the best: such cells are marked, and fractions are given without them too ("fair").
+A cell is a data set that comes with scikit-learn, a number of components from two to ten, and one of four covariance
+structures. A fit has reached the best if its mean log-likelihood is within 1e-4 nats per row of the best sound one
+known; a fit that is not sound (`optima.py`) never counts. The best is sought among all fits of the run: with ten seeds,
+400 starts of jaxgmm in fits of ten, 120 in fits of one, and 280 of scikit-learn at either tolerance. A single start of
+"auto" is the likeliest of four draws of k-means. Fractions are means over cells and seeds; cells without a sound fit
+are named and left out. In some cells (small data, many parameters) a mixture that is not sound has a higher likelihood
+than the best sound one, and more starts find it more often. Such cells are marked, and fractions are given without them
+too ("fair").
 
-Target: jaxgmm with n_init=10 reaches the best in nine cases of ten, compiled in no more time than scikit-learn takes
-for one start at its default tolerance (median over data sets), at the thread setting that is best for it. scikit-learn
-stops early at that tolerance (1e-3); the row with tol=1e-6 shows what its starts can reach.
+Target: jaxgmm with n_init=10, compiled, reaches the best in nine cases of ten, and takes no more time than scikit-learn
+for one start at its default tolerance and best thread setting (median over data sets). scikit-learn stops early at that
+tolerance (1e-3); the row with tol=1e-6 shows what its starts can reach.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""How near passes of stepwise EM come to the optimum that batch EM reaches, and what batch EM has after as many passes.
+"""The distance from batch EM's optimum after some passes of stepwise EM, and after as many passes of batch EM.
 
     python benchmarks/stepwise.py [--output FILE]
 
-All go on from the same mixture, the fit to the first block (a 64th of the rows). The optimum is batch EM's from there,
-to 1e-8 nats a row. Compiled; seconds without the pass that tells the log-likelihood where there are several.
+All start from the same mixture, the fit to the first block (a 64th of the rows). The optimum is that of batch EM from
+there, to 1e-8 nats per row. Compiled. The seconds of stepwise EM include one more pass, for its log-likelihood.
 """
 
 import argparse

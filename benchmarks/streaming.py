@@ -2,10 +2,10 @@
 
     python benchmarks/streaming.py [--quick] [--output FILE]
 
-Rows a second of an iteration, peak memory above what is in use after the imports, and what `numpy.load` of the file
-takes, each in a process of its own, in turns; an iteration is the difference between long and short runs of plain EM.
-The file is written just before and is then in the system's cache as far as memory allows: `read` says how fast it is
-read alone.
+Measured are the rows per second of an iteration and the peak memory above that after the imports, in memory and from
+the file, and the same for `numpy.load` of the file alone (`read`). Each is measured in a process of its own, in turns.
+The time of an iteration is the difference between long and short runs of plain EM. The file is written just before, and
+is in the system's cache as far as memory allows.
 """
 
 import argparse

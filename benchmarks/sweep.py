@@ -2,10 +2,11 @@
 
     python benchmarks/sweep.py [--components 9] [--starts 20] [--output FILE]
 
-Three figures a contender: the whole process with import (for jaxgmm once with an empty compilation cache, once with a
-filled one), and the sweep alone once everything is compiled. scikit-learn stops at tol=1e-6, about where its
-log-likelihoods are those of jaxgmm's default; both numbers of cells that are worse by more than 1e-3 nats a row are
-printed. jaxgmm does not count collapsed fits, scikit-learn does: cells that jaxgmm marks are left out of the count.
+Measured are the whole process with import (for jaxgmm once with an empty compilation cache and once with a filled one),
+and the sweep alone after everything is compiled. scikit-learn stops at tol=1e-6, at which its log-likelihoods are about
+those of jaxgmm's default. For both libraries the number of cells that are worse than the other's by more than 1e-3 nats
+per row is printed. Cells in which jaxgmm's fit did not converge, most often because it is degenerate, are left out of
+that count: scikit-learn accepts collapsed fits.
 """
 
 import argparse

@@ -2,19 +2,20 @@
 
     python benchmarks/time_to_optimum.py [--sequences 3] [--limit 10] [--search 15] [--case NAME ...] [--quick]
 
-Everybody gets the same number of starts an attempt and tries one seed after the other until an attempt reaches the
-target; the seconds of all of them count, compilation and scoring do not. The median over sequences of seeds is
-compared; a sequence that has not reached it after ``--limit`` seconds is a failure and stays in the table. The best
-known is the highest sound end (see `optima.py`) of a search from many starts, polished, and of every attempt: where an
-attempt beats the search, the target rises, and sequences that have lost it go on.
+An attempt is a fit from a given number of starts, the same for all libraries. A library makes attempts with one seed
+after the other until one reaches the target. The seconds of all attempts count; compilation and scoring do not. The
+medians over sequences of seeds are compared. A sequence that has not reached the target after ``--limit`` seconds is a
+failure and stays in the table. The best known log-likelihood is the highest sound one (see `optima.py`) of a search
+from many starts, run to convergence, and of all attempts. If an attempt beats the search, the target rises, and
+sequences that now fall short continue.
 
-Both libraries add 1e-6 to variances, scikit-learn's default, so that they climb to the same points. jaxgmm stops by its
-own rule at tol=1e-7. scikit-learn's rule looks at the last gain alone: an attempt starts at tol=1e-3 and goes on, warm,
-at a tolerance ten times smaller until it is near enough, has made 5000 updates, or its distance could not be covered by
-10,000 gains of that size (jaxgmm gets no such hint). It runs at the thread setting that is best for it. Its starts are
-those of k-means, jaxgmm's those of k-means++ unless a row says otherwise.
+Both libraries add 1e-6 to variances, scikit-learn's default, so that they converge to the same points. jaxgmm stops by
+its own rule at tol=1e-7. scikit-learn's rule looks at the last gain alone. So its attempt starts at tol=1e-3 and is
+continued by warm starts, each at a tenth of the tolerance before, until it is near enough, has made 5000 updates, or
+could not cover the distance by 10,000 gains of the size of the tolerance. jaxgmm gets no such help. scikit-learn runs
+at its best thread setting. Its starts are by k-means, jaxgmm's by k-means++ unless a row says otherwise.
 
-The image is one that scikit-learn ships; to read it needs pillow (pip install pillow), else the case is not run.
+The image comes with scikit-learn. Reading it needs pillow (pip install pillow); without it the case is not run.
 """
 
 import argparse

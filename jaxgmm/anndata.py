@@ -1,7 +1,7 @@
-"""Mixtures of the cells of an AnnData object, under scanpy's conventions: ``import jaxgmm.anndata``.
+"""Clusters of the cells of an AnnData object by a mixture, under scanpy's conventions: ``import jaxgmm.anndata``.
 
-Results go into the object: labels to ``obs``, probabilities to ``obsm``, the mixture to ``uns``. Nothing of anndata is
-imported; pandas, which every AnnData brings along, is when `fit` is called.
+Results are written into the object: labels to ``obs``, probabilities to ``obsm``, the mixture to ``uns``. This module
+does not import anndata; it imports pandas, on which anndata depends, when `fit` is called.
 """
 
 from collections.abc import Iterable
@@ -19,31 +19,33 @@ def fit(
     *,
     use_rep: str = "X_pca",
     key_added: str = "gmm",
-    families: Iterable[str | Family] = ("full", "tied", "diag", "spherical"),
+    families: str | Family | Iterable[str | Family] = ("full", "tied", "diag", "spherical"),
     criterion: str = "bic",
     n_init: int = 10,
     random_state=0,
     copy: bool = False,
 ):
-    """The AnnData object with the clusters of the best mixture, if ``copy``; else None, and the object is changed.
+    """None; writes the clusters of the best mixture into the object. With ``copy`` it returns a changed copy instead.
 
     Args:
         adata: an AnnData object of n cells.
         n_components: a number of components, or several to choose from.
-        use_rep: the rows: a key of ``adata.obsm``, or "X" for ``adata.X``.
-        key_added: where the results go.
+        use_rep: which rows to cluster: a key of ``adata.obsm``, or "X" for ``adata.X``.
+        key_added: the name of the results.
         families, criterion, n_init: as in `jaxgmm.select`.
         random_state: an int seed or a JAX key.
-        copy: work on a copy.
+        copy: whether to leave ``adata`` as it is and return a copy with the results.
 
     Returns:
-        AnnData or None. Added are ``obs[key_added]``, the most probable component as a categorical of "0", "1", ... by
-        decreasing weight; ``obsm[key_added + "_proba"]`` (n, k), responsibilities; and ``uns[key_added]``, a dict with
-        the parameters of the call (``params``), ``weights``, the components' parameters by name (``means``,
-        ``covariances``), ``log_likelihood``, ``status``, and the ``table`` of all fits, a DataFrame.
+        AnnData or None. The object has three new entries:
+
+        - ``obs[key_added]``: the most probable component, a categorical of "0", "1", ... by decreasing weight;
+        - ``obsm[key_added + "_proba"]``: the responsibilities (n, k);
+        - ``uns[key_added]``: a dict with ``params`` (those of the call), ``weights``, the components' parameters by
+          name (``means``, ``covariances``), ``log_likelihood``, ``status``, and ``table``, a DataFrame of all fits.
 
     Raises:
-        ValueError: ``use_rep`` is not there, or anything that `jaxgmm.select` refuses.
+        ValueError: ``adata`` has no ``use_rep``, or anything that `jaxgmm.select` refuses.
 
     Warns:
         FitWarning: as `jaxgmm.select`.
@@ -51,12 +53,9 @@ def fit(
     import pandas
 
     adata = adata.copy() if copy else adata
-    families = [families] if isinstance(families, (str, Family)) else list(families)
-    selection = select(
-        random_state, _rows(adata, use_rep), n_components, families=families, criterion=criterion, n_init=n_init
-    )
-    result, rows = selection.best, _rows(adata, use_rep)
-    mixture = result.mixture
+    rows = _rows(adata, use_rep)
+    selection = select(random_state, rows, n_components, families=families, criterion=criterion, n_init=n_init)
+    result, mixture = selection.best, selection.best.mixture
     labels = np.asarray(predict(mixture, rows))
     adata.obs[key_added] = pandas.Categorical(labels.astype(str), [str(k) for k in range(mixture.n_components)])
     adata.obsm[f"{key_added}_proba"] = np.asarray(responsibilities(mixture, rows))
@@ -78,7 +77,7 @@ def fit(
 
 
 def _rows(adata, use_rep: str):
-    """The rows (n, d) of a representation."""
+    """The rows (n, d) of a representation, dense."""
     if use_rep != "X" and use_rep not in adata.obsm:
         known = ", ".join(map(repr, ["X", *adata.obsm.keys()]))
         raise ValueError(f"use_rep must be one of {known}, got {use_rep!r}: compute it first (scanpy.pp.pca for X_pca)")

@@ -1,14 +1,14 @@
 """Mathematics on mixtures: pure functions from mixtures to mixtures and numbers.
 
-cuts           some features alone, or given others
-regressing     some features from others, many rows at once
-maps           linear maps, sums, products
+cuts           marginal and conditional distributions
+regressing     the conditional mean, mode or a draw, for many rows at once
+maps           linear maps, sums of variables, products of densities
 joining        several mixtures as one, many components as few
 tails          moments, probabilities, quantiles
 peaks          modes, regions of highest density
 uncertainty    entropy
-divergences    how far two mixtures lie apart; transport: the Wasserstein distance
-interchange    NumPyro, SciPy, OTT, gmr
+divergences    divergences and distances between two mixtures; transport: the Wasserstein distance
+interchange    mixtures of NumPyro, SciPy, OTT and gmr
 """
 
 from .cuts import conditional, marginal

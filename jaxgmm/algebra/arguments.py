@@ -1,4 +1,4 @@
-"""What the mathematics on mixtures is given, checked before anything runs: one ValueError that names the argument."""
+"""Checks of the arguments of the functions on mixtures. A wrong one raises a ValueError that names it."""
 
 import numbers
 
@@ -12,7 +12,7 @@ from ..records import mixture_of as held
 
 
 def mixture_of(mixture, name: str = "mixture") -> Mixture:
-    """The mixture, or that of what holds one; its margins are known."""
+    """The `Mixture` in a mixture, fit result or estimator; its family must have `Margins`."""
     mixture = held(mixture, name)
     if mixture.family.margins is None:
         raise ValueError(
@@ -22,7 +22,7 @@ def mixture_of(mixture, name: str = "mixture") -> Mixture:
 
 
 def gaussian(mixture, what: str, name: str = "mixture") -> Mixture:
-    """A mixture of Gaussian components, for ``what`` is closed among them alone."""
+    """The mixture, whose components must be Gaussian; ``what`` ends the message if they are not."""
     mixture = mixture_of(mixture, name)
     if not mixture.family.margins.normal:
         raise ValueError(f"{name} must be Gaussian, got family {mixture.family.name!r}: {what}")
@@ -30,7 +30,7 @@ def gaussian(mixture, what: str, name: str = "mixture") -> Mixture:
 
 
 def of_one(mixture, feature, name: str = "feature") -> tuple[int]:
-    """The one feature that is asked for."""
+    """The number of one feature, in a tuple; of a mixture of one feature it may be None."""
     d = mixture.n_features
     if feature is None:
         if d > 1:
@@ -42,7 +42,7 @@ def of_one(mixture, feature, name: str = "feature") -> tuple[int]:
 
 
 def indices(features, d: int, name: str) -> tuple[int, ...]:
-    """Distinct numbers of features, in the order in which they are given."""
+    """The numbers of some distinct features, in the given order."""
     if checks.in_trace(features):
         raise ValueError(f"{name} says which features, and cannot be traced: make it static, or close over it")
     given = np.asarray(features)
@@ -57,7 +57,7 @@ def indices(features, d: int, name: str) -> tuple[int, ...]:
 
 
 def real(value, name: str, infinite: bool = False):
-    """Real numbers of any shape without NaN; finite ones, unless ``infinite``."""
+    """An array of real numbers of any shape, without NaN; infinite ones only if ``infinite``."""
     value = plain(value, name)
     if value.dtype.kind == "c":
         raise ValueError(f"{name} must hold real numbers, got dtype {value.dtype}")
@@ -71,7 +71,7 @@ def real(value, name: str, infinite: bool = False):
 
 
 def batched(values, d: int, mixture, name: str):
-    """Values (*batch, ..., d) whose first axes are those of a batch of mixtures."""
+    """Values (*batch, ..., d) for a batch of mixtures: the leading axes are those of the batch."""
     values = real(values, name)
     if values.ndim == 0 and d == 1:
         values = values[None]
@@ -84,7 +84,7 @@ def batched(values, d: int, mixture, name: str):
 
 
 def probabilities(p, name: str):
-    """Numbers strictly between 0 and 1."""
+    """An array of numbers strictly between 0 and 1."""
     p = plain(p, name)
     if not checks.in_trace(p):
         held = np.asarray(p, np.float64)
@@ -95,19 +95,21 @@ def probabilities(p, name: str):
 
 
 def single(mixture, name: str = "mixture") -> Mixture:
-    """A mixture that is not a batch of them."""
+    """The mixture, which must not be a batch of mixtures."""
     if mixture.log_weights.ndim != 1:
         raise ValueError(f"{name} is a batch of shape {mixture.log_weights.shape[:-1]}: use jax.vmap, or a loop")
     return mixture
 
 
-def concrete(function: str, *values):
-    """Refuse tracers."""
-    if checks.in_trace(*jax.tree.leaves(values)):
+def as_numpy(mixture: Mixture, function: str) -> Mixture:
+    """The mixture with NumPy's arrays in float64; a traced one is refused, by the name of the ``function``."""
+    if checks.in_trace(*jax.tree.leaves(mixture)):
         raise ValueError(f"{function} runs in NumPy and cannot be part of a trace (jit, vmap, grad): call it outside")
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture)
 
 
 def same_features(p, q):
+    """Refuse two mixtures of different numbers of features."""
     d, other = p.n_features, q.n_features
     if d != other:
         raise ValueError(f"p has {d} features, q has {other}")

@@ -1,9 +1,9 @@
-"""Up the density of Gaussian mixtures, many points at once, to where its gradient is zero.
+"""The hill climb from points to modes of a Gaussian mixture, for many points at once.
 
-    ∇ log p(x) = Σ r_k u_k,      u_k = P_k (m_k - x),  r_k the responsibilities at x,  P_k the precisions
-    -∇² log p(x) = Σ r_k P_k - Σ r_k u_k u_kᵀ + ∇ ∇ᵀ
+    g = ∇ log p(x) = Σ r_k u_k,      u_k = P_k (m_k - x),  r_k the responsibilities at x,  P_k the precisions
+    -∇² log p(x) = Σ r_k P_k - Σ r_k u_k u_kᵀ + g gᵀ
 
-The fixed point x ← x + (Σ r_k P_k)⁻¹ ∇ never goes down, whatever it starts from; Newton's method has the last digits.
+The iteration x ← x + (Σ r_k P_k)⁻¹ g never lowers the density, from any x. Newton's method adds the last digits.
 
 Source: Carreira-Perpiñán, Mode-finding for mixtures of Gaussian distributions (2000), section 4.
 """
@@ -16,14 +16,19 @@ import numpy as np
 from ..numerics import constant, diagonal, eps, product
 from ..numerics.backend import is_jax, linalg, xp
 from ..records import record
+from .pairs import log_sum
+from .running import repeated
 
-STEPS = 200, 8  # of the fixed point and of Newton's method
+STEPS = 200, 8  # of the iteration that never falls, then of Newton's method
 
 
 @record
 class Hills:
-    """The mixtures of n points: log weights (..., k, n), means (..., k, r, n), and what they have in common, inverses
-    of the factors of the covariances (..., m, r, r), m = k or 1."""
+    """A mixture of r features for each of n points.
+
+    Log weights (..., k, n) and means (..., k, r, n) belong to the points. The inverse Cholesky factors of the
+    covariances (..., m, r, r), m = k or 1, are the same for all points.
+    """
 
     log_weights: Any
     means: Any
@@ -40,12 +45,10 @@ class Hills:
 
     def height(self, x):
         """Log density up to a constant, (..., r, n) -> (..., n)."""
-        logits = self.joint(x)
-        top = logits.max(-2, keepdims=True)
-        return (top + xp.log(xp.exp(logits - top).sum(-2, keepdims=True)))[..., 0, :]
+        return log_sum(xp.swapaxes(self.joint(x), -1, -2))
 
     def slopes(self, x):
-        """Gradients (..., n, r), Σ r_k P_k and -∇² (..., n, r, r) of the log density."""
+        """The gradient (..., n, r) of the log density, Σ r_k P_k, and -∇² (..., n, r, r)."""
         logits = self.joint(x)
         resp = xp.exp(logits - logits.max(-2, keepdims=True))
         resp = xp.swapaxes(resp / resp.sum(-2, keepdims=True), -1, -2)  # (..., n, k)
@@ -59,44 +62,50 @@ class Hills:
 
 
 def over_components(shares, matrices):
-    """Σ_k r_k M_k of every row, (..., n, k), (..., m, r, r) -> (..., n, r, r); without an array (n, k, r, r)."""
+    """Σ_k r_k M_k of every row, (..., n, k), (..., m, r, r) -> (..., n, r, r), without the array (..., n, k, r, r)."""
     m, r = matrices.shape[-3], matrices.shape[-1]
     shares = shares if m > 1 else shares.sum(-1, keepdims=True)
     mixed = product(shares, matrices.reshape(*matrices.shape[:-3], m, r * r))
     return mixed.reshape(*mixed.shape[:-1], r, r)
 
 
-def step(hills: Hills, x, newton: int):
-    """How far the fixed point (0) or Newton's method (1) moves every point, (..., r, n)."""
+def upward_step(hills: Hills, x):
+    """The step (..., r, n) of every point by the iteration that never lowers the density."""
+    gradient, mixed, _ = hills.slopes(x)
+    return solution(mixed, gradient)
+
+
+def newton_step(hills: Hills, x):
+    """The step (..., r, n) of every point by Newton's method."""
     gradient, mixed, curvature = hills.slopes(x)
-    ridge = 4 * eps(mixed) * mixed  # where modes merge the curvature is 0
-    moved = linalg(gradient).solve(curvature + ridge if newton else mixed, gradient[..., None])[..., 0]
-    return xp.swapaxes(moved, -1, -2)
+    ridge = 4 * eps(mixed) * mixed  # the curvature is 0 where two modes merge
+    return solution(curvature + ridge, gradient)
+
+
+def solution(matrices, gradient):
+    """M⁻¹ g of every point, (..., n, r, r), (..., n, r) -> (..., r, n)."""
+    return xp.swapaxes(linalg(gradient).solve(matrices, gradient[..., None])[..., 0], -1, -2)
 
 
 def climbed(hills: Hills, x):
-    """The points (..., r, n) where climbing from x ends: differentiable once, by the implicit function theorem."""
+    """The modes (..., r, n) that the climb from x reaches: differentiable once, by the implicit function theorem."""
     fixed = jax.tree.map(constant, hills)
 
-    def fixed_point(x):
-        return x + step(fixed, x, 0)
+    def upward(x):
+        return x + upward_step(fixed, x)
 
     def newton(x):
-        there, height = x + step(fixed, x, 1), fixed.height(x)
-        falls = fixed.height(there) < height - 4 * eps(height) * (1 + xp.abs(height))  # not by rounding
-        return xp.where(falls[..., None, :], x, there)
+        moved, height = x + newton_step(fixed, x), fixed.height(x)
+        falls = fixed.height(moved) < height - 4 * eps(height) * (1 + xp.abs(height))  # by more than rounding
+        return xp.where(falls[..., None, :], x, moved)
 
     x = constant(x)
-    for count, move in zip(STEPS, (fixed_point, newton), strict=True):
-        if is_jax(x, *jax.tree.leaves(fixed)):
-            x = jax.lax.fori_loop(0, count, lambda _, x, move=move: move(x), x)
-        else:
-            for _ in range(count):
-                x = move(x)
+    for count, move in zip(STEPS, (upward, newton), strict=True):
+        x = repeated(move, count, x)
     if not is_jax(x):
         return x
-    last = step(hills, x, 1)
-    return x + (last - constant(last))
+    last = newton_step(hills, x)
+    return x + (last - constant(last))  # the value is x, the derivative that of the last step
 
 
 def highest(hills: Hills):

@@ -1,9 +1,9 @@
-"""Some features of a mixture: their own distribution, and the one that is left once others are known.
+"""Marginal and conditional distributions of a mixture.
 
     p(x_a) = Σ_k π_k p_k(x_a)
     p(x_a | x_b) = Σ_k π_k(x_b) p_k(x_a | x_b),      π_k(x_b) ∝ π_k p_k(x_b)
 
-Of Gaussian components with L Lᵀ = Σ, the known features b first, L = [[L_b, 0], [W, L_a]]:
+For Gaussian components let L Lᵀ = Σ with the known features b first, L = [[L_b, 0], [W, L_a]]. Then
 
     p_k(x_a | x_b) = N(μ_a + W L_b⁻¹ (x_b - μ_b), L_a L_aᵀ)
 
@@ -29,13 +29,13 @@ def marginal(mixture, features) -> Mixture:
     """The distribution of some features: a mixture of the same family.
 
     Args:
-        mixture: a `Mixture` of d features, or what holds one; batches of mixtures (leading axes) are taken.
-        features: numbers from 0 to d - 1, in the order that the answer shall have; or one of them.
+        mixture: a `Mixture` of d features, or what holds one; or a batch of mixtures (leading axes).
+        features: numbers from 0 to d - 1, in the order of the result; or one number.
 
     Raises:
         ValueError: features out of range or named twice.
 
-    Cost: O(k·d²) at most: entries are taken.
+    Cost: O(k·d²) at most: entries are copied.
     """
     mixture = arguments.mixture_of(mixture)
     features = arguments.indices(features, mixture.n_features, "features")
@@ -43,22 +43,23 @@ def marginal(mixture, features) -> Mixture:
 
 
 def part(features, mixture) -> Mixture:
+    """As `marginal`, for features that are checked already."""
     family, components = mixture.family.margins.marginal(mixture.family, mixture.components, features)
     return Mixture(mixture.log_weights, components, family)
 
 
 def conditional(mixture, given, values) -> Mixture:
-    """The distribution of the other features where those in ``given`` have these values.
+    """The distribution of the other features, given the values of the features in ``given``.
 
     Args:
         mixture: a `Mixture` of d features, or what holds one.
-        given: numbers of the g known features, from 0 to d - 1, or one of them; one feature at least is left.
-        values: (..., g), one row or as many as wanted.
+        given: numbers of the g known features, from 0 to d - 1, or one number; g < d.
+        values: (..., g), one row or any number of rows.
 
     Returns:
-        Mixture: of the d - g other features, in ascending order, in the family of ``mixture``; its leading axes are
-        those of ``values``, every one with weights of its own. Where the values are impossible under every component,
-        the weights stay as they are.
+        Mixture: of the d - g other features, in ascending order, in the family of ``mixture``. Its leading axes are
+        those of ``values``: one conditional distribution for each row. The weights stay unchanged for a row that is
+        impossible under every component.
 
     Raises:
         ValueError: features out of range, named twice or all known; values of another shape, or not finite.
@@ -80,15 +81,17 @@ def given_features(mixture, given, values):
 
 
 def others(known: tuple, d: int) -> tuple[int, ...]:
+    """The features that are not known, in ascending order."""
     return tuple(feature for feature in range(d) if feature not in known)
 
 
 @record
 class Conditioned:
-    """What conditions on rows leave: log weights (..., k, n), and the other features' distribution in each component.
+    """The conditional distributions of r features, given n rows of the others.
 
-    ``means`` (..., k, r, n) and ``factors`` (..., m, r, r), whose squares are covariances, are those of Gaussian
-    components with covariance matrices; where features are independent, they are those of ``rest`` in every row.
+    ``log_weights`` (..., k, n); ``rest``, the marginal distribution of the r features. Components with covariance
+    matrices also have conditional ``means`` (..., k, r, n) and the Cholesky ``factors`` of the conditional covariances
+    (..., m, r, r). Components with independent features keep the distribution in ``rest``, and both are None.
     """
 
     log_weights: Any
@@ -98,7 +101,7 @@ class Conditioned:
 
 
 def conditioned(known: tuple, mixture, rows) -> Conditioned:
-    """Conditions on rows (..., g, n)."""
+    """The conditional distributions, given rows (..., g, n) of the known features."""
     unknown = others(known, mixture.n_features)
     rest = part(unknown, mixture)
     if mixture.family.margins.independent:
@@ -117,7 +120,7 @@ def conditioned(known: tuple, mixture, rows) -> Conditioned:
 
 
 def normalised(logits, log_weights):
-    """Log weights (..., k, n) that sum to 1; those of before where no component is possible."""
+    """Log weights (..., k, n) from joint log-probabilities; ``log_weights`` for rows that no component can have."""
     top = constant(logits.max(-2, keepdims=True))
     impossible = top == -np.inf
     shifted = xp.where(impossible, log_weights[..., None], logits - xp.where(impossible, 0, top))
@@ -130,7 +133,7 @@ def rows_of(values, batch: tuple):
 
 
 def per_row(array, batch: tuple, rest: tuple):
-    """Numbers (*batch, ..., n) with their rows in front, in the shape that these had: (*batch, *rest, ...)."""
+    """An array (*batch, ..., n) with its n rows moved behind the batch, in the shape ``rest``: (*batch, *rest, ...)."""
     moved = xp.moveaxis(array, -1, len(batch))
     return moved.reshape(*batch, *rest, *moved.shape[len(batch) + 1 :])
 
@@ -142,12 +145,12 @@ def _conditional(known, mixture, values):
     log_weights = per_row(found.log_weights, batch, rest)
     if found.means is None:
 
-        def repeated(leaf):
+        def for_every_row(leaf):
             own = leaf.shape[len(batch) :]
             with_ones = leaf.reshape(*batch, *(1,) * len(rest), *own)
             return xp.broadcast_to(with_ones, (*batch, *rest, *own))
 
-        return Mixture(log_weights, jax.tree.map(repeated, found.rest.components), found.rest.family)
+        return Mixture(log_weights, jax.tree.map(for_every_row, found.rest.components), found.rest.family)
     covariances = product(found.factors, xp.swapaxes(found.factors, -1, -2))
     covariances = covariances.reshape(*batch, *(1,) * len(rest), *covariances.shape[len(batch) :])
     return mixture_from(axes_of(mixture), Normals(log_weights, per_row(found.means, batch, rest), covariances))

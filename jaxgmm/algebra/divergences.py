@@ -18,43 +18,43 @@ from .. import checks
 from ..inference import log_prob_of
 from ..mixtures import cast
 from ..numerics import cholesky, with_diagonal
-from ..numerics.backend import is_jax, xp
+from ..numerics.backend import xp
 from ..numerics.keys import as_key
 from . import arguments, transport
 from .drawing import DRAWS, averaged, draws, log_densities
 from .normals import each_its_own, normals
-from .pairs import joined, log_sum, pairs_of
-from .running import dtype_of, evaluated, precision_of
-from .uncertainty import weighted
+from .pairs import joined, log_sum, pairs_of, weighted
+from .running import dtype_of, evaluated, precision_of, repeated
 
 DRAWN = "kl", "js"
-TURNS = 50  # of the shares γ and δ, each of which raises the bound
+TURNS = 50  # of the updates of γ and δ, each of which raises the bound
 
 
 def divergence(p, q, kind: str, *, key=None, n: int = DRAWS):
-    """How far two mixtures of the same features lie apart.
+    """A divergence or distance between two mixtures of the same features.
 
     Args:
-        p, q: each a `Mixture`, or what holds one; Gaussian ones, but for the kinds that draw.
-        kind: what is measured:
+        p, q: each a `Mixture`, or what holds one; of any family for "kl" and "js", else Gaussian.
+        kind: one of
 
-            - "kl": Kullback-Leibler divergence KL(p ‖ q), "js": that of Jensen and Shannon, at most log 2; by Monte
-              Carlo, in every family.
-            - "kl-unscented", "kl-variational": approximations of KL in closed form; "kl-bounds": between two bounds.
+            - "kl": the Kullback-Leibler divergence KL(p ‖ q), "js": the Jensen-Shannon divergence, at most log 2; both
+              by Monte Carlo, in nats.
+            - "kl-unscented", "kl-variational": approximations of KL in closed form; "kl-bounds": a lower and an upper
+              bound.
             - "l2": ∫ (p - q)²; "cauchy-schwarz": -log ∫pq / √(∫p² ∫q²). Exact.
             - "wasserstein": the distance of Delon and Desolneux, in the units of the rows; no derivatives.
-            - "hellinger-bounds": of Hellinger's distance, which is in [0, 1].
+            - "hellinger-bounds": a lower and an upper bound of Hellinger's distance, which is in [0, 1].
         key: a JAX key or an int seed, for "kl" and "js".
-        n: how many draws they make (of each mixture, for "js").
+        n: number of draws for "kl" (from p) and for "js" (from each mixture).
 
     Returns:
         A number; (value, standard_error) for "kl" and "js"; (lower, upper) for bounds.
 
     Raises:
-        ValueError: another kind, other numbers of features, batches of mixtures (use `jax.vmap`), no key where draws
-            are made, or mixtures that are not Gaussian.
+        ValueError: an unknown kind, different numbers of features, batches of mixtures (use `jax.vmap`), no key for
+            "kl" or "js", or mixtures that are not Gaussian for the other kinds.
 
-    Cost: O((k_p + k_q)²·d³) for covariance matrices, n densities for draws.
+    Cost: O((k_p + k_q)²·d³) for covariance matrices; n densities under each mixture for "kl" and "js".
     """
     checks.choice(kind, "kind", (*DRAWN, *CLOSED, "wasserstein"))
     p, q = (arguments.single(arguments.mixture_of(each, name), name) for each, name in ((p, "p"), (q, "q")))
@@ -91,7 +91,7 @@ def _js(key, p, q, n):
 
 
 def _unscented(p, q):
-    """Over the points μ ± √d L e_j of every component of p, L its Cholesky factor."""
+    """KL from the sigma points μ ± √d L e_j of every component of p, L its Cholesky factor."""
     found = each_its_own(normals(p))
     d = found.means.shape[-1]
     lowers = with_diagonal(xp.sqrt(found.spread)) if found.independent else cholesky(found.spread)
@@ -103,7 +103,7 @@ def _unscented(p, q):
 
 
 def _blocks(p, q):
-    """Pairs of the components of both, log weights of each, and where those of q begin."""
+    """All pairs of components of both mixtures, the log weights of p and of q, and k_p, the index where q begins."""
     found = joined(p, q)
     k = p.n_components
     return pairs_of(found), found.log_weights[:k], found.log_weights[k:], k
@@ -155,13 +155,13 @@ def _hellinger_bounds(p, q):
 
 
 def _root(value):
-    """√ of numbers >= 0, whose derivative at 0 is 0: that of a bound that says nothing, and of a share that is none."""
+    """√ of numbers >= 0, with derivative 0 at 0 in place of infinity."""
     positive = value > 0
     return xp.where(positive, xp.sqrt(xp.where(positive, value, 1)), 0)
 
 
 def _shares(affinity, weights, others):
-    """γ / π (k_p, k_q), whose rows sum to 1, and δ / ω, whose columns do: one is the best for the other, in turns."""
+    """γ / π (k_p, k_q), whose rows sum to 1, and δ / ω, whose columns do; each is the best for the other, in turns."""
 
     def turn(columns):
         rows = normal(others * columns * affinity**2, 1)
@@ -171,13 +171,7 @@ def _shares(affinity, weights, others):
         total = values.sum(axis, keepdims=True)
         return xp.where(total > 0, values / xp.where(total > 0, total, 1), 1 / values.shape[axis])
 
-    columns = xp.broadcast_to(weights, affinity.shape)
-    if is_jax(affinity):
-        columns = jax.lax.fori_loop(0, TURNS, lambda _, columns: turn(columns)[1], columns)
-    else:
-        for _ in range(TURNS):
-            columns = turn(columns)[1]
-    return turn(columns)
+    return turn(repeated(lambda columns: turn(columns)[1], TURNS, xp.broadcast_to(weights, affinity.shape)))
 
 
 CLOSED = {

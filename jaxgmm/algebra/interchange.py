@@ -1,4 +1,4 @@
-"""Mixtures as objects of other libraries, and back: NumPyro, SciPy, OTT, gmr. What is not installed is asked for."""
+"""Mixtures as objects of NumPyro, SciPy, OTT and gmr, and back. A library is imported when it is first needed."""
 
 import importlib
 
@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..families.base import lookup
-from ..mixtures import cast
 from ..mixtures import mixture as made
 from ..numerics import host
 from ..records import Mixture
@@ -16,7 +15,7 @@ from .cuts import part
 from .normals import each_its_own, normals
 from .running import precision_of
 
-OF_NUMPYRO = {  # families that it has too, of one feature
+OF_NUMPYRO = {  # NumPyro's distribution of one feature, by family
     "bernoulli": lambda distributions, p: distributions.Bernoulli(probs=p.probs),
     "poisson": lambda distributions, p: distributions.Poisson(p.rates),
     "exponential": lambda distributions, p: distributions.Exponential(p.rates),
@@ -25,7 +24,7 @@ OF_NUMPYRO = {  # families that it has too, of one feature
 
 
 def needed(module: str):
-    """A module of a package that is not installed with this one."""
+    """The module of an optional package; an ImportError names the package to install."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -38,14 +37,14 @@ def to_numpyro(mixture):
     """NumPyro's ``MixtureSameFamily`` of the mixture, with events of shape (d,).
 
     Args:
-        mixture: a `Mixture` of any family of the library but the categorical one, of which NumPyro mixes
-            no components; the axes of a batch become a batch shape. Works inside a trace.
+        mixture: a `Mixture` of any family of the library but the categorical one, whose components NumPyro cannot
+            mix. The leading axes of a batch become NumPyro's batch shape. Works inside a trace.
 
     Raises:
         ValueError: another family.
         ImportError: NumPyro is not installed.
 
-    NumPyro computes in what JAX's x64 flag says: set it to keep float64.
+    NumPyro computes in float64 only if JAX's x64 flag is set.
     """
     distributions, mixture = needed("numpyro.distributions"), arguments.mixture_of(mixture)
     name, params = mixture.family.name, mixture.components
@@ -68,26 +67,25 @@ def to_numpyro(mixture):
 
 
 def to_scipy(mixture, *, feature=None):
-    """SciPy's distribution of one feature: an object with ``pdf`` (``pmf`` of integers), ``cdf``, ``ppf``, ``rvs``, ...
+    """SciPy's distribution of one feature: with ``pdf`` (``pmf`` for integers), ``cdf``, ``ppf``, ``rvs`` and the rest.
 
     Args:
         mixture: a `Mixture`; of several features, ``feature`` says which.
         feature: a number from 0 to d - 1.
 
     Returns:
-        scipy.stats.rv_continuous, or rv_discrete for families on integers: all their methods, in float64. Moments are
-        exact, quantiles those of `quantile`.
+        scipy.stats.rv_continuous, or rv_discrete for families on integers, with all their methods, in float64. Moments
+        are exact; quantiles are those of `quantile`.
 
     Raises:
         ValueError: several features and no ``feature``, a batch, or a trace: SciPy runs in NumPy.
     """
-    mixture = arguments.single(arguments.mixture_of(mixture))
-    arguments.concrete("to_scipy", mixture)
+    mixture = arguments.as_numpy(arguments.single(arguments.mixture_of(mixture)), "to_scipy")
     which = arguments.of_one(mixture, feature)
-    with jax.enable_x64(True):
-        from .scipy_distributions import distribution  # loads scipy.stats, which takes long
 
-        return distribution(cast(part(which, mixture), np.float64))
+    from .scipy_distributions import distribution  # loads scipy.stats, which takes long
+
+    return distribution(part(which, mixture))
 
 
 def to_ott(mixture):
@@ -126,11 +124,10 @@ def to_gmr(mixture):
     """
     kind = needed("gmr").GMM
     mixture = arguments.single(arguments.gaussian(mixture, "gmr has no other components"))
-    arguments.concrete("to_gmr", mixture)
+    mixture = arguments.as_numpy(mixture, "to_gmr")
     with host.on_host():
-        found = each_its_own(normals(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture), "dd"))
-        parts = (np.array(each) for each in (found.weights, found.means, found.spread))
-        return kind(mixture.n_components, *parts)
+        found = each_its_own(normals(mixture, "dd"))
+        return kind(mixture.n_components, *(np.array(each) for each in (found.weights, found.means, found.spread)))
 
 
 def from_gmr(gmm) -> Mixture:

@@ -1,12 +1,16 @@
-"""Several mixtures as one, and one of many components as one of few.
+"""Several mixtures joined into one, and a mixture of many components reduced to few.
 
-Two components are merged into the Gaussian of their moments, w = w_i + w_j, μ = (w_i μ_i + w_j μ_j) / w and Σ the
-covariance of both; those first for which the bound of Kullback-Leibler divergence
+Two components i and j are merged into the Gaussian with their total weight, mean and covariance: w = w_i + w_j,
+μ = (w_i μ_i + w_j μ_j) / w, Σ the covariance of both together. The pair to merge next is the one with the least
 
-    B_ij = ½ (w log|Σ| - w_i log|Σ_i| - w_j log|Σ_j|)
+    B_ij = ½ (w log|Σ| - w_i log|Σ_i| - w_j log|Σ_j|),
 
-is least. Source: Runnalls, Kullback-Leibler approach to Gaussian mixture reduction (2007), equation 21.
+an upper bound on the Kullback-Leibler divergence KL(mixture before ‖ mixture after the merger).
+
+Source: Runnalls, Kullback-Leibler approach to Gaussian mixture reduction (2007), equation 21.
 """
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -21,19 +25,21 @@ from ..numerics.host import replaced_at
 from ..records import Mixture
 from . import arguments
 from .normals import Normals, axes_of, common, each_its_own, mixture_from, normals
-from .running import evaluated
+from .pairs import joined
+from .running import evaluated, repeated
 
 
 def concatenate(mixtures, weights) -> Mixture:
-    """The mixture of some mixtures: Σ_i w_i p_i.
+    """The mixture of several mixtures: Σ_i w_i p_i.
 
     Args:
-        mixtures: some of type `Mixture`, of d features, all of one family, or all Gaussian.
-        weights: one for each, >= 0, of sum 1.
+        mixtures: a list of mixtures of d features, all of one family or all Gaussian.
+        weights: (len(mixtures),), >= 0, of sum 1.
 
     Returns:
-        Mixture: all components in order. Of one family it is of that family, unless components share parameters (tied,
-        EII, VEI); else of the narrowest in which every component has a covariance of its own.
+        Mixture: all components, in the order of the list. Mixtures of one family give that family, unless its
+        components share parameters (tied, EII, VEI). All others give the narrowest Gaussian family that holds them and
+        has a covariance for each component.
 
     Raises:
         ValueError: no mixture, other families or numbers of features, weights that do not sum to 1.
@@ -69,25 +75,23 @@ def _concatenate(mixtures, weights):
         components = jax.tree.map(lambda *leaves: xp.concatenate(list(leaves)), *(each.components for each in mixtures))
         return Mixture(log_weights, components, first.family)
     axes = common("k", *(axes_of(each) for each in mixtures))
-    found = [each_its_own(normals(each, axes)) for each in mixtures]
-    means, spread = (xp.concatenate([getattr(each, name) for each in found]) for name in ("means", "spread"))
-    return mixture_from(axes, Normals(log_weights, means, spread))
+    return mixture_from(axes, dataclasses.replace(joined(*mixtures), log_weights=log_weights))
 
 
 def reduce(mixture, n_components: int) -> Mixture:
-    """The mixture with pairs of components merged until so many are left. Mean and covariance stay what they are.
+    """The mixture with pairs of components merged until ``n_components`` are left; of the same mean and covariance.
 
     Args:
         mixture: a Gaussian `Mixture` or `FitResult` of k components.
         n_components: from 1 to k.
 
     Returns:
-        Mixture: full, unless n_components is k; components in the order of the first of each that was merged.
+        Mixture: of family full, unless n_components is k. A merged component takes the place of the first of its pair.
 
     Raises:
-        ValueError: a mixture that is not Gaussian, a batch, or n_components that are more than there are.
+        ValueError: a mixture that is not Gaussian, a batch, or n_components larger than k.
 
-    Cost: O(k²·d³), and O(k·d³) a merger. Derivatives are those at the same choice of pairs.
+    Cost: O(k²·d³), and O(k·d³) for each merger. Derivatives hold the choice of pairs fixed.
     """
     mixture = arguments.single(arguments.gaussian(mixture, "other components have no merger of the same moments"))
     wanted, k = checks.count(n_components, "n_components"), mixture.n_components
@@ -99,18 +103,13 @@ def reduce(mixture, n_components: int) -> Mixture:
 def _reduce(wanted, mixture):
     found, k = each_its_own(normals(mixture, "dd")), mixture.n_components
     state = found.weights, found.means, found.spread, _half_log_det(found.spread)
-    costs = xp.stack([_costs(i, state) for i in range(k)]) if not is_jax(found.means) else None
-    if costs is not None:
-        alive = np.ones(k, bool)
-        for _ in range(k - wanted):
-            state, costs, alive = _merged(state, costs, alive)
-        kept = np.flatnonzero(alive)
-    else:
+    if is_jax(found.means):
         costs = jax.vmap(lambda i: _costs(i, state))(jnp.arange(k, dtype=np.int32))
-        alive = jnp.ones(k, bool)
-        state, _, alive = jax.lax.fori_loop(0, k - wanted, lambda _, carry: _merged(*carry), (state, costs, alive))
-        kept = jnp.nonzero(alive, size=wanted)[0]
-    weights, means, spread, _ = state
+    else:
+        costs = np.stack([_costs(i, state) for i in range(k)])
+    carry = state, costs, np.ones(k, bool)
+    (weights, means, spread, _), _, alive = repeated(lambda carry: _merged(*carry), k - wanted, carry)
+    kept = jnp.nonzero(alive, size=wanted)[0] if is_jax(alive) else np.flatnonzero(alive)
     return mixture_from("kdd", Normals(xp.log(weights[kept]), means[kept], spread[kept]))
 
 
@@ -119,7 +118,7 @@ def _half_log_det(spread):
 
 
 def _pair(i, state):
-    """Moments of every component together with the i-th: weights (k,), means (k, d), covariances (k, d, d)."""
+    """Moments of the merger of every component with the i-th: weights (k,), means (k, d), covariances (k, d, d)."""
     weights, means, spread, _ = state
     total = weights + weights[i]
     share = xp.where(total > 0, weights / xp.where(total > 0, total, 1), 0.5)
@@ -130,14 +129,14 @@ def _pair(i, state):
 
 
 def _costs(i, state):
-    """B of the i-th component with every one, (k,)."""
+    """B_ij of component i with every component j, (k,)."""
     weights, half_log_dets = state[0], state[3]
     total, _, spread = _pair(i, state)
     return total * _half_log_det(spread) - weights * half_log_dets - weights[i] * half_log_dets[i]
 
 
 def _merged(state, costs, alive):
-    """The pair of least cost as one, in the place of its first."""
+    """The components after the pair of least cost is merged, in the place of its first; the costs; which are left."""
     k = alive.shape[0]
     open_pairs = alive[:, None] & alive[None] & ~np.tri(k, dtype=bool)
     at = first_of_largest(xp.where(open_pairs, -costs, -np.inf).reshape(-1))

@@ -16,6 +16,7 @@ from ..numerics.backend import xp
 from . import arguments
 from .cuts import normalised
 from .normals import Normals, axes_of, common, each_its_own, mixture_from, normals
+from .pairs import log_sum
 from .running import evaluated
 
 
@@ -25,14 +26,14 @@ def transform(mixture, a, b=0.0):
     Args:
         mixture: a Gaussian `Mixture` or `FitResult` of d features.
         a: (m, d), of rank m <= d.
-        b: (m,), or one number for all.
+        b: (m,), or one number for all m.
 
     Returns:
-        Mixture: of m features: tied where components share a covariance matrix (tied and EII), full otherwise.
+        Mixture: of m features. tied if the components share one covariance (tied and EII), full otherwise.
 
     Raises:
-        ValueError: a mixture that is not Gaussian; shapes that do not fit; an ``a`` whose rows are linearly dependent,
-            for which there is no density.
+        ValueError: a mixture that is not Gaussian; shapes that do not fit; linearly dependent rows of ``a``, for which
+            a @ x has no density.
 
     Cost: O(k·m·d²).
     """
@@ -66,8 +67,8 @@ def convolve(p, q):
         p, q: Gaussian mixtures of d features.
 
     Returns:
-        Mixture: of k_p·k_q components, those of q varying fastest; in the narrowest structure that holds the sums of
-        the covariances (of two diag: diag; of two tied: tied; of full and any: full).
+        Mixture: of k_p·k_q components, those of q varying fastest, in the narrowest family that holds the sums of the
+        covariances (two diag give diag, two tied give tied, full and any other give full).
 
     Raises:
         ValueError: mixtures that are not Gaussian, or have different numbers of features.
@@ -82,46 +83,40 @@ def _both(p, q, what: str):
     return p, q
 
 
-def pairs(axes: str, p, q):
-    """Two mixtures as normals whose components stand along axes of their own, (..., k_p, 1) and (..., 1, k_q)."""
+def crossed(axes: str, p, q):
+    """Two mixtures as `Normals` of k_p·k_q components each, one for every pair, those of q varying fastest."""
     p, q = normals(p, axes), normals(q, axes)
     if "k" in axes:
         p, q = each_its_own(p), each_its_own(q)
-    first = Normals(p.log_weights[..., :, None], p.means[..., :, None, :], _behind(p, -1))
-    return first, Normals(q.log_weights[..., None, :], q.means[..., None, :, :], _behind(q, -2))
+    k_p, k_q = p.means.shape[-2], q.means.shape[-2]
+    return _taken(p, np.repeat(np.arange(k_p), k_q)), _taken(q, np.tile(np.arange(k_q), k_p))
 
 
-def _behind(found, axis: int):
-    """Covariances with a new axis before or behind that of the components."""
-    return xp.expand_dims(found.spread, found.spread.ndim - (1 if found.independent else 2) + axis + 1)
+def _taken(found: Normals, components) -> Normals:
+    """The components of these numbers; an axis of length 1 stays, to be broadcast."""
 
+    def taken(array, axis):
+        return xp.take(array, components, axis=axis, mode="clip") if array.shape[axis] > 1 else array
 
-def flat(array, own: int):
-    """Pairs (..., k_p, k_q, *) as components (..., k_p·k_q, *), with ``own`` axes after those of the pairs."""
-    before, after = array.shape[: array.ndim - own - 2], array.shape[array.ndim - own :]
-    return array.reshape(*before, -1, *after)
+    axis = -2 if found.independent else -3
+    return Normals(taken(found.log_weights, -1), taken(found.means, -2), taken(found.spread, axis))
 
 
 def _convolve(p, q):
     axes = common(axes_of(p), axes_of(q))
-    p, q = pairs(axes, p, q)
-    found = Normals(
-        flat(p.log_weights + q.log_weights, 0),
-        flat(p.means + q.means, 1),
-        flat(p.spread + q.spread, 2 if "dd" in axes else 1),
-    )
-    return mixture_from(axes, found)
+    p, q = crossed(axes, p, q)
+    return mixture_from(axes, Normals(p.log_weights + q.log_weights, p.means + q.means, p.spread + q.spread))
 
 
 def multiply(p, q):
-    """The product of two densities, normalised: what two independent sources say of one x together.
+    """The normalised product of two densities: the density of x given both of two independent sources.
 
     Args:
         p, q: Gaussian mixtures of d features.
 
     Returns:
         (mixture, log_normalizer): p(x) q(x) = exp(log_normalizer) mixture(x). The mixture has k_p·k_q components, those
-        of q varying fastest, in the narrowest structure that holds them (as `convolve`).
+        of q varying fastest, in the narrowest family that holds them (as `convolve`).
 
     Raises:
         ValueError: mixtures that are not Gaussian, or have different numbers of features.
@@ -134,7 +129,7 @@ def multiply(p, q):
 
 def _multiply(p, q):
     axes = common(axes_of(p), axes_of(q))
-    p, q = pairs(axes, p, q)
+    p, q = crossed(axes, p, q)
     apart, total = q.means - p.means, p.spread + q.spread
     if "dd" in axes:
         _, inverse, half_log_dets = whitening(total)
@@ -149,13 +144,9 @@ def _multiply(p, q):
         shift = p.spread / total * apart
         distance = (apart**2 / total).sum(-1)
     overlap = -0.5 * distance - half_log_dets - apart.shape[-1] / 2 * LOG_2PI
-    log_weights = flat(p.log_weights + q.log_weights + overlap, 0)
-    top = log_weights.max(-1, keepdims=True)
-    top = xp.where(top == -np.inf, 0, top)
-    total_weight = (top + xp.log(xp.exp(log_weights - top).sum(-1, keepdims=True)))[..., 0]
-    means, own = flat(p.means + shift, 1), 2 if "dd" in axes else 1
-    new = normalised(log_weights[..., None], flat(p.log_weights + q.log_weights, 0))[..., 0]
-    return mixture_from(axes, Normals(new, means, flat(spread, own))), total_weight
+    before = p.log_weights + q.log_weights
+    log_weights = normalised((before + overlap)[..., None], before)[..., 0]
+    return mixture_from(axes, Normals(log_weights, p.means + shift, spread)), log_sum(before + overlap)
 
 
 def _squared(a, spread):

@@ -1,13 +1,13 @@
-"""Gaussian mixtures as means and covariances, whatever their structure; and back, in the structure that an answer has.
+"""Gaussian mixtures of any covariance structure as plain means and covariances, and back.
 
-A structure is told by the axes of its covariances: kdd full, dd tied, kd diag, k spherical, none EII. What has another
-one (VEI, or one of a user's own) is read as diag or full.
+A structure is named by the axes of its covariances: kdd full, dd tied, kd diag, k spherical, no axes EII. Any other
+(VEI, or one that a user has registered) is read as diag or full.
 """
 
 from typing import Any
 
 from ..families.base import lookup, parameters
-from ..numerics import diagonal, with_diagonal
+from ..numerics import with_diagonal
 from ..numerics.backend import xp
 from ..records import Mixture, record
 
@@ -16,8 +16,8 @@ FAMILIES = {"kdd": "full", "dd": "tied", "kd": "diag", "k": "spherical", "": "EI
 
 @record
 class Normals:
-    """Log weights (..., k), means (..., k, d), and covariances (..., m, d, d), or variances (..., m, d) where all
-    components have independent features; m is k, or 1 where the components share them."""
+    """Log weights (..., k), means (..., k, d), and ``spread``: covariances (..., m, d, d), or variances (..., m, d) if
+    all components have independent features. m is k, or 1 if the components share one covariance."""
 
     log_weights: Any
     means: Any
@@ -31,16 +31,6 @@ class Normals:
     def independent(self) -> bool:
         return self.spread.ndim == self.means.ndim
 
-    @property
-    def variances(self):
-        """(..., m, d)."""
-        return self.spread if self.independent else diagonal(self.spread)
-
-    @property
-    def matrices(self):
-        """(..., m, d, d)."""
-        return with_diagonal(self.spread) if self.independent else self.spread
-
 
 def axes_of(mixture: Mixture) -> str:
     """The axes of the covariances of a Gaussian mixture."""
@@ -51,14 +41,14 @@ def axes_of(mixture: Mixture) -> str:
 
 
 def common(*axes: str) -> str:
-    """The axes of the narrowest structure that holds covariances of all of these."""
+    """The axes of the narrowest structure that holds the covariances of all these structures."""
     d = max(each.count("d") for each in axes)
     own = d == 1 or any("k" in each for each in axes)
     return "k" * own + "d" * d
 
 
 def normals(mixture: Mixture, axes: str = "") -> Normals:
-    """A Gaussian mixture, whose covariances are matrices where they, or ``axes``, ask for it."""
+    """A Gaussian mixture as `Normals`; variances become diagonal matrices if ``axes`` has "dd"."""
     own = axes_of(mixture)
     shared = "k" not in own
     means, variances, _, _ = mixture.family.margins.cumulants(mixture.components)
@@ -72,13 +62,13 @@ def normals(mixture: Mixture, axes: str = "") -> Normals:
 
 
 def each_its_own(found: Normals) -> Normals:
-    """The same, with covariances written out for every component."""
+    """The same, with a covariance for each component: m = k."""
     axes = found.means.shape if found.independent else (*found.means.shape, found.means.shape[-1])
     return Normals(found.log_weights, found.means, xp.broadcast_to(found.spread, axes))
 
 
 def mixture_from(axes: str, found: Normals) -> Mixture:
-    """The mixture of the family that these axes stand for; covariances are repeated along the axes of a batch."""
+    """The mixture in the family that these axes name; covariances are broadcast over a batch."""
     family, spread = lookup(FAMILIES[axes]), found.spread
     batch, (k, d) = found.means.shape[:-2], found.means.shape[-2:]
     if "k" not in axes:

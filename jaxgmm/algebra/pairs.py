@@ -1,4 +1,4 @@
-"""Pairs of Gaussian components: how far they lie apart, and how much they overlap. All in closed form.
+"""Divergence and overlap of every pair of Gaussian components, in closed form.
 
     log ∫ f g = log N(μ_f; μ_g, Σ_f + Σ_g)
     log ∫ √(f g) = -¼ Δᵀ (Σ_f + Σ_g)⁻¹ Δ - ½ log|(Σ_f + Σ_g) / 2| + ¼ (log|Σ_f| + log|Σ_g|),      Δ = μ_f - μ_g
@@ -19,7 +19,7 @@ from .normals import Normals, axes_of, common, each_its_own, normals
 
 @record
 class Pairs:
-    """Of every pair of components (k, k), the first one along the rows; entropies (k,)."""
+    """log ∫ f g, log ∫ √(f g) and KL(f ‖ g) of every pair, (k, k) with f along rows; the components' entropies (k,)."""
 
     log_overlap: Any
     log_affinity: Any
@@ -37,7 +37,10 @@ def joined(*mixtures) -> Normals:
 
 
 def pairs_of(found: Normals) -> Pairs:
-    """All pairs of k components. Cost: O(k²·d³), and O(k²·d²) numbers, for covariance matrices; else O(k²·d)."""
+    """All pairs of k components, each with a covariance of its own.
+
+    Cost: O(k²·d³) time and O(k²·d²) memory for covariance matrices, O(k²·d) for variances.
+    """
     k, d = found.means.shape
     apart = found.means[:, None] - found.means[None]  # (k, k, d)
     sums = found.spread[:, None] + found.spread[None]
@@ -46,15 +49,13 @@ def pairs_of(found: Normals) -> Pairs:
         distance = (apart**2 / sums).sum(-1)
         ratios = (found.spread[:, None] + apart**2) / found.spread[None]
         quadratic = ratios.sum(-1)
-    else:  # one factorisation for all, see `whitening`
+    else:  # one call factors all matrices: two calls may deadlock, see `whitening`
         lowers, inverses, log_dets = whitening(xp.concatenate([found.spread, sums.reshape(-1, d, d)]))
         half_log_dets, of_sums = log_dets[:k], log_dets[k:].reshape(k, k)
         distance = (product(inverses[k:].reshape(k, k, d, d), apart[..., None]) ** 2).sum((-2, -1))
-        second = inverses[None, :k]  # of g
-        turned = product(
-            xp.broadcast_to(second, (k, k, d, d)), xp.concatenate([_each(lowers[:k], k), apart[..., None]], axis=-1)
-        )
-        quadratic = (turned**2).sum((-2, -1))
+        of_f, of_g = (xp.broadcast_to(each, (k, k, d, d)) for each in (lowers[:k, None], inverses[None, :k]))
+        whitened = product(of_g, xp.concatenate([of_f, apart[..., None]], axis=-1))
+        quadratic = (whitened**2).sum((-2, -1))
     own = half_log_dets[:, None] + half_log_dets[None]
     return Pairs(
         log_overlap=-0.5 * distance - of_sums - d / 2 * LOG_2PI,
@@ -64,13 +65,13 @@ def pairs_of(found: Normals) -> Pairs:
     )
 
 
-def _each(matrices, k):
-    """(k, d, d) -> (k, k, d, d), the same for every second component."""
-    return xp.broadcast_to(matrices[:, None], (k, k, *matrices.shape[1:]))
-
-
 def log_sum(logits):
-    """log Σ exp along the last axis, -inf of nothing."""
+    """log Σ exp along the last axis; -inf if all are -inf."""
     top = logits.max(-1, keepdims=True)
     top = xp.where(xp.abs(top) < np.inf, top, 0)
     return (top + xp.log(xp.exp(logits - top).sum(-1, keepdims=True)))[..., 0]
+
+
+def weighted(weights, values):
+    """Σ_k w_k v_k over the components of positive weight, whatever the other values are. (k,), (k,) -> ()."""
+    return (weights * xp.where(weights > 0, values, 0)).sum(-1)

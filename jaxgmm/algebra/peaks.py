@@ -1,13 +1,13 @@
-"""Where the density of a mixture is high: its modes, and the level that bounds its region of highest density.
+"""The modes of a mixture, and the density level that bounds its region of highest density.
 
-The region of mass m is { x : log p(x) >= c }, and c the (1 - m)-quantile of log p at draws from p. Its standard error
-is half the distance of two further quantiles: a standard deviation, of how many draws lie below c, on either side.
+The region of mass m is { x : log p(x) >= c }. c is the (1 - m)-quantile of log p at n draws from p. The number of draws
+below c has the standard deviation s = √(n m (1 - m)); the standard error of c is half the distance between the
+quantiles s draws below and s draws above.
 
 Source: Carreira-Perpiñán (2000), see `climbing`; Hyndman, Computing and graphing highest density regions (1996),
 section 3.
 """
 
-import jax
 import numpy as np
 
 from ..inference import log_prob
@@ -21,28 +21,27 @@ from .drawing import DRAWS, draws, log_densities
 from .normals import each_its_own, normals
 from .running import given_out, precision_of
 
-REACH, FINE = 4, 8  # standard deviations around a mean, and points in each, at which one dimension is looked at
-LEVEL = 1e-10  # of the curvature of a component: none
-FLAT = 1e-13  # a dip of the log density that may be rounding
-NEAR = 1e-4  # standard deviations of the narrowest component: modes that lie closer together are one
-CLOSE = 0.1  # of them: those between which the density has no dip are one
+REACH, FINE = 4, 8  # the grid for one feature: standard deviations on each side of a mean, points in each of them
+LEVEL = 1e-10  # curvatures smaller than this share of the components' count as 0
+FLAT = 1e-13  # a smaller relative dip of the log density may be rounding
+NEAR = 1e-4  # in standard deviations of the narrowest component: modes closer than this are one
+CLOSE = 0.1  # in the same unit: modes closer than this are one unless the density dips between them
 
 
 def density_level(key, mixture, mass, *, n: int = DRAWS):
-    """The log density that bounds the region of highest density that holds this mass, and its standard error.
+    """The log density that bounds the region of highest density of this mass, and its standard error.
 
     Args:
         key: a JAX key or an int seed.
         mixture: a `Mixture`, or what holds one.
         mass: a probability strictly between 0 and 1.
-        n: how many draws are made.
+        n: number of draws.
 
     Returns:
-        (level, standard_error): a row is in the region where `log_prob` is at least the level. Without derivatives: one
-        that is asked for is an error.
+        (level, standard_error): the region holds the rows whose `log_prob` is at least the level.
 
     Raises:
-        ValueError: a mass outside (0, 1), a batch of mixtures (use `jax.vmap`).
+        ValueError: a mass outside (0, 1), a batch of mixtures (use `jax.vmap`), or a derivative: there is none.
 
     Cost: n densities.
     """
@@ -60,14 +59,14 @@ def density_level(key, mixture, mass, *, n: int = DRAWS):
 
 
 def modes(mixture):
-    """The modes of a Gaussian mixture that are reached from its means, by decreasing density.
+    """The modes of a Gaussian mixture, by decreasing density.
 
     Args:
         mixture: a Gaussian `Mixture`, or what holds one, of concrete numbers: the function runs in NumPy, in float64.
 
     Returns:
-        (modes (m, d), log densities (m,)): every local maximum once. Of one feature all there are; of several the
-        density may have further ones, which no mean leads to, though that is rare.
+        (modes (m, d), log densities (m,)): every local maximum that a climb from a mean reaches, once. For one feature
+        these are all; for several features there may, rarely, be others.
 
     Raises:
         ValueError: a mixture that is not Gaussian, a batch, or a trace (jit, vmap, grad).
@@ -75,9 +74,7 @@ def modes(mixture):
     Cost: O(k²·d² + k·d³) for each of about 200 steps.
     """
     mixture = arguments.single(arguments.gaussian(mixture, "modes are those of Gaussian components"))
-    arguments.concrete("modes", mixture)
-    dtype = mixture.log_weights.dtype
-    wide = in_float64(mixture)
+    dtype, wide = mixture.log_weights.dtype, arguments.as_numpy(mixture, "modes")
     with host.on_host():
         found = each_its_own(normals(wide, "dd"))
         held = found.log_weights > -np.inf
@@ -93,12 +90,8 @@ def modes(mixture):
         return given_out((points[order].astype(dtype), heights[order].astype(dtype)))
 
 
-def in_float64(mixture):
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture)
-
-
 def _starts(hills, means, spread):
-    """The means; of one feature the tops of a grid that is fine around every mean."""
+    """Where climbs start: the means; for one feature the local maxima on a grid that is fine around every mean."""
     if means.shape[1] > 1:
         return means
     sd = np.sqrt(spread[:, 0])
@@ -109,7 +102,11 @@ def _starts(hills, means, spread):
 
 
 def _off_saddles(hills, x):
-    """Points (d, n) at which the density curves upwards in some direction, moved along it and climbed again."""
+    """The ends (d, n) of climbs, without saddles.
+
+    An end at which the density curves upwards in some direction is replaced by the ends of two further climbs, which
+    start beside it on either side.
+    """
     _, mixed, curvature = hills.slopes(x)
     values, vectors = np.linalg.eigh(curvature)
     scale = np.sqrt(1 / np.linalg.eigvalsh(mixed)[:, -1])
@@ -122,7 +119,7 @@ def _off_saddles(hills, x):
 
 
 def _distinct(hills, points, narrowest):
-    """Maxima (m, d), each once: the highest of those that lie together, which may be anywhere on a flat top."""
+    """The maxima (m, d) among points, each once: of points that belong to one maximum, the highest."""
     heights = hills.height(points.T)
     _, mixed, curvature = hills.slopes(points.T)
     maxima = np.linalg.eigvalsh(curvature)[:, 0] > -LEVEL * np.linalg.eigvalsh(mixed)[:, -1]

@@ -1,6 +1,6 @@
-"""How the mathematics runs: concrete numbers of a CPU in NumPy, where nothing compiles, all others in JAX.
+"""Which library computes a function on mixtures: NumPy for concrete arrays on a CPU, without a compiler; else JAX.
 
-The mixtures decide the precision: float64 where any of them has it, and everything else is cast to it.
+The mixtures set the precision: float64 if any of them has it. All other arguments are cast to it.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import numpy as np
 from .. import checks
 from ..data.route import in_numpy
 from ..numerics import host
+from ..numerics.backend import is_jax
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import on_device
 from ..numerics.switches import as_written
@@ -33,13 +34,17 @@ def dtype_of(*mixtures) -> np.dtype:
 
 @contextlib.contextmanager
 def precision_of(*mixtures):
-    """The context in which JAX keeps the dtype of these mixtures, and the library runs as it was written."""
+    """A context in which JAX keeps the dtype of these mixtures, without its strict switches (`as_written`)."""
     with as_written(), jax.enable_x64(jax.config.jax_enable_x64 or dtype_of(*mixtures) == np.float64):
         yield
 
 
 def evaluated(function, *arguments):
-    """``function(*arguments)`` of mixtures and arrays; numbers alone come as NumPy's, which keep their digits."""
+    """``function(*arguments)`` of mixtures and arrays.
+
+    Arrays in the answer are JAX's, but lone numbers are NumPy's: of a JAX number in float64 the first operation outside
+    this context would make float32.
+    """
     dtype = dtype_of(*arguments)
     with precision_of(*arguments):
         if checks.in_trace(*jax.tree.leaves(arguments)):
@@ -47,16 +52,26 @@ def evaluated(function, *arguments):
         if all(in_numpy(mixture.family, arguments) for mixture in mixtures_in(arguments)):
             with host.on_host():
                 return given_out(function(*jax.tree.map(lambda leaf: np.asarray(leaf, dtype), arguments)))
-        return given_out(_program(function, *jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), arguments)))
+        return given_out(compiled_call(function, *jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), arguments)))
 
 
 @compiled("function")
-def _program(function, *arguments):
+def compiled_call(function, *arguments):
+    """``function(*arguments)`` as one compiled program."""
     return function(*arguments)
 
 
+def repeated(step, count: int, state):
+    """The state after ``count`` steps: in a compiled loop where any array is JAX's, in Python where all are NumPy's."""
+    if is_jax(*jax.tree.leaves(state)):
+        return jax.lax.fori_loop(0, count, lambda _, state: step(state), state)
+    for _ in range(count):
+        state = step(state)
+    return state
+
+
 def given_out(answer):
-    """Arrays as JAX's, lone numbers as NumPy's."""
+    """The answer with its arrays and mixtures as JAX's arrays, and lone numbers as NumPy's."""
 
     def given(leaf):
         if is_mixture(leaf):

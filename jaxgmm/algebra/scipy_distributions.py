@@ -1,4 +1,4 @@
-"""A mixture of one feature as a distribution of SciPy's, which says the rest: intervals, expectations, tests."""
+"""A mixture of one feature as a SciPy distribution, with SciPy's methods: intervals, expectations, tests."""
 
 import math
 
@@ -8,11 +8,11 @@ import scipy.stats
 from ..inference import log_prob, sample
 from .tails import cdf, moments, quantile
 
-MOST = 2**31 - 1
+LARGEST_SEED = 2**31 - 1
 
 
 class OfMixture:
-    """What both kinds take from the mixture; ``_`` names are those that SciPy calls with values in the support."""
+    """The methods of both kinds. SciPy calls those that begin with ``_``, with values in the support."""
 
     def __reduce__(self):
         return distribution, (self.mixture,)
@@ -30,7 +30,7 @@ class OfMixture:
     def _rvs(self, size=None, random_state=None):
         draw = random_state.integers if hasattr(random_state, "integers") else random_state.randint
         shape = () if size is None else tuple(np.atleast_1d(size))
-        rows, _ = sample(int(draw(MOST)), self.mixture, math.prod(shape))
+        rows, _ = sample(int(draw(LARGEST_SEED)), self.mixture, math.prod(shape))
         return np.asarray(rows)[:, 0].reshape(shape)
 
     def _stats(self):
@@ -52,7 +52,7 @@ class Continuous(OfMixture, scipy.stats.rv_continuous):
 
 
 class Integers(OfMixture, scipy.stats.rv_discrete):
-    def __new__(cls, mixture):  # SciPy's makes another class of some arguments
+    def __new__(cls, mixture):  # SciPy's own __new__ returns another class for some arguments
         return object.__new__(cls)
 
     def __init__(self, mixture):
@@ -67,5 +67,5 @@ class Integers(OfMixture, scipy.stats.rv_discrete):
 
 
 def distribution(mixture):
-    """Of a mixture in float64."""
+    """SciPy's distribution of a mixture of one feature, in float64."""
     return (Integers if mixture.family.margins.integers else Continuous)(mixture)

@@ -3,8 +3,9 @@
     μ = Σ π_k μ_k,      κ_3 = Σ π_k (κ_3k + 3 σ²_k δ_k + δ_k³),      δ_k = μ_k - μ
     m_4 = Σ π_k (κ_4k + 3 σ⁴_k + 4 κ_3k δ_k + 6 σ²_k δ_k² + δ_k⁴)
 
-A quantile of p lies between -√((1-p)/p) and √(p/(1-p)) standard deviations from the mean (Cantelli's inequality). That
-is halved in logarithms first, as it is far too wide for small p, and then to neighbouring numbers.
+The p-quantile lies between -√((1-p)/p) and √(p/(1-p)) standard deviations from the mean (Cantelli's inequality). For
+small p that interval is far too wide. It is bisected on a logarithmic scale first, and then down to neighbouring
+floating-point numbers.
 
 Source: Frühwirth-Schnatter, Finite Mixture and Markov Switching Models (2006), section 1.2.4.
 """
@@ -19,9 +20,9 @@ from ..numerics import constant, pooled, product, with_diagonal
 from ..numerics.backend import is_jax, xp
 from . import arguments
 from .cuts import part
-from .running import evaluated
+from .running import evaluated, repeated
 
-BISECTIONS = {4: (10, 50), 8: (12, 110)}  # by bytes of a number: in logarithms, and to a unit in the last place
+BISECTIONS = {4: (10, 50), 8: (12, 110)}  # by bytes of a number: on the logarithmic scale, and down to neighbours
 
 
 class Moments(NamedTuple):
@@ -37,11 +38,10 @@ def moments(mixture) -> Moments:
     """Mean (d,), covariance (d, d), skewness (d,) and excess kurtosis (d,): a named tuple.
 
     Args:
-        mixture: a `Mixture` of any family of the library. Axes of a batch lead in the answer too.
+        mixture: a `Mixture` of any family of the library; of a batch, the leading axes are those of the result too.
 
     Returns:
-        Moments: ``mean``, ``covariance``, ``skewness``, ``kurtosis``; the last two are NaN for a feature that is
-        constant.
+        Moments: ``mean``, ``covariance``, ``skewness``, ``kurtosis``; the last two are NaN for a constant feature.
 
     Cost: O(k·d²).
     """
@@ -65,7 +65,7 @@ def _moments(mixture):
 
 def tails(mixture, x):
     """P(X <= x) and P(X > x) of every component and feature, (..., d, b) -> 2 × (..., k, d, b); x may be infinite."""
-    finite = xp.where(xp.abs(x) < np.inf, x, 0)  # NaN too
+    finite = xp.where(xp.abs(x) < np.inf, x, 0)  # NaN becomes 0 too
     below, above = mixture.family.margins.tails(mixture.components, finite)
     value = x[..., None, :, :]
     low, high, unknown = value == -np.inf, value == np.inf, xp.isnan(value)
@@ -78,11 +78,11 @@ def cdf(mixture, x, *, feature=None):
 
     Args:
         mixture: a `Mixture`; of several features, ``feature`` says which.
-        x: any shape; infinite values are taken, NaN gives NaN inside a trace.
+        x: any shape; may be infinite. NaN gives NaN inside a trace.
         feature: a number from 0 to d - 1.
 
     Raises:
-        ValueError: several features and no ``feature``, a number that is none of them, NaN in x.
+        ValueError: several features and no ``feature``, a ``feature`` out of range, NaN in x.
     """
     mixture, which = _of_feature(mixture, feature)
     return evaluated(Of(_cdf, which), mixture, arguments.real(x, "x", infinite=True))
@@ -108,11 +108,11 @@ def quantile(mixture, p, *, feature=None):
 
     Args:
         mixture: a `Mixture`; of several features, ``feature`` says which.
-        p: any shape, probabilities strictly between 0 and 1 (NaN comes out of others inside a trace).
+        p: any shape, probabilities strictly between 0 and 1. Others give NaN inside a trace.
         feature: a number from 0 to d - 1.
 
     Returns:
-        array: differentiable, by the implicit function theorem; families on integers have derivative 0.
+        array: differentiable, by the implicit function theorem. For families on integers the derivative is 0.
 
     Raises:
         ValueError: several features and no ``feature``, p outside (0, 1).
@@ -132,13 +132,13 @@ def _quantile(which, mixture, p):
 
 
 def _excess(mixture, p, x):
-    """P(X <= x) - p, from the smaller tail of the two."""
+    """P(X <= x) - p, computed from the smaller of the two tails, which has the more exact digits."""
     below, above = _both_tails(mixture, x)
     return xp.where(p < 0.5, below - p, (1 - p) - above)
 
 
 def _bracket(mixture, p, short):
-    """Numbers below and above the quantiles, a few per cent apart; ``short(x)`` says where P(X <= x) < p."""
+    """Numbers below and above the quantiles, a few per cent apart; ``short(x)`` is whether P(X <= x) < p."""
     mean, covariance, _, _ = _moments(mixture)
     sd = xp.sqrt(covariance[0])
 
@@ -151,7 +151,7 @@ def _bracket(mixture, p, short):
 
 
 def _bisected(short, bracket, count):
-    """The bracket after ``count`` halvings: its lower end is short of what is looked for."""
+    """The bracket (low, high) after ``count`` halvings: ``short(low)``, and not ``short(high)``."""
 
     def halve(bracket):
         low, high = bracket
@@ -159,16 +159,11 @@ def _bisected(short, bracket, count):
         below = short(middle)
         return xp.where(below, middle, low), xp.where(below, high, middle)
 
-    if is_jax(*bracket):
-        return jax.lax.fori_loop(0, count, lambda _, bracket: halve(bracket), bracket)
-    for _ in range(count):
-        bracket = halve(bracket)
-    return bracket
+    return repeated(halve, count, bracket)
 
 
 def _root(mixture, p):
-    """Of a continuous feature."""
-
+    """Quantiles of a continuous feature: roots of P(X <= x) - p."""
     fixed, p_fixed = jax.tree.map(constant, (mixture, p))
 
     def short(x):
@@ -178,16 +173,16 @@ def _root(mixture, p):
     if not is_jax(found):
         return found
 
-    def along(slope, value):  # every number is a root of its own
+    def solved(slope, value):  # the derivative of many roots is a diagonal matrix
         return value / slope(xp.ones_like(value))
 
-    return jax.lax.custom_root(lambda x: _excess(mixture, p, x), found, lambda _, found: found, along)
+    return jax.lax.custom_root(lambda x: _excess(mixture, p, x), found, lambda _, found: found, solved)
 
 
 def _least(mixture, p):
-    """Of a feature of integers: ``low`` falls short of p, ``high`` does not."""
+    """Quantiles of a feature of integers: the least integer that is not short of p."""
     mixture, p = jax.tree.map(constant, (mixture, p))
-    slack = 8 * np.finfo(p.dtype).eps * p  # of a p that is itself a sum over components
+    slack = 8 * np.finfo(p.dtype).eps * p  # rounding of a p that is itself P(X <= x) of an integer x
 
     def short(x):
         return _excess(mixture, p, xp.floor(x)) < -slack
@@ -197,13 +192,13 @@ def _least(mixture, p):
 
 
 def probability(mixture, lower, upper):
-    """P(lower <= X <= upper), of every box.
+    """P(lower <= X <= upper) of every box.
 
     Args:
-        mixture: a `Mixture` of d features that are independent in every component (all families but full
-            and tied), or of one feature.
-        lower, upper: (..., d) or one number for all features, the same shapes or such as can be broadcast; infinite
-            ones are taken. A box is empty where lower is above upper.
+        mixture: a `Mixture` of d features that are independent in every component (all families but full and tied), or
+            of one feature.
+        lower, upper: (..., d), shapes that broadcast against each other, or one number for all features; may be
+            infinite. A box is empty if lower is above upper in any feature.
 
     Returns:
         (...): probabilities.

@@ -1,10 +1,10 @@
 """The Wasserstein distance between Gaussian mixtures, along couplings that are Gaussian mixtures themselves.
 
     MW₂² = min_γ Σ γ_ij W₂²(p_i, q_j),      Σ_j γ_ij = π_i, Σ_i γ_ij = ω_j
-    W₂² = |μ_p - μ_q|² + min_U ‖A - B U‖²,      A Aᵀ = Σ_p, B Bᵀ = Σ_q, U orthogonal: the distance of Bures
+    W₂² = |μ_p - μ_q|² + min_U ‖A - B U‖²,      A Aᵀ = Σ_p, B Bᵀ = Σ_q, U orthogonal
 
-The last is written so, as one of differences, because a difference of traces loses half of its digits. In NumPy and
-SciPy, always in float64.
+The second formula, the distance of Bures, is written as a norm of differences because the usual difference of traces
+loses half of its digits. The functions run in NumPy and SciPy, always in float64.
 
 Source: Delon and Desolneux, A Wasserstein-type distance in the space of Gaussian mixture models (2020), section 4;
 Bhatia, Jain and Lim, On the Bures-Wasserstein distance between positive definite matrices (2019), theorem 1.
@@ -20,20 +20,19 @@ from .normals import Normals, axes_of, common, each_its_own, normals
 
 
 def distance(p, q):
-    """MW₂ of two Gaussian mixtures: of concrete ones now, else when the program runs."""
+    """MW₂ of two Gaussian mixtures, (); inside a trace by a callback to the host."""
     axes = common(axes_of(p), axes_of(q))
     found = [each_its_own(normals(mixture, axes)) for mixture in (p, q)]
     arrays = [(each.weights, each.means, each.spread) for each in found]
     dtype = p.log_weights.dtype
+
+    def computed(*arrays):
+        return _distance(*arrays).astype(dtype)
+
     if not checks.in_trace(*jax.tree.leaves(arrays)):
-        return _distance(*jax.tree.map(np.asarray, arrays)).astype(dtype)[()]
+        return computed(*arrays)[()]
     arrays = without_derivatives(arrays, "divergence(p, q, 'wasserstein')")
-    shape = jax.ShapeDtypeStruct((), dtype)
-
-    def later(*arrays):
-        return _distance(*jax.tree.map(np.asarray, arrays)).astype(dtype)
-
-    return jax.pure_callback(later, shape, *arrays, vmap_method="sequential")
+    return jax.pure_callback(computed, jax.ShapeDtypeStruct((), dtype), *arrays, vmap_method="sequential")
 
 
 def _distance(p, q):
@@ -56,7 +55,7 @@ def squared(p: Normals, q: Normals):
 
 
 def coupling(weights, others, costs):
-    """The coupling (k_p, k_q) of least cost: a linear programme."""
+    """The coupling γ (k_p, k_q) of least cost, by linear programming; its sums are ``weights`` and ``others``."""
     from scipy.optimize import linprog
     from scipy.sparse import eye_array, kron, vstack
 

@@ -1,4 +1,4 @@
-"""Entropy of a mixture, by draws and between bounds.
+"""The entropy of a mixture, by Monte Carlo or between bounds.
 
     H = -E[log p(x)],      H_i the entropy of a component
     upper bounds: Σ π_i (H_i - log Σ_j π_j exp(-KL(p_i ‖ p_j))); the entropy of the Gaussian of the same covariance
@@ -15,7 +15,7 @@ from ..numerics.backend import xp
 from ..numerics.keys import as_key
 from . import arguments
 from .drawing import DRAWS, averaged, draws, log_densities
-from .pairs import joined, log_sum, pairs_of
+from .pairs import joined, log_sum, pairs_of, weighted
 from .running import evaluated, precision_of
 from .tails import _moments
 
@@ -23,22 +23,23 @@ KINDS = "monte-carlo", "lower", "upper"
 
 
 def entropy(mixture, kind: str = "monte-carlo", *, key=None, n: int = DRAWS):
-    """Entropy -E[log p(x)] in nats: differential, or of probabilities in families on integers.
+    """The entropy -E[log p(x)] in nats: differential entropy, or entropy of probabilities for families on integers.
 
     Args:
         mixture: a `Mixture`, or what holds one.
-        kind: "monte-carlo" in every family; a "lower" or an "upper" bound in closed form of Gaussian mixtures.
+        kind: "monte-carlo", in every family; or a "lower" or "upper" bound in closed form, for Gaussian mixtures.
         key: a JAX key or an int seed, for Monte Carlo.
-        n: how many draws it makes.
+        n: number of draws, for Monte Carlo.
 
     Returns:
-        (value, standard_error) of Monte Carlo, whose derivatives are those of the entropy up to noise of order 1/√n; of
-        bounds the value alone.
+        (value, standard_error) for Monte Carlo; its derivative is that of the entropy up to noise of order 1/√n. For a
+        bound the value alone.
 
     Raises:
-        ValueError: another kind, no key for Monte Carlo, bounds of other than Gaussian mixtures, a batch of mixtures.
+        ValueError: an unknown kind, no key for Monte Carlo, a bound for a mixture that is not Gaussian, a batch of
+            mixtures.
 
-    Cost: n densities; bounds O(k²·d³).
+    Cost: Monte Carlo n densities, bounds O(k²·d³).
     """
     checks.choice(kind, "kind", KINDS)
     mixture = arguments.single(arguments.mixture_of(mixture))
@@ -63,8 +64,3 @@ def _bound(kind, mixture):
     d = covariance.shape[-1]
     gaussian = xp.log(diagonal(cholesky(covariance))).sum(-1) + d / 2 * (LOG_2PI + 1)
     return xp.minimum(gaussian, inside - weighted(weights, log_sum(log_weights - pairs.kl)))
-
-
-def weighted(weights, values):
-    """Σ_k w_k v_k, without the components of weight 0. (k,) -> ()."""
-    return (weights * xp.where(weights > 0, values, 0)).sum(-1)

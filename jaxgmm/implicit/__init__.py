@@ -1,4 +1,4 @@
-"""Derivatives of a fit, by the implicit function theorem at its fixed point."""
+"""Derivatives of a fitted mixture with respect to rows, weights and prior, by the implicit function theorem."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from .map import Smooth
 else:
 
-    def __getattr__(name: str):  # most fits are not differentiated: loaded where one is
+    def __getattr__(name: str):  # imported at the first derivative: most programs take none
         if name not in ("Smooth", "differentiable"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from . import derivative, map

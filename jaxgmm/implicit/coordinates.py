@@ -1,7 +1,8 @@
-"""Coordinates of a mixture near the fixed point of a fit, in which EM is a smooth map.
+"""Coordinates of a mixture, in which an update of EM is a smooth map with a fixed point.
 
-They are those of `unconstrain`, but for parameters whose boundary EM reaches: a probability that goes to 0 halves again
-and again, and so never rests in logs. It is its own coordinate, a hair from the boundary.
+They are those of `unconstrain`, except for parameters that EM may carry to their boundary: probabilities, and the rates
+of Poisson components. The logarithm of a probability that tends to 0 has no limit, so EM has no fixed point in it. Such
+parameters are their own coordinates, and are kept `MARGIN` away from the boundary.
 """
 
 import dataclasses
@@ -13,28 +14,28 @@ from ..families.base import Constraint, parameters
 from ..records import Mixture
 from ..unconstrained import Unconstrained, mixture_of, view_of
 
-HAIR = 1e-12
-CLOSED = {
-    Constraint.UNIT: (HAIR, 1 - HAIR),
-    Constraint.SIMPLEX: (HAIR, 1.0),
-    Constraint.NON_NEGATIVE: (HAIR, np.inf),
+MARGIN = 1e-12
+BOUNDS = {  # of the parameters that are their own coordinates, by constraint
+    Constraint.UNIT: (MARGIN, 1 - MARGIN),
+    Constraint.SIMPLEX: (MARGIN, 1.0),
+    Constraint.NON_NEGATIVE: (MARGIN, np.inf),
 }
 
 
 def point_of(mixture: Mixture) -> Unconstrained:
-    """Where a mixture lies."""
-    return view_of(mixture, CLOSED)
+    """The coordinates of a mixture."""
+    return view_of(mixture, BOUNDS)
 
 
 def mixture_at(point: Unconstrained) -> Mixture:
-    """The mixture that lies there; its log weights are normalised."""
-    return mixture_of(point, CLOSED)
+    """The mixture that has these coordinates, its weights normalised."""
+    return mixture_of(point, BOUNDS)
 
 
 def inside(point: Unconstrained) -> Unconstrained:
-    """The point, off the boundary."""
-    about, held = parameters(point.family.parameters), dict(point.components)
-    for name, value in held.items():
-        if about[name]["constraint"] in CLOSED:
-            held[name] = jnp.clip(value, *CLOSED[about[name]["constraint"]])
-    return dataclasses.replace(point, components=held)
+    """The point, moved `MARGIN` away from any boundary that it lies on or beyond."""
+    about, components = parameters(point.family.parameters), dict(point.components)
+    for name, value in components.items():
+        if about[name]["constraint"] in BOUNDS:
+            components[name] = jnp.clip(value, *BOUNDS[about[name]["constraint"]])
+    return dataclasses.replace(point, components=components)

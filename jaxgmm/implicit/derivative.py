@@ -1,11 +1,12 @@
-"""The derivative of a fit: where its fixed point moves as rows, weights and prior do.
+"""The derivative of a fit: how the mixture and its log-likelihood change with the rows, their weights and the prior.
 
-A fit ends at u = F(u, θ), F one update of EM (`map`), u the mixture (`coordinates`), θ what is differentiated. So
+A converged fit is a fixed point u = F(u, θ): F is one update of EM (`map`), u the mixture in coordinates
+(`coordinates`), θ the rows, weights and prior. L(u, θ) is the log-likelihood. Then
 
     du = (I - ∂F/∂u)⁻¹ ∂F/∂θ dθ,        dL = ∂L/∂θ dθ + ∂L/∂u du
 
-and no iteration is stored. Newton's steps from where the fit ended measure how far the fixed point is, and go there;
-where it is not near, the derivative is NaN. All in float64. Where the likelihood alone is maximised, ∂L/∂u is 0.
+and no iteration is stored. Newton's method goes from the end of the fit to the fixed point (`fixed_point`); if there is
+none near, the derivative is NaN. Everything is computed in float64. Without a prior, ∂L/∂u is 0 at the fixed point.
 
 Source: Krantz and Parks, The Implicit Function Theorem (2013); Xu and Jordan, On convergence properties of the EM
 algorithm for Gaussian mixtures (1996), for EM as a preconditioner of the likelihood's own equations.
@@ -29,14 +30,14 @@ from .solving import solve
 from .tangent import pulling, pushing
 
 FAILED = Status.DEGENERATE, Status.NON_FINITE, Status.INVALID
-EXACTLY, GOOD = 1e-8, 1e-6  # what the residual of the linear system falls to, and what it must have fallen to
-PRODUCTS = 1000
-FELT = 1e-8  # a relative prior below this, and no other, moves the log-likelihood less than rounding does
+SOLVED, ACCEPTED = 1e-8, 1e-6  # relative residuals of the linear system: the aim, and the largest that is no NaN
+PRODUCTS = 1000  # of the matrix with a vector, at most
+NEGLIGIBLE = 1e-8  # a relative prior below this changes the log-likelihood by less than rounding
 
 
 @record
 class Ended:
-    """What of a fit has derivatives: the mixture, and its log-likelihood, in the units of the data."""
+    """The differentiable outputs of a fit: the mixture and its log-likelihood, in the units of the data."""
 
     mixture: Mixture
     log_likelihood: Any
@@ -44,7 +45,7 @@ class Ended:
 
 @record
 class Place:
-    """Where derivatives are taken: the fixed point, and whether there is one near where the fit has ended, ()."""
+    """Where derivatives are taken: the fixed point, whether it is near the end of the fit (), the frame, the inputs."""
 
     point: Unconstrained
     near: Any
@@ -56,36 +57,37 @@ class Place:
         return Map(self.frame, self.point.family)
 
     def mixture(self, point: Unconstrained) -> Mixture:
-        """The mixture at a point, in the units of the data."""
+        """The mixture with these coordinates, in the units of the data."""
         mixture = mixture_at(point)
         return Mixture(mixture.log_weights, leave(mixture.components, self.frame), mixture.family)
 
 
 def differentiable(result: FitResult, frame: Frame, smooth: Smooth) -> FitResult:
-    """The result, through which derivatives pass to what the fit, run in this frame, is a smooth function of.
+    """The result of a fit in this frame, differentiable with respect to ``smooth``: rows, weights and prior.
 
-    Where they are asked for, the fit goes on to its fixed point, so that value and derivative belong together.
+    Where a derivative is taken, the value too is that of the fixed point, so that both belong to the same mixture.
     """
     sound = ~jnp.isin(jnp.asarray(result.status), np.asarray(FAILED))
-    whole = Ended(jax.tree.map(jnp.asarray, result.mixture), jnp.asarray(result.log_likelihood))
-    ended = _attached(whole, frame, sound, smooth)
+    ended = Ended(jax.tree.map(jnp.asarray, result.mixture), jnp.asarray(result.log_likelihood))
+    ended = _attached(ended, frame, sound, smooth)
     return dataclasses.replace(result, mixture=ended.mixture, log_likelihood=ended.log_likelihood)
 
 
 @jax.custom_jvp
 def _attached(ended: Ended, frame: Frame, sound, smooth: Smooth) -> Ended:
+    """``ended`` itself; JAX takes its derivative by the rule below."""
     return ended
 
 
 @_attached.defjvp
-def _moved(primals, tangents):
-    settled, place = without_derivatives(_settled, *primals)
+def _value_and_change(primals, tangents):
+    settled, place = without_derivatives(_at_fixed_point, *primals)
     return settled, linear(_forward, _backward, place, tangents[-1], settled)
 
 
-def _settled(ended: Ended, frame: Frame, sound, smooth: Smooth) -> tuple[Ended, Place]:
-    """The fit at its fixed point; as it ended, where that is not near."""
-    mixture, frame = widened((ended.mixture, frame))
+def _at_fixed_point(ended: Ended, frame: Frame, sound, smooth: Smooth) -> tuple[Ended, Place]:
+    """The outputs at the fixed point, or, if none is near, as the fit ended; and the place for derivatives."""
+    mixture, frame = in_float64((ended.mixture, frame))
     first = inside(point_of(Mixture(mixture.log_weights, enter(mixture.components, frame), mixture.family)))
     point, near = fixed_point(Map(frame, mixture.family), first, smooth)
     place = Place(point, near & sound, frame, smooth)
@@ -95,53 +97,49 @@ def _settled(ended: Ended, frame: Frame, sound, smooth: Smooth) -> tuple[Ended, 
 
 
 def _forward(place: Place, moves: Smooth) -> Ended:
-    """Where mixture and log-likelihood move."""
+    """The changes of mixture and log-likelihood for these changes of rows, weights and prior."""
     point, smooth = place.point, place.smooth
     _, (change, slope) = jax.jvp(lambda smooth: place.map(point, smooth), (smooth,), (moves,))
     _, push = pushing(place.map, point, smooth)
-    step, left = solve(lambda move: difference(move, push(move)[0]), change, EXACTLY, PRODUCTS)
+    step, left = solve(lambda move: difference(move, push(move)[0]), change, SOLVED, PRODUCTS)
     _, mixture = jax.jvp(place.mixture, (point,), (step,))
     ended = Ended(mixture, slope + push(step)[1])
-    return refused(ended, place.near & (left <= GOOD), smooth.weight.dtype)
+    return nan_unless(place.near & (left <= ACCEPTED), ended, smooth.weight.dtype)
 
 
 def _backward(place: Place, cotangents: Ended) -> Smooth:
-    """The transpose of `_forward`."""
+    """The transpose of `_forward`: cotangents of rows, weights and prior for those of the outputs."""
     point, smooth = place.point, place.smooth
-    cotangents = widened(cotangents)
+    cotangents = in_float64(cotangents)
     value = cotangents.log_likelihood
     pull = pulling(place.map, point, smooth)
     _, of_mixture = jax.vjp(place.mixture, point)
     [target] = of_mixture(cotangents.mixture)
     if smooth.prior is not None:
-        slope = pull(jax.tree.map(jnp.zeros_like, point), felt(smooth.prior) * value)
-        target = plus(target, slope)
+        slope = pull(jax.tree.map(jnp.zeros_like, point), matters(smooth.prior) * value)
+        target = jax.tree.map(jnp.add, target, slope)
     zero = jnp.zeros_like(value)
-    turned, left = solve(lambda move: difference(move, pull(move, zero)), target, EXACTLY, PRODUCTS)
+    solution, left = solve(lambda move: difference(move, pull(move, zero)), target, SOLVED, PRODUCTS)
     _, back = jax.vjp(lambda smooth: place.map(point, smooth), smooth)
-    [moves] = back((turned, value))
-    good = place.near & (left <= GOOD)
-    return jax.tree.map(lambda move, like: refused(move, good, like.dtype), moves, smooth)
+    [moves] = back((solution, value))
+    good = place.near & (left <= ACCEPTED)
+    return jax.tree.map(lambda move, like: nan_unless(good, move, like.dtype), moves, smooth)
 
 
-def felt(prior):
-    """1 where a prior is felt, so that the fixed point is not where the log-likelihood is largest; else 0."""
-    return jnp.where((prior.reg_covar > 0) | (prior.reg_relative > FELT), 1.0, 0.0)
+def matters(prior):
+    """1.0 where the prior is so strong that the log-likelihood has a slope at the fixed point, else 0.0."""
+    return jnp.where((prior.reg_covar > 0) | (prior.reg_relative > NEGLIGIBLE), 1.0, 0.0)
 
 
-def refused(tree, good, dtype):
-    """The tree in this dtype, NaN where it is no good."""
+def nan_unless(good, tree, dtype):
+    """The tree in this dtype; all NaN unless ``good``."""
     return jax.tree.map(lambda leaf: (leaf * jnp.where(good, 1.0, jnp.nan)).astype(dtype), tree)
 
 
-def widened(tree):
-    """Real numbers in float64."""
+def in_float64(tree):
+    """The tree with its floating-point arrays in float64."""
 
     def wide(leaf):
         return leaf.astype(np.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
     return jax.tree.map(wide, tree)
-
-
-def plus(a, b):
-    return jax.tree.map(jnp.add, a, b)

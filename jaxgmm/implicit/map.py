@@ -1,4 +1,4 @@
-"""One update of EM as a function of where the mixture lies and of all that is differentiated."""
+"""One update of EM as a smooth function of the mixture's coordinates and of rows, weights and prior."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ from ..unconstrained import Unconstrained
 from .blocks import in_blocks, over_blocks
 from .coordinates import mixture_at, point_of
 
-KEPT = 2**26  # bytes of what derivatives need of blocks: so much is kept, more is computed again
-PASSES = 3  # of features and responsibilities that derivatives of a block hold at a time
+KEPT = 2**26  # bytes: if the intermediate values of all blocks need more, they are computed again for every product
+COPIES = 3  # of a block's features and responsibilities that its derivative holds at a time
 
 
 @record
 class Smooth:
-    """What a fit is a smooth function of: rows (n, d), weights (n,), and the numbers of a prior, or None."""
+    """The inputs that a fit is a smooth function of: rows (n, d), weights (n,), and the numbers of a prior or None."""
 
     x: Any
     weight: Any
@@ -29,47 +29,47 @@ class Smooth:
 
     @classmethod
     def of(cls, x, sample_weight, prior, family: Family) -> "Smooth":
-        """Of what a fit is given. Where the values are counts or codes, there is nothing smooth about the rows."""
+        """The smooth inputs among the arguments of a fit. Rows of counts or codes have no derivative."""
         dtype = compute_dtype(x)
         x = jnp.asarray(x)
         x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(dtype)
         with jax.ensure_compile_time_eval():
-            between = bool(family.support.contains(np.full((1, 1), 0.5, dtype)).all())
-        x = x if between else jax.lax.stop_gradient(x)
+            continuous = bool(family.support.contains(np.full((1, 1), 0.5, dtype)).all())
+        x = x if continuous else jax.lax.stop_gradient(x)
         weight = jnp.ones(x.shape[:-1]) if sample_weight is None else sample_weight
         return cls(x, jnp.asarray(weight, dtype), numbers(prior, dtype))
 
 
 @record
 class Map:
-    """EM's map: where one update takes a mixture, in the frame of a fit."""
+    """One update of EM, in the frame of a fit: ``(point, smooth) -> (next point, log-likelihood)``."""
 
     frame: Frame
     family: Any = static()
 
     def __call__(self, point: Unconstrained, smooth: Smooth):
-        """The point after an update, and the log-likelihood before it, in the units of the data."""
+        """The point after the update, and the log-likelihood of the point before it, in the units of the data."""
         statistics = self.expected(point, smooth)
         return self.maximised(point, statistics, smooth.prior), self.value(statistics)
 
     def prepared(self, point: Unconstrained):
-        """The parameters at a point as the E-step takes them, and the log weights."""
+        """The parameters at a point, prepared for the E-step by the family's form, and the log weights."""
         mixture = mixture_at(point)
         return self.family.moments.prepare(mixture.components, self.frame.reference), mixture.log_weights
 
     def blocks(self, point: Unconstrained, smooth: Smooth):
-        """Rows and weights in blocks; and whether what derivatives need of them may be kept."""
+        """Rows and weights in blocks; and whether their intermediate values are few enough to be stored (`KEPT`)."""
         n, d = smooth.x.shape
         width = self.family.moments.width(d, point.log_weights.shape[0])
-        return in_blocks(smooth.x, smooth.weight.astype(np.float64), width), 8 * n * PASSES * width <= KEPT
+        return in_blocks(smooth.x, smooth.weight.astype(np.float64), width), 8 * n * COPIES * width <= KEPT
 
     def block(self, x, weight) -> Block:
-        """Rows (b, d) and weights (b,) in the frame."""
+        """Rows (b, d) and weights (b,) as a block in the frame."""
         frame = self.frame
         return Block((x.astype(np.float64).T - frame.shift[:, None]) * frame.inverse[:, None], weight)
 
     def gathered(self, prepared, block: Block, known) -> Statistics:
-        """The statistics of a block whose `posterior` is known."""
+        """The statistics of a block, from its densities and responsibilities (`em.posterior`)."""
         form = self.family.moments
         statistics = em.gathered(form, prepared, block, known)
         if form.base is None:
@@ -86,7 +86,7 @@ class Map:
             return self.gathered(prepared, block, em.posterior(self.family.moments, prepared, log_weights, block))
 
         blocks, kept = self.blocks(point, smooth)
-        return over_blocks(summed, blocks, again=not kept)
+        return over_blocks(summed, blocks, recompute=not kept)
 
     def maximised(self, point: Unconstrained, statistics: Statistics, prior) -> Unconstrained:
         """The M-step."""

@@ -1,7 +1,8 @@
-"""Linear systems of which only products with the matrix are known: generalised conjugate residuals.
+"""Linear systems whose matrix is known by its products with vectors alone: generalised conjugate residuals.
 
-In every round one product: the matrix times the residual, or times the last image where the residual has stopped
-falling. Images are made orthogonal to those that are kept, and directions alike.
+A round makes one product, the matrix A times a direction: the residual, or, where the residual has stopped falling, the
+last image. The image A p of every new direction p is made orthogonal to the images that are stored, and p is changed by
+the same combination of directions.
 
 Source: Eisenstat, Elman and Schultz, Variational iterative methods for nonsymmetric systems of linear equations (1983).
 """
@@ -10,18 +11,19 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-KEPT = 128  # directions
-NUMBERS = 2**23  # that directions and images may hold
-STALLED = 0.99
+KEPT = 128  # directions stored, at most
+NUMBERS = 2**23  # in all directions stored: large systems store fewer of them
+STALLED = 0.99  # a residual whose square keeps more than this share in a round has stopped falling
 
 
-def solve(product, target, tolerance, most):
-    """x with norm(target - product(x)) <= tolerance · norm(target), and what is left of that norm, relative to it.
+def solve(product, target, tolerance, max_products):
+    """The solution x of product(x) = target, and its relative residual norm(target - product(x)) / norm(target), ().
 
     Args:
-        product: a linear function of trees like ``target``.
+        product: a linear function from trees like ``target`` to such trees.
         target: a tree of real arrays.
-        most: rounds, one product each.
+        tolerance: the relative residual at which the iteration stops.
+        max_products: how many products it makes at most.
     """
     right, unravel = ravel_pytree(target)
     size = jnp.sqrt(right @ right)
@@ -33,7 +35,7 @@ def solve(product, target, tolerance, most):
 
     def unfinished(carry):
         _, residual, _, _, made, _ = carry
-        return (jnp.sqrt(residual @ residual) > tolerance * size) & (made < most)
+        return (jnp.sqrt(residual @ residual) > tolerance * size) & (made < max_products)
 
     def round_of(carry):
         x, residual, directions, images, made, stalled = carry
@@ -41,7 +43,7 @@ def solve(product, target, tolerance, most):
         direction = jnp.where(stalled, images[before], residual)
         direction = direction / jnp.sqrt(direction @ direction)
         image = flat(direction)
-        for _ in range(2):  # once loses what rounding has left
+        for _ in range(2):  # rounding leaves the first pass short of orthogonal
             along = images @ image
             image, direction = image - along @ images, direction - along @ directions
         length = jnp.sqrt(image @ image)

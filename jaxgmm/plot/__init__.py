@@ -1,7 +1,7 @@
 """Pictures of mixtures and of their fits, with matplotlib: ``import jaxgmm.plot`` (the extra ``plot``).
 
-Axes in, Axes out. Every function draws on the Axes it is given and returns them; ``ax=None`` opens a figure. Nothing is
-shown, saved or styled for the rest of the session.
+Every function draws on the Axes ``ax`` and returns them; ``ax=None`` opens a figure. No function shows or saves a
+figure, or changes matplotlib's settings.
 
     fits    `selection`, `trace`, `restarts`, `stability`
     data    `classification`, `responsibilities`, `uncertainty`, `density` (two features and more), `histogram` (one)

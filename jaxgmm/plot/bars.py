@@ -1,7 +1,9 @@
-"""How often the values of one feature occur: bars that know weights, and follow the grid of values that were rounded.
+"""Histograms of one feature: bars that count weights, and whose edges fit the grid of rounded values.
 
 Source: Freedman and Diaconis (1981), On the histogram as a density estimator, for the width.
 """
+
+import dataclasses
 
 import jax
 import numpy as np
@@ -11,34 +13,37 @@ from . import palette
 from .given import covariances_of, discrete, possible
 
 MOST_BINS = 150
-MOST_VALUES = 400  # of a family on integers whose probabilities are drawn one by one
+MOST_VALUES = 400  # integers that get a bar and a point each; beyond, a histogram
 
 
 def heights_of(values, weight, edges):
-    """Bars of area 1 between edges (m + 1,): weights count as repeated rows."""
+    """Heights (m,) of bars of total area 1 between edges (m + 1,); a row of weight 2 counts twice."""
     return np.histogram(values, bins=edges, weights=weight, density=True)[0]
 
 
 def edges_of(values, weight):
-    """Edges of bars: all of one width, which on a grid is a multiple of its step, with the edges half-way between its
-    points, so that every bar holds as many of them."""
+    """Edges of bars of equal width, by the rule of Freedman and Diaconis.
+
+    For values on a grid the width is a multiple of the grid's step, and edges lie half-way between grid points, so that
+    every bar holds the same number of grid points.
+    """
     low, high = values.min(), values.max()
     if low == high:
         return low + np.array([-0.5, 0.5]) * (abs(low) or 1.0) * 1e-3
     quarter, three = quantiles(values, weight, [0.25, 0.75])
-    least = np.clip(weight.sum() ** 0.5, 8, 40)  # clusters far apart make the rule's bins too wide
+    least = np.clip(weight.sum() ** 0.5, 8, 40)  # the rule's bars are too wide where clusters lie far apart
     width = 2 * (three - quarter) / weight.sum() ** (1 / 3)
     count = int(np.clip((high - low) / width, least, MOST_BINS)) if width > 0 else int(least)
     step = grid_step(values)
     if step is None:
         return np.linspace(low, high, count + 1)
     points = round((high - low) / step) + 1
-    together = max(round(points / count), -(-points // MOST_BINS))
-    return low + step * (np.arange(-(-points // together) + 1) * together - 0.5)
+    per_bar = max(round(points / count), -(-points // MOST_BINS))
+    return low + step * (np.arange(-(-points // per_bar) + 1) * per_bar - 0.5)
 
 
 def grid_step(values):
-    """The distance between neighbours on a grid of all the values, where some are equal; None where there is none."""
+    """The step of the grid on which all values lie, as rounded values do; None if there is none or no value repeats."""
     distinct = np.unique(values)
     if not 1 < len(distinct) < len(values):
         return None
@@ -51,10 +56,7 @@ def grid_step(values):
 
 def quantiles(values, weight, shares):
     """The smallest values with at least these shares of the weight at or below them."""
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weight[order])
-    place = np.searchsorted(reached, np.asarray(shares) * reached[-1] * (1 - 1e-12))
-    return values[order][np.minimum(place, len(values) - 1)]
+    return np.quantile(values, shares, weights=weight, method="inverted_cdf")
 
 
 def draw_marginal(ax, mixture, exact, weight, feature):
@@ -69,7 +71,7 @@ def draw_marginal(ax, mixture, exact, weight, feature):
         ax.stairs(heights, edges, fill=True, color=palette.PAPER, gid="rows")
     top = ax.get_ylim()[1]
     for i, colour in enumerate(palette.colours(k)):
-        curve = probabilities(mixture, edges, feature, i) if whole else density(mixture, feature, i)
+        curve = weighted_probabilities(mixture, edges, feature, i) if whole else weighted_density(mixture, feature, i)
         if curve is None:
             continue
         at, height = curve
@@ -79,8 +81,8 @@ def draw_marginal(ax, mixture, exact, weight, feature):
     ax.set_ylim(0, top)
 
 
-def density(mixture, feature, k):
-    """Where, and how high, the weighted density of a Gaussian component is along a feature; None for other families."""
+def weighted_density(mixture, feature, k):
+    """A grid along a feature and the weighted marginal density of component k on it; None unless it is Gaussian."""
     covariances = covariances_of(mixture, [feature])
     if covariances is None:
         return None
@@ -89,18 +91,15 @@ def density(mixture, feature, k):
     return mean + sd * z, float(mixture.weights[k]) * np.exp(-0.5 * z**2) / (sd * np.sqrt(2 * np.pi))
 
 
-def probabilities(mixture, edges, feature, k):
-    """Integers between the edges, and their weighted probabilities under a component of a family on integers whose
-    features are independent; None where they may not be.
+def weighted_probabilities(mixture, edges, feature, k):
+    """The integers between the edges and their weighted marginal probabilities under component k; None if the features
+    of a component may be dependent.
 
-    A row that the component can have is drawn, and its feature takes one value after the other: the densities of these
-    rows, made to sum to 1, are the probabilities of the values. The sum goes on beyond the edges, as far as there is
-    mass.
+    The marginal of a user's family is not known, but the density of rows is. One row is drawn from the component, and
+    its feature is set to one value after the other. The densities of these rows, divided by their sum, are the
+    probabilities of the values. The sum extends beyond the edges, to hold nearly all of the mass.
     """
-    axes = [
-        field.metadata["shape"].count("d") for field in vars(type(mixture.components))["__dataclass_fields__"].values()
-    ]
-    if axes != [1] * len(axes):
+    if any(field.metadata["shape"].count("d") != 1 for field in dataclasses.fields(mixture.components)):
         return None
     with jax.enable_x64(True):
         row = np.asarray(mixture.family.sample(jax.random.key(0), mixture.components, np.array([k])), np.float64)[0]

@@ -1,7 +1,7 @@
-"""Highest-density regions of a mixture of two features.
+"""Contours of a mixture of two features, which bound its regions of highest density.
 
-The region that holds the mass p is { v : density(v) >= c_p }, and c_p is the (1 - p)-quantile of the density at draws
-from the mixture.
+The region of mass p is { v : density(v) >= c_p }, where c_p is the (1 - p)-quantile of the density at draws from the
+mixture.
 
 Source: Hyndman, Computing and graphing highest density regions (1996), section 3.
 """
@@ -19,9 +19,9 @@ from . import palette, points
 from .given import axes, covariances_of, discrete, means_of, names_of, rows_of, single, weights_of
 
 MASSES = (0.25, 0.5, 0.75, 0.9)
-DRAWS = 2**14  # a mass is then right to 0.004
-FINE = 201
-MOST_SEEN = 5_000
+DRAWS = 2**14  # the standard error of a mass is then at most 0.004
+FINE = 201  # points of the grid along each feature
+MOST_POINTS = 5_000  # rows drawn
 
 
 def density(
@@ -32,11 +32,11 @@ def density(
     columns: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Axes with the rows and the contours of the regions of highest density that hold 25, 50, 75 and 90 % of the mass.
+    """Axes with rows, and contours around the regions of highest density that hold 25, 50, 75 and 90 % of the mass.
 
     Args:
         mixture: a `Mixture` of two continuous features, or what holds one.
-        x: (n, 2) rows; 5,000 of them are drawn where there are more.
+        x: (n, 2) rows; at most 5,000 of them are drawn.
         sample_weight: (n,) weights >= 0: the area of a point grows with its weight, and rows of weight 0 are not drawn.
         columns: names of the two features; default those of the mixture or of a DataFrame.
         ax: Axes; default a new figure.
@@ -59,7 +59,7 @@ def density(
     surface = np.clip(surface, levels.min() - 20, None).reshape(len(up), len(across))  # -inf has no contour
 
     ax = axes(ax)
-    step = -(-len(rows) // MOST_SEEN)
+    step = -(-len(rows) // MOST_POINTS)
     ax.scatter(*rows[::step].T, s=5 * points.share(weight)[::step], color="0.6", linewidths=0, gid="rows", zorder=1)
     ordered, first = np.unique(levels, return_index=True)
     shades = [palette.colours(1)[0] * share + (1 - share) for share in np.linspace(0.45, 1, len(ordered))]
@@ -75,11 +75,11 @@ def _log_density(mixture, rows):
 
 
 def _ticks(mixture, rows, draws, j):
-    """Where the density is computed along feature j: evenly, and closely around components narrower than that."""
+    """Grid points along feature j: evenly spaced, and closer around components that are narrower than the spacing."""
     low = min(rows[:, j].min(), np.quantile(draws[:, j], 0.005))
     high = max(rows[:, j].max(), np.quantile(draws[:, j], 0.995))
-    room = 0.08 * (high - low) or 1.0
-    even = np.linspace(low - room, high + room, FINE)
+    margin = 0.08 * (high - low) or 1.0
+    even = np.linspace(low - margin, high + margin, FINE)
     covariances = covariances_of(mixture, [j])
     if covariances is None:
         return even

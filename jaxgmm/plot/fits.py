@@ -1,4 +1,4 @@
-"""How fits went: the criterion over a grid, the log-likelihood along a run, where starts end, and if they agree."""
+"""Pictures of fits: the criterion by number of components, the log-likelihood by iteration, and the ends of starts."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from . import palette
 from .given import axes
 
 SOUND = (Status.CONVERGED, Status.MAX_ITER, Status.STOPPED)
-SAME_END = 1e-5  # relative to the log-likelihood: starts that end this close have found the same maximum
+SAME_END = 1e-5  # relative difference of log-likelihoods: starts that end closer have found the same maximum
 
 
 def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
@@ -22,107 +22,105 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
         ax: Axes; default a new figure.
 
     Returns:
-        Axes: a line is broken where a fit is degenerate or failed; a faint cross marks what such a fit would score. The
-        band reaches from the best start of every fit to its median start, counting the log-likelihood alone (for ICL
-        the responsibilities of the other starts are not known). All fits of the best one's family are in view, and the
-        best of every family; triangles at the edge mark what is above the view, and degenerate fits below it.
+        Axes: a line is broken where a fit is degenerate or failed, and a faint cross marks the criterion of such a fit.
+        A band reaches from the criterion of a fit to that of its median start; the criteria of the starts differ by
+        their log-likelihoods alone, also for ICL, because their responsibilities are not kept. The limits of the axis
+        show all fits of the best fit's family and the best fit of every family. Triangles at the edge mark fits above
+        the view, and degenerate fits below it.
 
     Raises:
         ValueError: selection is not a Selection.
     """
     if not isinstance(selection, Selection):
         raise ValueError(f"selection must be a jaxgmm.Selection, got {type(selection).__name__}")
-    ax, table, criterion, banded = axes(ax), selection.table, selection.criterion, False
-    for i, family in enumerate(dict.fromkeys(row["family"] for row in table)):
-        cells = sorted((j for j, row in enumerate(table) if row["family"] == family), key=lambda j: _size(table[j]))
-        ks = np.array([_size(table[j]) for j in cells])
-        values = np.array([table[j][criterion] for j in cells], float)
-        sound = np.array([selection.results[j].status in SOUND for j in cells]) & np.isfinite(values)
-        line = np.where(sound, values, np.nan)
+    ax, table, criterion = axes(ax), selection.table, selection.criterion
+    names, sizes = (np.array([row[key] for row in table]) for key in ("family", "n_components"))
+    scores = np.array([row[criterion] for row in table], float)
+    sound = np.array([result.status in SOUND for result in selection.results])
+    shown, spreads = sound & np.isfinite(scores), np.array([_spread(result) for result in selection.results])
+    for i, family in enumerate(dict.fromkeys(names)):
+        cells = np.flatnonzero(names == family)
+        cells = cells[np.argsort(sizes[cells], kind="stable")]
+        ks, values, spread = sizes[cells], scores[cells], spreads[cells]
+        line = np.where(shown[cells], values, np.nan)
         colour = palette.colours(i + 1)[i]
         marker = palette.MARKERS[i % len(palette.MARKERS)]
         ax.plot(ks, line, color=colour, marker=marker, ms=4.5, lw=1.4, ls=palette.line(i), label=family, zorder=3)
-        spread = np.array([_spread(selection.results[j]) for j in cells])
         if (spread > 0).any():
             ax.fill_between(ks, line, line + spread, color=colour, alpha=0.15, lw=0, gid=f"restarts {family}", zorder=1)
-            banded = True
-        if (np.isfinite(values) & ~sound).any():
+        failed = np.isfinite(values) & ~shown[cells]
+        if failed.any():
             marks = {"marker": "x", "s": 18, "color": [colour], "alpha": 0.45, "gid": "degenerate"}
-            ax.scatter(ks[~sound], values[~sound], **marks)
-    sound = [result.status in SOUND for result in selection.results]
-    if not all(sound):
+            ax.scatter(ks[failed], values[failed], **marks)
+    if not sound.all():
         ax.scatter([], [], marker="x", s=18, color="0.6", label="degenerate or failed")
-    if banded:
+    if (spreads > 0).any():
         ax.fill_between([], [], [], color="0.5", alpha=0.25, lw=0, label="up to the median start")
     _ring(ax, selection)
-    _look_at(ax, selection, np.array(sound))
+    _limit(ax, selection, shown)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="number of components", ylabel=f"{criterion.upper()} (lower is better)")
     ax.legend(loc="best", fontsize="small")
     return ax
 
 
-def _look_at(ax, selection, sound):
-    """Limits of the criterion between which all fits are that one chooses between, and marks of what is beyond them."""
-    table, names = selection.table, [row["family"] for row in selection.table]
+def _limit(ax, selection, shown):
+    """Set the limits of the criterion to the fits that compete, and mark the fits beyond them by triangles."""
+    table, names = selection.table, np.array([row["family"] for row in selection.table])
     values = np.array([row[selection.criterion] for row in table], float)
-    sound = sound & np.isfinite(values)
-    if not sound.any():
+    if not shown.any():
         return
-    lowest = {name: min(v for v, n in zip(values[sound], np.array(names)[sound], strict=True) if n == name)
-              for name in np.array(names)[sound]}  # fmt: skip
-    winner = sound & (np.array(names) == selection.best.mixture.family.name)
-    usual = float(np.quantile(values[sound], 0.8, method="lower"))
-    low, high = values[sound].min(), max(*lowest.values(), usual, *values[winner])
-    room = 0.08 * (high - low) + 0.5
+    lowest = [values[shown & (names == name)].min() for name in set(names[shown])]
+    winner = shown & (names == selection.best.mixture.family.name)
+    usual = float(np.quantile(values[shown], 0.8, method="lower"))
+    low, high = values[shown].min(), max(*lowest, usual, *values[winner])
+    margin = 4 * (0.08 * (high - low) + 0.5)
     bottom, top = ax.get_ylim()
-    ax.set_ylim(max(bottom, low - 4 * room), min(top, high + 4 * room))
+    ax.set_ylim(max(bottom, low - margin), min(top, high + margin))
     bottom, top = ax.get_ylim()
-    places = list(dict.fromkeys(names))
+    families = list(dict.fromkeys(names))
     for beyond, height, marker, words in (
         (values > top, 0.985, "^", "above the view"),
-        ((values < bottom) & ~sound, 0.015, "v", "below the view"),
+        ((values < bottom) & ~shown, 0.015, "v", "below the view"),
     ):
         if beyond.any():
             ax.plot([], [], marker=marker, ms=5, ls="", color="0.5", label=words)
         for j in np.flatnonzero(beyond):
-            i = places.index(names[j])
-            across = _size(table[j]) + 0.09 * (i - (len(places) - 1) / 2)
+            i = families.index(names[j])
+            across = table[j]["n_components"] + 0.09 * (i - (len(families) - 1) / 2)  # side by side
             look = {"marker": marker, "ms": 5, "ls": "", "color": palette.colours(i + 1)[i], "clip_on": False}
             ax.plot([across], [height], transform=ax.get_xaxis_transform(), gid="beyond", **look)
 
 
-def _size(row):
-    return row["n_components"]
-
-
 def _spread(result):
-    """How much higher the criterion of the median start is than that of the best."""
+    """By how much the criterion of the median start is higher than that of the best start."""
     ends = np.asarray(result.restarts, np.float64)
     below = float(result.log_likelihood) - ends[np.isfinite(ends)]
     return 2 * max(float(np.median(below)), 0.0) if below.size else 0.0
 
 
 def _ring(ax, selection):
+    """A ring around the best fit."""
     for row, result in zip(selection.table, selection.results, strict=True):
         if result is selection.best and np.isfinite(row[selection.criterion]):
-            label = f"best: {row['family']}, K = {_size(row)}"
+            k = row["n_components"]
+            label = f"best: {row['family']}, K = {k}"
             look = {"s": 130, "facecolors": "none", "edgecolors": palette.INK, "linewidths": 1.6, "zorder": 4}
-            ax.scatter(_size(row), row[selection.criterion], label=label, gid="best", **look)
+            ax.scatter(k, row[selection.criterion], label=label, gid="best", **look)
 
 
 def trace(history: Any, *, ax: Axes | None = None) -> Axes:
-    """Axes with the log-likelihood of every iteration; where it falls, the line is red.
+    """Axes with the log-likelihood by iteration, red where it falls.
 
     Args:
         history: a list of records with ``iteration`` and ``log_likelihood``, or an object whose ``records`` is one.
         ax: Axes; default a new figure.
 
     Returns:
-        Axes: a fall smaller than rounding, 4·eps·abs(log-likelihood) in the record's dtype, is none.
+        Axes: a fall of at most 4·eps·abs(log-likelihood), eps that of the record's dtype, is rounding and not red.
 
     Raises:
-        ValueError: there are no records, or they are something else.
+        ValueError: no records, records without these two attributes, or those of several runs.
     """
     records = getattr(history, "records", history)
     records = list(records) if hasattr(records, "__iter__") else []
@@ -150,17 +148,21 @@ def trace(history: Any, *, ax: Axes | None = None) -> Axes:
 
 
 def restarts(result: Any, *, ax: Axes | None = None) -> Axes:
-    """Axes with the final log-likelihoods of all starts, best first: was ``n_init`` enough?
+    """Axes with the final log-likelihoods of all starts, best first: whether ``n_init`` was enough.
 
     Args:
         result: a `FitResult`, a `Selection` (its best), or anything with ``restarts`` (n_init,) and ``log_likelihood``.
         ax: Axes; default a new figure.
 
     Returns:
-        Axes: the line is the result's log-likelihood. The legend counts the starts that reach it (up to 1e-5 of its
-        size), those above it, which were passed over (hollow: a degenerate start can have any log-likelihood), those
-        that the search left behind before their end, and those that are not finite, which cannot be drawn. Differences
-        that count as none are not made to look large.
+        Axes: the line is the result's log-likelihood. The legend counts the starts
+
+        - that reach it, up to a relative difference of 1e-5;
+        - above it (hollow), which were passed over because they ended degenerate;
+        - that the search stopped before their end;
+        - that are not finite, which are not drawn.
+
+        The axis is long enough that differences within 1e-5 look small.
 
     Raises:
         ValueError: result is something else, or a batch.
@@ -193,7 +195,7 @@ def restarts(result: Any, *, ax: Axes | None = None) -> Axes:
     if lost:
         ax.plot([], [], ls="", label=f"{lost} not finite")
     low, high = ax.get_ylim()
-    if np.isfinite(best) and high - low < 20 * near:  # what the legend calls equal must look equal
+    if np.isfinite(best) and high - low < 20 * near:  # log-likelihoods that count as equal must look equal
         middle = (low + high) / 2
         ax.set_ylim(middle - 10 * near, middle + 10 * near)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -203,15 +205,15 @@ def restarts(result: Any, *, ax: Axes | None = None) -> Axes:
 
 
 def stability(search: Any, *, ax: Axes | None = None) -> Axes:
-    """Axes with how alike the starts of every K label the rows: where they disagree, K is not what the data say.
+    """Axes with the agreement of the starts' labels by number of components: starts that disagree speak against a K.
 
     Args:
-        search: a fitted `jaxgmm.sklearn.MixtureSearch`, or anything with its ``stability_``.
+        search: a fitted `jaxgmm.sklearn.MixtureSearch`, or any object with its ``stability_``.
         ax: Axes; default a new figure.
 
     Returns:
-        Axes: the line is the median adjusted Rand index over pairs of starts (1: the same clusters, 0: as alike as by
-        chance), dots are the pairs. One component is always found alike.
+        Axes: dots are the adjusted Rand indices of all pairs of starts (1: the same clusters, 0: agreement by chance),
+        the line is their median. For K = 1 the index is always 1.
 
     Raises:
         ValueError: search has no ``stability_``, or only one start.

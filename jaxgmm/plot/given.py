@@ -1,4 +1,4 @@
-"""What users pass in: a mixture or what holds one, rows and their names, Axes or none."""
+"""The arguments of the pictures, checked: a mixture, rows, weights, names of features and Axes."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from ..records import Mixture, mixture_of
 
 
 def single(model) -> Mixture:
-    """The one mixture that a model is or holds."""
+    """The `Mixture` in a mixture, fit result, selection or estimator; a batch of mixtures is refused."""
     mixture = mixture_of(model)
     if np.ndim(mixture.log_weights) != 1:
         batch = np.shape(mixture.log_weights)[:-1]
@@ -19,7 +19,7 @@ def single(model) -> Mixture:
 
 
 def rows_of(x, mixture: Mixture) -> np.ndarray:
-    """Rows of the mixture's features as finite float64 rows (n, d); of a frame its columns, by name."""
+    """Rows (n, d) in float64, all finite; of a data frame the mixture's columns, by name."""
     rows = np.asarray(checks.rows_of(x, mixture), np.float64)
     wrong = ~np.isfinite(rows).all(1)
     if wrong.any():
@@ -28,7 +28,7 @@ def rows_of(x, mixture: Mixture) -> np.ndarray:
 
 
 def weights_of(sample_weight, rows) -> np.ndarray:
-    """Weights (n,) of rows, 1 where none are given.
+    """Weights (n,) of rows; all 1 if ``sample_weight`` is None.
 
     Raises:
         ValueError: they are not one a row, negative, not finite, or all zero.
@@ -39,7 +39,7 @@ def weights_of(sample_weight, rows) -> np.ndarray:
 
 
 def names_of(columns, x, mixture: Mixture) -> list[str]:
-    """Names of the d features: ``columns``, those that the mixture has, those of a DataFrame, or numbers."""
+    """Names of the d features: ``columns``, else the mixture's, else those of the data frame x, else numbers."""
     d = mixture.n_features
     if columns is None:
         columns = mixture.columns or getattr(x, "columns", None)
@@ -54,7 +54,7 @@ def names_of(columns, x, mixture: Mixture) -> list[str]:
 
 
 def means_of(mixture: Mixture) -> np.ndarray:
-    """Mean of every component (k, d), in any family: the mean of the mixture in which its weight is 1."""
+    """Mean of every component (k, d), in any family: the centre of the mixture in which that component has weight 1."""
     with jax.enable_x64(True):
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), mixture.components)
         alone = jnp.eye(mixture.n_components)
@@ -62,7 +62,7 @@ def means_of(mixture: Mixture) -> np.ndarray:
 
 
 def covariances_of(mixture: Mixture, features) -> np.ndarray | None:
-    """Covariances of some features (k, m, m), whatever their structure; None where no ellipse is a contour."""
+    """Covariances of m features (k, m, m), for any structure; None for a family that is not Gaussian."""
     if mixture.family.covariance is None:
         return None
     params, features = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture.components), np.asarray(features)
@@ -70,20 +70,20 @@ def covariances_of(mixture: Mixture, features) -> np.ndarray | None:
 
 
 def discrete(mixture: Mixture, rows) -> bool:
-    """Whether the family lives on integers: there is none of it half-way between two of them."""
+    """Whether the family is one of counts or codes: no value half-way between two integers is possible."""
     return not possible(mixture, np.floor(rows.min(0, keepdims=True)) + 0.5).any()
 
 
 def possible(mixture: Mixture, rows):
-    """Which values of rows (n, d) the family can take."""
-    with jax.enable_x64(True):  # half-way between integers above 2**24 is an integer in float32
+    """Whether each value of rows (n, d) is in the support of the family, (n, d)."""
+    with jax.enable_x64(True):  # in float32 the number half-way between two integers above 2**24 is an integer
         return np.asarray(mixture.family.support.contains(rows.T)).T
 
 
 def axes(ax) -> Axes:
     """The Axes given, or those of a new figure."""
     if ax is None:
-        import matplotlib.pyplot as plt  # here alone: a script that brings its own Axes needs no pyplot
+        import matplotlib.pyplot as plt  # imported here because a script that passes Axes needs no pyplot
 
         return plt.subplots(layout="constrained")[1]
     if not isinstance(ax, Axes):
@@ -92,7 +92,7 @@ def axes(ax) -> Axes:
 
 
 def grid(ax, m: int) -> np.ndarray:
-    """(m, m) Axes: those given, or those of a new figure."""
+    """An array (m, m) of Axes: those given, or those of a new figure."""
     if ax is None:
         import matplotlib.pyplot as plt
 

@@ -1,7 +1,7 @@
-"""Colours, markers and lines by which components stay apart, for colour-blind readers and beyond ten of them.
+"""Colours, markers and line styles that tell components apart, for colour-blind readers too, and for many components.
 
-Six hues of Okabe and Ito, which differ in lightness too (their yellow is too faint for a line, their black is kept for
-totals). Every further six components are a shade darker or lighter and have their own marker and line: 72 are distinct.
+Colours are six hues of Okabe and Ito, which also differ in lightness. Their yellow is left out as too faint for a line,
+and black is used for totals. Every further six components have another shade, marker and line style: 72 are distinct.
 
 Source: Okabe and Ito, Color Universal Design (2008).
 """
@@ -12,11 +12,11 @@ from matplotlib.colors import to_rgb
 HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "^", "s", "v", "D", "P")
 LINES = ("-", "--", "-.", ":")
-SHADES = ((0.0, 0.0), (0.0, 0.45), (1.0, 0.45))  # what is mixed in: black 0 or white 1, and how much of it
+SHADES = ((0.0, 0.0), (0.0, 0.45), (1.0, 0.45))  # the grey mixed in, 0 black to 1 white, and its share
 
 INK = "0.15"  # totals, outlines, text
 PAPER = "0.85"  # histograms of all the data
-FALL = "#CC0000"  # what went wrong
+FALL = "#CC0000"  # a log-likelihood that falls
 
 
 def colours(k: int) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""Rows in the plane of two features, coloured by what a mixture says of them; a grid of planes for more features.
+"""Scatter plots of rows over two features, coloured by component, responsibility or uncertainty; grids for more.
 
-A Gaussian component is drawn as the ellipses that hold 50 and 90 % of it. With q = -2 log(1 - p), the p-quantile of χ²
-with two degrees of freedom, such an ellipse is { μ + √q L u : ‖u‖ = 1 }, Σ = L Lᵀ the block of its covariance that
-belongs to the two features: the covariance of the marginal.
+A Gaussian component is drawn as the ellipses that hold 50 and 90 % of its probability. With q = -2 log(1 - p), the
+p-quantile of χ² with two degrees of freedom, the ellipse that holds p is { μ + √q L u : ‖u‖ = 1 }. Σ = L Lᵀ is the
+marginal covariance of the two features.
 
-Above 100,000 rows a plane is cut into cells, whose colour is that of the mean of their rows and whose strength is their
-number.
+Of more than 100,000 rows the plot is a two-dimensional histogram: a cell has the mean colour of its rows, and is the
+more opaque the more rows it holds.
 """
 
 import dataclasses
@@ -24,10 +24,10 @@ from . import bars, palette, points
 from .given import axes, covariances_of, discrete, grid, means_of, names_of, rows_of, single, weights_of
 
 HELD = (0.5, 0.9)  # probability inside an ellipse
-WIDTHS = (1.8, 1.2)  # of their lines
-MOST_FEATURES = 6
+WIDTHS = (1.8, 1.2)  # of the ellipses' lines, in points
+MOST_FEATURES = 6  # drawn by default
 CIRCLE = np.linspace(0, 2 * np.pi, 181)[:-1]
-GREYS = (0.82, 0.0)  # of a row without doubt, and of one as uncertain as can be
+GREYS = (0.82, 0.0)  # of a certain row, and of the most uncertain row that is possible
 
 
 def classification(
@@ -39,26 +39,26 @@ def classification(
     features: Sequence[int | str] | None = None,
     ax: Any = None,
 ) -> Any:
-    """Axes with the rows coloured by their most probable component, ellipses that hold 50 and 90 % of each, and means.
+    """Axes with the rows coloured by their most probable component, and each component's mean and ellipses.
 
     Args:
-        mixture: a `Mixture` of two features or more, or what holds one. Components that are not Gaussian have no
-            ellipses.
-        x: (n, d) rows. Above 100,000 of them a two-dimensional histogram takes the place of points. Integers of a
-            discrete family are scattered by up to a quarter, so that equal rows can be seen.
-        sample_weight: (n,) weights >= 0: the area of a point grows with its weight, cells and bars count by weight,
-            and rows of weight 0 are not drawn.
+        mixture: a `Mixture` of two features or more, or what holds one.
+        x: (n, d) rows. More than 100,000 are drawn as a two-dimensional histogram in place of points. Counts and codes
+            are moved by up to a quarter at random, so that equal rows can be seen.
+        sample_weight: (n,) weights >= 0: the area of a point grows with its weight, histograms count weights, and rows
+            of weight 0 are not drawn.
         columns: names of the d features; default those of the mixture or of a DataFrame.
         features: which features to draw, by number or name; default all, or the first six of more.
         ax: Axes, or an (m, m) array of them for m > 2 features; default a new figure.
 
     Returns:
-        Axes: crosses are means, in area growing with the weight, and are numbered as `predict` numbers components. For
-        m > 2 features an array (m, m): pairs below the diagonal; on it bars with the components' marginal densities,
-        or probabilities of counts and codes; above it what is shown.
+        Axes: crosses are means; their area grows with the component's weight, and their numbers are those of `predict`.
+        Ellipses hold 50 and 90 % of a Gaussian component. For m > 2 features an array (m, m) of Axes: pairs of features
+        below the diagonal, and on it a histogram of each feature with the components' marginal densities, or
+        probabilities of counts and codes. Above it are the legend and, if not all d are drawn, how many are.
 
     Raises:
-        ValueError: one feature (see `histogram`), shapes that do not fit, names that are not there, rows not finite.
+        ValueError: one feature (see `histogram`), shapes that do not fit, unknown names, rows that are not finite.
     """
     mixture = single(mixture)
     seen = _seen(mixture, x, sample_weight, columns, features)
@@ -95,7 +95,7 @@ def responsibilities(
     features: Sequence[int | str] | None = None,
     ax: Any = None,
 ) -> Any:
-    """Axes with the rows in their components' colours, mixed by responsibility.
+    """Axes with the rows coloured by the mean of the components' colours, weighted by responsibility.
 
     Args, Returns, Raises: as `classification`; without ellipses.
     """
@@ -124,7 +124,7 @@ def uncertainty(
     features: Sequence[int | str] | None = None,
     ax: Any = None,
 ) -> Any:
-    """Axes with the rows larger and darker the less certain their component is: 1 - max responsibility.
+    """Axes with the rows larger and darker the more uncertain their component: 1 - the largest responsibility.
 
     Args, Returns, Raises: as `classification`; without ellipses. The most uncertain rows lie on top.
 
@@ -134,7 +134,7 @@ def uncertainty(
     seen = _seen(mixture, x, sample_weight, columns, features)
     doubt = 1 - np.asarray(inference.responsibilities(mixture, x), np.float64)[seen.kept].max(1)  # (n,)
     order = np.argsort(doubt, kind="stable")
-    most = max(1 - 1 / mixture.n_components, 0.5)  # one component: no doubt anywhere
+    most = max(1 - 1 / mixture.n_components, 0.5)  # of one component there is no uncertainty: any scale will do
     grey = np.repeat(_grey(doubt[order] / most)[:, None], 3, axis=1)
 
     def draw(ax, i, j):
@@ -156,22 +156,22 @@ def uncertainty(
 
 
 def _explain(drawn, handles, **options):
-    """The legend: in the plane, or in the empty corner of a grid."""
+    """Draw the legend: in the plot, or in the empty corner of a grid."""
     if isinstance(drawn, np.ndarray):
         drawn[0, -1].legend(handles=handles, loc="upper right", fontsize="small", **options)
-    else:  # to look for the best place among many points takes long
+    else:  # matplotlib's search for the best place is slow among many points
         few = sum(len(each.get_offsets()) for each in drawn.collections) < 10_000
         drawn.legend(handles=handles, loc="best" if few else "upper right", fontsize="small", **options)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Seen:
-    """What is drawn: rows (n, d) of positive weight, which features, what they are called, and the components."""
+    """The data of a picture: rows of positive weight, the features to draw, and the components."""
 
-    rows: np.ndarray  # integers scattered
-    exact: np.ndarray
+    rows: np.ndarray  # (n, d), counts and codes moved at random
+    exact: np.ndarray  # (n, d), as they were passed
     weight: np.ndarray  # (n,)
-    kept: np.ndarray  # which of the rows given
+    kept: np.ndarray  # whether each row that was passed has positive weight
     features: np.ndarray  # (m,)
     names: list
     weights: np.ndarray  # (k,)
@@ -209,7 +209,7 @@ def _chosen(features, names, d) -> np.ndarray:
 
 
 def _draw_on(ax, seen: _Seen, draw):
-    """One plane for two features, a grid of them for more."""
+    """One plot for two features, a grid of plots for more; ``draw(ax, i, j)`` draws one."""
     if len(seen.features) == 2:
         ax = axes(ax)
         i, j = seen.features
@@ -234,7 +234,7 @@ def _draw_on(ax, seen: _Seen, draw):
 
 
 def _align(cells, seen: _Seen):
-    """Equal limits along columns and rows; ticks and names at the edges alone."""
+    """Give each row and column of a grid the same limits, and ticks and names at its edge alone."""
     last = len(cells) - 1
     for (row, column), cell in np.ndenumerate(cells):
         if column > row:
@@ -263,7 +263,7 @@ def _ellipses(ax, seen: _Seen, pair, rgb):
 
 
 def _unit_ellipse(covariance):
-    """L u for u around the unit circle, (180, 2): in closed form, right whatever the units of the two features are."""
+    """L u for u around the unit circle, (180, 2): in closed form, which is exact in any units of the two features."""
     sx, sy = np.sqrt(np.diag(covariance))
     rho = np.clip(covariance[0, 1] / max(sx * sy, np.finfo(float).tiny), -1, 1)
     cos, sin = np.cos(CIRCLE), np.sin(CIRCLE)

@@ -1,29 +1,29 @@
-"""Rows in a plane: as points whose area grows with their weight, and where they are many, as cells."""
+"""Rows over two features, drawn as points whose area grows with their weight; many rows as a histogram of cells."""
 
 import numpy as np
 
 MOST_POINTS = 100_000
-CELLS = 200
+CELLS = 200  # along each feature
 
 
 def scatter(ax, rows, *, color, s, marker="o"):
-    """A point a row."""
+    """One point for each row."""
     look = {"alpha": 0.7, "linewidths": 0, "rasterized": len(rows) > 10_000, "gid": "rows", "zorder": 1}
     ax.scatter(*rows.T, c=color, s=s, marker=marker, **look)
 
 
 def areas(weight):
-    """The area of every point, (n,): in all that of n even points, shared by weight within reason."""
+    """The area of every point (n,), proportional to its `share`."""
     return np.clip(40_000 / len(weight), 2, 22) * share(weight)
 
 
 def share(weight):
-    """Weights (n,) in units of their mean, within reason: a point must be seen, and not hide the others."""
+    """Weights (n,) relative to their mean, cut to [0.1, 8] so that every point is visible and none hides the others."""
     return np.clip(weight / weight.mean(), 0.1, 8)
 
 
 def cells(ax, rows, colours, weight, least=0.15):
-    """The mean colour of the rows of every cell, stronger where there is more weight."""
+    """Draw a grid of cells, each in the mean colour of its rows and the more opaque the more weight it holds."""
     low, high = rows.min(0), rows.max(0)
     width = np.where(high > low, high - low, 1)
     column, row = np.minimum(((rows - low) / width * CELLS).astype(int), CELLS - 1).T
