@@ -1,5 +1,6 @@
 """How fits went: the criterion over a grid, the log-likelihood along a run, where starts end, and if they agree."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
         Axes: a line is broken where a fit is degenerate or failed; a faint cross marks what such a fit would score. The
         band reaches from the best start of every fit to its median start, counting the log-likelihood alone (for ICL
         the responsibilities of the other starts are not known). All fits of the best one's family are in view, and the
-        best of every family; triangles at the edge mark what is above the view, and degenerate fits below it.
+        best of every family; triangles at the edge mark what is above the view, and degenerate fits below it. They
+        follow the view where it is changed, by ``ax.set_ylim`` or by hand.
 
     Raises:
         ValueError: selection is not a Selection.
@@ -58,7 +60,10 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
     _look_at(ax, selection, np.array(sound))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="number of components", ylabel=f"{criterion.upper()} (lower is better)")
-    ax.legend(loc="best", fontsize="small")
+    _explain(ax)
+    mark = functools.partial(_mark_beyond, table=table, criterion=criterion)
+    mark(ax)
+    ax.callbacks.connect("ylim_changed", mark)
     return ax
 
 
@@ -77,19 +82,32 @@ def _look_at(ax, selection, sound):
     room = 0.08 * (high - low) + 0.5
     bottom, top = ax.get_ylim()
     ax.set_ylim(max(bottom, low - 4 * room), min(top, high + 4 * room))
-    bottom, top = ax.get_ylim()
-    places = list(dict.fromkeys(names))
+
+
+def _mark_beyond(ax, table, criterion):
+    """Triangles at the edge for what lies beyond the limits of the criterion, and what they are in the legend."""
+    for line in [line for line in ax.lines if line.get_gid() in ("beyond", "what is beyond")]:
+        line.remove()
+    places = list(dict.fromkeys(row["family"] for row in table))
+    values = np.array([row[criterion] for row in table], float)
+    bottom, top = sorted(ax.get_ylim())
     for beyond, height, marker, words in (
         (values > top, 0.985, "^", "above the view"),
-        ((values < bottom) & ~sound, 0.015, "v", "below the view"),
+        (values < bottom, 0.015, "v", "below the view"),
     ):
         if beyond.any():
-            ax.plot([], [], marker=marker, ms=5, ls="", color="0.5", label=words)
+            ax.plot([], [], marker=marker, ms=5, ls="", color="0.5", label=words, gid="what is beyond")
         for j in np.flatnonzero(beyond):
-            i = places.index(names[j])
+            i = places.index(table[j]["family"])
             across = _size(table[j]) + 0.09 * (i - (len(places) - 1) / 2)
             look = {"marker": marker, "ms": 5, "ls": "", "color": palette.colours(i + 1)[i], "clip_on": False}
             ax.plot([across], [height], transform=ax.get_xaxis_transform(), gid="beyond", **look)
+    if getattr(ax.get_legend(), "of_selection", False):  # one that the user has made stays as it is
+        _explain(ax)
+
+
+def _explain(ax):
+    ax.legend(loc="best", fontsize="small").of_selection = True
 
 
 def _size(row):
