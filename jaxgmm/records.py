@@ -100,7 +100,7 @@ class Mixture(Shown):
         raise ValueError(f"the parameters of {self.family.name} have no axis of features")
 
     def _tables(self):
-        about = f"{self.family.name}, K = {self.n_components}, {self.n_features} features, {self.log_weights.dtype}"
+        about = f"{self.family.name}, K = {self.n_components}, {tables.features(self)}, {self.log_weights.dtype}"
         return [tables.Table(title=about), *tables.of_mixture(self, screen=True)]
 
 

@@ -201,7 +201,7 @@ def in_one_line(record) -> str:
     if _numbers(record) and np.ndim(mixture.log_weights) > 0:
         batch = np.shape(mixture.log_weights)[:-1]
         about += [f"a batch of shape {batch}"] if batch else []
-        about += [f"K = {mixture.n_components}", f"{mixture.n_features} features", str(mixture.log_weights.dtype)]
+        about += [f"K = {mixture.n_components}", features(mixture), str(mixture.log_weights.dtype)]
         if record is not mixture and not batch:
             about += [f"log-likelihood {_fixed(record.log_likelihood)}", getattr(record.status, "name", "")]
     return f"{kind}({', '.join(filter(None, about))})"
@@ -225,8 +225,13 @@ def _numbers(tree) -> bool:
     )
 
 
+def features(mixture) -> str:
+    """How many features a mixture has, in words."""
+    return f"{mixture.n_features} feature{'s' * (mixture.n_features != 1)}"
+
+
 def _title(mixture) -> str:
-    return f"{mixture.family.name}, K = {mixture.n_components}, {mixture.n_features} features"
+    return f"{mixture.family.name}, K = {mixture.n_components}, {features(mixture)}"
 
 
 def _cut(matrices: list[Table]) -> list[Table]:
