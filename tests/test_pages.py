@@ -161,6 +161,14 @@ def test_code_in_narrow_columns_is_cut_at_its_joints(monkeypatch):
         )
 
 
+@pytest.mark.parametrize("tex", [r"\overline{x^2}", r"\frac{a}{b}", r"\sqrt{x}", r"\hat\theta_k", r"\sum_k \pi_k"])
+def test_formulas_have_the_colour_of_the_text(tex, monkeypatch):
+    pytest.importorskip("ziamath")
+    monkeypatch.syspath_prepend(str(DOCS / "extensions"))
+    drawn = importlib.import_module("formulas").drawn(tex, True)
+    assert set(re.findall(r'(?:fill|stroke)="([^"]*)"', drawn)) == {"currentColor"}
+
+
 def test_the_width_is_that_of_the_formatter():
     assert f"WIDTH = {WIDTH} " in (DOCS / "cells.py").read_text()
 

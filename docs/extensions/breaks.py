@@ -8,8 +8,8 @@ import re
 from docutils import nodes
 from sphinx.writers.html5 import HTML5Translator
 
-JOINT = re.compile(
-    r"(?<=[\w)\]]{3})[._=,/]+(?=[\w\[(]{3}|\"|'|&(?:quot|#39|#x27);)"  # n_components=3, and n_init stays whole
+JOINT = re.compile(  # three letters stand on both sides: neither n_init nor k=3 is cut
+    r"(?:(?<=[\w)\]]{3})|(?<=[)\]]))[._=,/]+(?=[\w\[(]{3}|\"|'|&(?:quot|#39|#x27);)"
     r"|(?<=[a-z]{2})(?=[A-Z][a-z]{2})"
     r"|(?<=\w{2})[(\[]+(?=[\w.]{4}|\"|'|&(?:quot|#39|#x27);)"
 )
