@@ -104,6 +104,18 @@ def test_the_first_sentence_of_a_public_name_stands_alone(name):
     assert first and ".." not in first, "the reference takes dots for the end of the sentence"
 
 
+@pytest.mark.parametrize("name", sorted(public()))
+def test_a_source_is_a_paragraph(name):
+    module, _, last = f"jaxgmm.{name}".rpartition(".")
+    text = inspect.getdoc(getattr(importlib.import_module(module), last))
+    assert not re.search(r"^Source: .*\n +\S", text, re.M), "an indented line makes it the term of a definition"
+
+
+def test_the_words_of_a_status_have_no_colon():
+    _, words = zip(*re.findall(r"^    ([A-Z_]+) = \d  #: (.*)$", inspect.getsource(jaxgmm.Status), re.M), strict=True)
+    assert len(words) == len(jaxgmm.Status) and not [each for each in words if ": " in each], "it would be a type"
+
+
 def test_modules_can_be_linked_to():
     text = (DOCS / "api.md").read_text()
     blocks = re.findall(r"^```\{eval-rst\}\n(.*?)^```$", text, re.S | re.M)
