@@ -97,7 +97,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
-PLACES = {tempfile.gettempdir(), str(Path.home()), str(HERE.parent)}  # of nobody but this machine
+PLACES = {tempfile.gettempdir(), str(Path.home()), str(HERE.parent)} - {"/"}  # of nobody but this machine
 
 
 def whole_streams(outputs, merge=render.coalesce_streams):
