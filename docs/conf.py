@@ -7,11 +7,13 @@ sphinx-build -W --keep-going -D nb_execution_mode=off -b html docs docs/_build/h
 
 import os
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
 from myst_nb.core import render
 from myst_nb.core.execute.base import NotebookClientBase
+from sphinx.util import logging
 
 import jaxgmm
 
@@ -26,6 +28,7 @@ version = release = jaxgmm.__version__
 
 extensions = [
     "myst_nb",
+    "breaks",
     "formulas",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -47,6 +50,7 @@ html_theme_options = {
     "repository_url": REPOSITORY,
     "use_repository_button": True,
 }
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 html_math_renderer = "svg"
 smartquotes_action = "D"  # dashes; what stands in quotes is mostly code
 
@@ -93,10 +97,15 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
+PLACES = {tempfile.gettempdir(), str(Path.home()), str(HERE.parent)} - {"/"}  # of nobody but this machine
+
+
 def whole_streams(outputs, merge=render.coalesce_streams):
     """What a cell printed, as it was printed: myst-nb 1.4 takes the pieces in which a stream arrives for lines."""
     joined = []
     for output in outputs or []:
+        if named := [place for place in PLACES if f"{place}/" in str(output)]:
+            logging.getLogger(__name__).warning("a cell prints a folder of this machine: %s in %s", named, output)
         last = joined[-1] if joined else {}
         if output["output_type"] == last.get("output_type") == "stream" and output["name"] == last["name"]:
             last["text"] += output["text"]

@@ -19,7 +19,7 @@ import jaxgmm.plot
 
 HERE = Path(__file__).parent
 OUT = HERE / "thumbnails"
-COLOURS = 40  # of a thumbnail: a few kilobytes each
+COLOURS = {"colors": 64, "method": Image.Quantize.FASTOCTREE}  # a few kilobytes each; others merge blue and green
 SECTION = re.compile(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```\{code-cell\} ipython3\n(.*?)^```$", re.S | re.M)
 GAUSSIANS = ("full", "tied", "diag", "spherical", "EII", "VEI")
 
@@ -30,7 +30,7 @@ def write(figure, name, height):
     figure.canvas.draw()
     picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
     picture = picture.resize((round(picture.width * height / picture.height), height), Image.Resampling.LANCZOS)
-    picture.quantize(COLOURS).save(OUT / f"{name}.png", optimize=True)
+    picture.quantize(**COLOURS).save(OUT / f"{name}.png", optimize=True)
     plt.close("all")
 
 
@@ -45,7 +45,7 @@ def gallery():
         exec(compile(code, f"gallery.md: {title}", "exec"), {})
         write(plt.gcf(), anchor(title), 150)
     whole = Image.open(HERE / "old_faithful.png").convert("RGB")
-    whole.resize((round(whole.width * 150 / whole.height), 150), Image.Resampling.LANCZOS).quantize(COLOURS).save(
+    whole.resize((round(whole.width * 150 / whole.height), 150), Image.Resampling.LANCZOS).quantize(**COLOURS).save(
         OUT / "readmes-picture.png", optimize=True
     )
 

@@ -172,7 +172,7 @@ def of_mixture(mixture, columns: Sequence[str] | None = None, screen: bool = Fal
 
 def heading(mixture) -> str:
     """The family and the sizes of a mixture."""
-    return f"{mixture.family.name}, K = {mixture.n_components}, {mixture.n_features} features"
+    return f"{mixture.family.name}, K = {mixture.n_components}, {features(mixture)}"
 
 
 def feature_names(columns: Sequence[str] | None, d: int) -> list[str]:
@@ -206,7 +206,7 @@ def in_one_line(record) -> str:
     if _numbers(record) and np.ndim(mixture.log_weights) > 0:
         batch = np.shape(mixture.log_weights)[:-1]
         about += [f"a batch of shape {batch}"] if batch else []
-        about += [f"K = {mixture.n_components}", f"{mixture.n_features} features", str(mixture.log_weights.dtype)]
+        about += [f"K = {mixture.n_components}", features(mixture), str(mixture.log_weights.dtype)]
         if record is not mixture and not batch:
             about += [f"log-likelihood {_fixed(record.log_likelihood)}", getattr(record.status, "name", "")]
     return f"{kind}({', '.join(filter(None, about))})"
@@ -223,6 +223,11 @@ def _numbers(tree) -> bool:
     kinds = jax.Array, np.ndarray, np.generic, float, int
     leaves = jax.tree.leaves(tree)
     return all(isinstance(leaf, kinds) and not isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+
+
+def features(mixture) -> str:
+    """How many features a mixture has, in words."""
+    return f"{mixture.n_features} feature{'s' * (mixture.n_features != 1)}"
 
 
 def _cut(matrices: list[Table]) -> list[Table]:

@@ -97,6 +97,33 @@ def test_every_page_of_a_function_is_of_a_public_name():
     assert {path.stem for path in API.glob("*.md")} == set(public())
 
 
+@pytest.mark.parametrize("name", sorted(public()))
+def test_the_first_sentence_of_a_public_name_stands_alone(name):
+    module, _, last = f"jaxgmm.{name}".rpartition(".")
+    first = inspect.getdoc(getattr(importlib.import_module(module), last)).split("\n\n")[0]
+    assert first and ".." not in first, "the reference takes dots for the end of the sentence"
+
+
+@pytest.mark.parametrize("name", sorted(public()))
+def test_a_source_is_a_paragraph(name):
+    module, _, last = f"jaxgmm.{name}".rpartition(".")
+    text = inspect.getdoc(getattr(importlib.import_module(module), last))
+    assert not re.search(r"^Source: .*\n +\S", text, re.M), "an indented line makes it the term of a definition"
+
+
+def test_the_words_of_a_status_have_no_colon():
+    _, words = zip(*re.findall(r"^    ([A-Z_]+) = \d  #: (.*)$", inspect.getsource(jaxgmm.Status), re.M), strict=True)
+    assert len(words) == len(jaxgmm.Status) and not [each for each in words if ": " in each], "it would be a type"
+
+
+def test_modules_can_be_linked_to():
+    text = (DOCS / "api.md").read_text()
+    blocks = re.findall(r"^```\{eval-rst\}\n(.*?)^```$", text, re.S | re.M)
+    modules = [block for block in blocks if ".. py:module::" in block]
+    before = re.findall(r"(.*)\n\n```\{eval-rst\}\n\.\. py:module:: jaxgmm\.", text)
+    assert len(modules) == 7 and all(line.startswith("## ") for line in before), "else Sphinx loses the place"
+
+
 def test_the_reference_lists_every_public_name():
     text = (DOCS / "api.md").read_text()
     listed, module = set(), ""
@@ -113,6 +140,45 @@ def test_code_fits_its_column(path):
     code = [line for cell in CELL.findall(path.read_text()) for line in cell.splitlines()]
     code += [line for line in consoles(path).splitlines() if line.startswith((">>>", "..."))]
     assert not [line for line in code if len(line) > WIDTH], "python docs/cells.py formats pages"
+
+
+def test_code_of_other_files_fits_the_column_that_shows_it():
+    indented = re.findall(r"^    (.*)$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    python = "".join(re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.S | re.M))
+    _, picture = (DOCS / "old_faithful.py").read_text().split('"""\n', 1)
+    for lines in (indented, python.splitlines(), picture.splitlines()):
+        assert lines and not [line for line in lines if len(line) > WIDTH]
+
+
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "README.md"], ids=lambda path: path.name)
+def test_no_table_has_an_empty_head(path):
+    assert not re.search(r"^\|( *\|)+ *\n\|-", path.read_text(), re.M)
+
+
+def test_code_in_narrow_columns_is_cut_at_its_joints(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS / "extensions"))
+    with_cuts = importlib.import_module("breaks").with_cuts
+    cuts = {
+        "jaxgmm.fit_many": "jaxgmm.|fit_|many",
+        "GaussianMixture": "Gaussian|Mixture",
+        "CovarianceType=&#39;full&#39;": "Covariance|Type=|&#39;full&#39;",
+        "n_init=1": "n_init=1",
+        "__iter__": "__iter__",
+        "--drop-missing": "--drop-missing",
+    }
+    for code, cut in cuts.items():
+        assert with_cuts(f'<code class="a_long_name">{code}</code>').replace("<wbr>", "|") == (
+            f'<code class="a_long_name">{cut}</code>'
+        )
+
+
+@pytest.mark.parametrize("tex", [r"\overline{x^2}", r"\frac{a}{b}", r"\sqrt{x}", r"\hat\theta_k", r"\sum_k \pi_k"])
+def test_formulas_have_the_colour_of_the_text(tex, monkeypatch):
+    pytest.importorskip("ziamath")
+    monkeypatch.syspath_prepend(str(DOCS / "extensions"))
+    drawn = importlib.import_module("formulas").drawn(tex, True)
+    assert set(re.findall(r'(?:fill|stroke)="([^"]*)"', drawn)) == {"currentColor"}
 
 
 def test_the_width_is_that_of_the_formatter():

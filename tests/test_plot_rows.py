@@ -241,6 +241,17 @@ def test_every_fit_of_the_winning_family_is_in_view_and_what_leaves_is_marked(ax
     assert {"above the view", "below the view"} <= set(legend(ax))
 
 
+def test_marks_of_what_leaves_the_view_follow_it(ax):
+    plot.selection(selection_of({"full": [900, 30, 20, 25], "diag": [950, 940, 55, 56]}), ax=ax)
+    assert not called(ax, "beyond") and "above the view" not in legend(ax)
+    ax.set_ylim(24, 60)
+    marks = [(round(mark.get_xdata()[0]), mark.get_marker()) for mark in called(ax, "beyond")]
+    assert marks == [(1, "^"), (1, "^"), (2, "^"), (3, "v")]
+    assert {"above the view", "below the view"} <= set(legend(ax))
+    ax.set_ylim(0, 1000)
+    assert not called(ax, "beyond") and "above the view" not in legend(ax)
+
+
 def test_the_band_is_explained_where_there_is_one():
     assert "up to the median start" in legend(plot.selection(selection_of({"full": [9, 5]}, spread=2.0),
                                                              ax=Figure().subplots()))  # fmt: skip

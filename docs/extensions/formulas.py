@@ -4,10 +4,11 @@ The TeX of a formula is its label, which screen readers speak.
 """
 
 import html
+import re
 from functools import cache
 
 import ziamath
-from docutils.nodes import SkipNode
+from docutils.nodes import SkipNode, Text, math
 
 SIZE = 17.5  # px, beside text of 16
 
@@ -21,11 +22,28 @@ def drawn(tex, inline):
     formula = ziamath.Latex(tex, size=SIZE, color="currentColor", inline=inline)
     label = f'role="img" aria-label="{html.escape(tex)}"'
     placed = f'style="vertical-align: {formula.getyofst():.2f}px"' if inline else ""
-    return formula.svg().replace("<svg ", f"<svg {label} {placed} ", 1)
+    svg = formula.svg().replace('fill="black"', 'fill="currentColor"')  # of bars over letters
+    return svg.replace("<svg ", f"<svg {label} {placed} ", 1)
+
+
+def touching(app, doctree, docname):
+    """What touches a formula goes with it: no line ends between a bracket and a formula, or a formula and a comma."""
+    if app.builder.format != "html":
+        return
+    for node in list(doctree.findall(math)):
+        place, around = node.parent.index(node), node.parent
+        for name, at, pattern in (("before", place - 1, r"[(\[]+$"), ("after", place + 1, r"^[.,;:!?)\]]+")):
+            text = around[at] if 0 <= at < len(around) else None
+            found = re.search(pattern, text) if isinstance(text, Text) else None
+            node[name] = found[0] if found else ""
+            if found:
+                around.replace(text, Text(re.sub(pattern, "", text)))
 
 
 def inline(translator, node):
-    translator.body.append(drawn(node.astext(), True))
+    before, after = node.get("before", ""), node.get("after", "")
+    formula = before + drawn(node.astext(), True) + after
+    translator.body.append(f'<span class="formula">{formula}</span>' if before or after else formula)
     raise SkipNode
 
 
@@ -36,5 +54,6 @@ def display(translator, node):
 
 
 def setup(app):
+    app.connect("doctree-resolved", touching)
     app.add_html_math_renderer("svg", (inline, None), (display, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

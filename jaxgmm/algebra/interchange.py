@@ -67,7 +67,7 @@ def to_numpyro(mixture):
 
 
 def to_scipy(mixture, *, feature=None):
-    """SciPy's distribution of one feature: with ``pdf`` (``pmf`` for integers), ``cdf``, ``ppf``, ``rvs`` and the rest.
+    """SciPy's distribution of one feature, with ``pdf`` (``pmf`` of integers), ``cdf``, ``ppf``, ``rvs`` and the rest.
 
     Args:
         mixture: a `Mixture`; of several features, ``feature`` says which.

@@ -21,7 +21,7 @@ from .table import Input, opened
 
 
 def predict(args: argparse.Namespace) -> int:
-    """Print the most probable component of every row, one integer a line; -1 where a value is missing."""
+    """Print the most probable component of every row, one integer a line; -1 where --drop-missing finds a gap."""
     paths.check_table(args.output, args.data)
     labels.check(args, args.output)
     mixture, table = _model_and_data(args)

@@ -18,7 +18,7 @@ def old_faithful() -> np.ndarray:
         (272, 2): the duration of an eruption and the waiting time to the next one, in minutes.
 
     Source: Azzalini and Bowman, A look at some data on the Old Faithful geyser (1990), Applied Statistics 39, 357-365;
-        Härdle, Smoothing Techniques with Implementation in S (1991). It is `faithful` of R.
+    Härdle, Smoothing Techniques with Implementation in S (1991). It is `faithful` of R.
     """
     return np.loadtxt(HERE / "faithful.csv", delimiter=",", skiprows=1)
 
@@ -30,9 +30,9 @@ def galaxies() -> np.ndarray:
         (82, 1): velocities in km/s, sorted.
 
     Source: Postman, Huchra and Geller, Probes of large-scale structure in the Corona Borealis region (1986), The
-        Astronomical Journal 92, 1238-1247; Roeder, Density estimation with confidence sets exemplified by superclusters
-        and voids in galaxies (1990), JASA 85, 617-624. It is `galaxies` of R's package MASS, with the 78th velocity as
-        published, 26,960 (MASS: 26,690, a slip that its help names).
+    Astronomical Journal 92, 1238-1247; Roeder, Density estimation with confidence sets exemplified by superclusters
+    and voids in galaxies (1990), JASA 85, 617-624. It is `galaxies` of R's package MASS, with the 78th velocity as
+    published, 26,960 (MASS: 26,690, a slip that its help names).
     """
     return np.loadtxt(HERE / "galaxies.csv", skiprows=1)[:, None]
 
@@ -44,7 +44,7 @@ def hasselblad() -> tuple[np.ndarray, np.ndarray]:
         deaths a day (10, 1), 0 to 9; and the number of days with so many deaths (10,), 1,096 in all: the weights.
 
     Source: Hasselblad, Estimation of finite mixtures of distributions from the exponential family (1969), JASA 64,
-        1459-1471, table 3.
+    1459-1471, table 3.
     """
     days = np.array([162.0, 267.0, 271.0, 185.0, 111.0, 61.0, 27.0, 8.0, 3.0, 1.0])
     return np.arange(10.0)[:, None], days

@@ -143,7 +143,7 @@ def check(params, codes):
 
 
 def categorical(n_categories: int | None = None, *, codes: Iterable[Iterable[int]] | None = None) -> Family:
-    """The categorical family with codes 0 .. n_categories - 1 in every feature, or with codes of each feature's own.
+    """The categorical family with codes 0 to n_categories - 1 in every feature, or with codes of each feature's own.
 
     Args:
         n_categories: number of codes; features with fewer have probability 0 for the rest.

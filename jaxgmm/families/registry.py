@@ -21,6 +21,7 @@ def register(name: str, make: Callable) -> None:
 
 
 def known() -> list[str]:
+    """The names of all families: the library's own, and those given by `register`."""
     return list(_REGISTRY)
 
 

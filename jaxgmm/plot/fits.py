@@ -1,5 +1,6 @@
 """Pictures of fits: the criterion by number of components, the log-likelihood by iteration, and the ends of starts."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
         A band reaches from the criterion of a fit to that of its median start; the criteria of the starts differ by
         their log-likelihoods alone, also for ICL, because their responsibilities are not kept. The limits of the axis
         show all fits of the best fit's family and the best fit of every family. Triangles at the edge mark fits above
-        the view, and degenerate fits below it.
+        the view, and degenerate fits below it. They follow the view when its limits change, by ``ax.set_ylim`` or by
+        hand.
 
     Raises:
         ValueError: selection is not a Selection.
@@ -60,7 +62,10 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
     _limit(ax, selection, shown)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="number of components", ylabel=f"{criterion.upper()} (lower is better)")
-    ax.legend(loc="best", fontsize="small")
+    _explain(ax)
+    mark = functools.partial(_mark_beyond, table=table, criterion=criterion)
+    mark(ax)
+    ax.callbacks.connect("ylim_changed", mark)
     return ax
 
 
@@ -77,19 +82,32 @@ def _limit(ax, selection, shown):
     margin = 4 * (0.08 * (high - low) + 0.5)
     bottom, top = ax.get_ylim()
     ax.set_ylim(max(bottom, low - margin), min(top, high + margin))
-    bottom, top = ax.get_ylim()
-    families = list(dict.fromkeys(names))
+
+
+def _mark_beyond(ax, table, criterion):
+    """Mark fits beyond the limits of the criterion by triangles at the edge, and explain them in the legend."""
+    for line in [line for line in ax.lines if line.get_gid() in ("beyond", "what is beyond")]:
+        line.remove()
+    families = list(dict.fromkeys(row["family"] for row in table))
+    values = np.array([row[criterion] for row in table], float)
+    bottom, top = sorted(ax.get_ylim())
     for beyond, height, marker, words in (
         (values > top, 0.985, "^", "above the view"),
-        ((values < bottom) & ~shown, 0.015, "v", "below the view"),
+        (values < bottom, 0.015, "v", "below the view"),
     ):
         if beyond.any():
-            ax.plot([], [], marker=marker, ms=5, ls="", color="0.5", label=words)
+            ax.plot([], [], marker=marker, ms=5, ls="", color="0.5", label=words, gid="what is beyond")
         for j in np.flatnonzero(beyond):
-            i = families.index(names[j])
+            i = families.index(table[j]["family"])
             across = table[j]["n_components"] + 0.09 * (i - (len(families) - 1) / 2)  # side by side
             look = {"marker": marker, "ms": 5, "ls": "", "color": palette.colours(i + 1)[i], "clip_on": False}
             ax.plot([across], [height], transform=ax.get_xaxis_transform(), gid="beyond", **look)
+    if getattr(ax.get_legend(), "of_selection", False):  # one that the user has made stays as it is
+        _explain(ax)
+
+
+def _explain(ax):
+    ax.legend(loc="best", fontsize="small").of_selection = True
 
 
 def _spread(result):

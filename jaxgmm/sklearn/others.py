@@ -74,7 +74,7 @@ class BernoulliMixture(OtherMixture):
 
 
 class PoissonMixture(OtherMixture):
-    """Mixture of independent Poisson features, counts 0, 1, 2, ... Attribute: ``rates_`` (K, n_features)."""
+    """Mixture of independent Poisson features: counts from 0 on. Attribute: ``rates_`` (K, n_features)."""
 
     rates_: arrays.Array
     _name, _integers = "poisson", True
