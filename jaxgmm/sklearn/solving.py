@@ -37,7 +37,7 @@ class Solution:
 
 
 def solve(x, weight, options: Options, rng) -> Solution:
-    """The fit of rows x (n, d) with weights (n,); that of few rows is free of JAX, which a forked process cannot use."""
+    """The fit of rows x (n, d) with weights (n,). That of few rows uses no JAX, so that a forked process can make it."""
     if few.plain(x, options):
         with on_host():
             return _solved(x, weight, options, rng)
