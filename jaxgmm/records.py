@@ -26,7 +26,7 @@ class Status(enum.IntEnum):
     DEGENERATE = 3  #: a component is held up by the prior or a floor, or by less than a row
     NON_FINITE = 4  #: the log-likelihood is not finite, or, where nothing can raise (under a trace), the rows
     INVALID = 5  #: rows outside the support, or weights that are none, where nothing can raise (under a trace)
-    STOPPED = 6  #: stopped by a callback or Ctrl-C; a start among several: so far behind that the search left it
+    STOPPED = 6  #: stopped by a callback or Ctrl-C; of one of several starts also, left behind by the search
 
 
 class FitWarning(UserWarning):
