@@ -53,7 +53,7 @@ def job(name: str) -> dict:
     found = first_call(lambda: jaxgmm.fit(0, x, k, **options, tol=0, max_iter=UPDATES, compiled=True))
     found["processor"] = time.process_time() - began
     compiling.Compiled.__call__ = call
-    return found | {"lines": {name: size() for name, size in sizes.items() if name in ("iterate", "_begin")}}
+    return found | {"lines": {name: size() for name, size in sizes.items() if name in ("iterated", "_begin")}}
 
 
 def main():

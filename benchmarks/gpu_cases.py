@@ -184,7 +184,7 @@ def kernels(case: Case, updates: int = 4) -> dict:
     """Launches of an iteration by the optimised program, and kernels by time where the profiler knows them."""
     with jax.enable_x64(case.dtype == "float64"):
         counted = launches(program_of(lambda: case.fit(1)).compile().as_text())
-    return {"program": counted, "profiler": profiled(lambda: case.fit(updates), "jit_iterate", updates + 1)}
+    return {"program": counted, "profiler": profiled(lambda: case.fit(updates), "jit_iterated", updates + 1)}
 
 
 # -- the wait -----------------------------------------------------------------------------------------------------

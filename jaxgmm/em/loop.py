@@ -101,17 +101,17 @@ def on_device(problem, lanes, alive, queue: Queue, rounds):
 
         def goes_on(carry):
             live, made = carry
-            return (running(live) & alive).any() & (made < rounds)
+            return (running(unpack(live)) & alive).any() & (made < rounds)
 
         def round_of_all(carry):
             live, made = carry
-            stepped = jax.vmap(updated)(live, everyone)
-            if count > 1:  # or it is the one that goes on; to choose leaf by leaf takes a fifth of the compiler's time
-                stepped = _choose(running(live) & alive, stepped, live)
+            stepped = pack(jax.vmap(updated)(unpack(live), everyone))
+            if count > 1:  # or it is the one that goes on
+                stepped = _choose(running(unpack(live)) & alive, stepped, live)
             return stepped, made + 1
 
-        lanes, made = jax.lax.while_loop(goes_on, round_of_all, (lanes, none))
-        return lanes, queue, made
+        live, made = jax.lax.while_loop(goes_on, round_of_all, (pack(lanes), none))
+        return unpack(live), queue, made
 
     waiting, fresh = running(lanes) & alive, queue.upcoming == 0
     last_first = jnp.where(waiting, -jnp.arange(count), 1)  # in a sweep the later lanes are the larger models

@@ -12,7 +12,7 @@ from typing import ClassVar
 import jax
 import numpy as np
 
-from ..numerics import cholesky, diagonal, product, with_diagonal
+from ..numerics import cholesky, diagonal, lower, product, with_diagonal
 from ..numerics.backend import is_jax, xp
 from ..numerics.host import replaced_at
 
@@ -115,18 +115,18 @@ def exp_of_centred(value):
 
 
 def pack_factor(matrix):
-    lower = cholesky(matrix)
-    i, j = np.tril_indices(matrix.shape[-1])
-    logged = xp.where(np.eye(matrix.shape[-1], dtype=bool), with_diagonal(xp.log(diagonal(lower))), lower)
+    factor = cholesky(matrix)
+    i, j = lower(matrix.shape[-1])
+    logged = xp.where(np.eye(matrix.shape[-1], dtype=bool), with_diagonal(xp.log(diagonal(factor))), factor)
     return logged[..., i, j]
 
 
 def unpack_factor(packed):
     d = (int((8 * packed.shape[-1] + 1) ** 0.5) - 1) // 2
     zeros = np.zeros((*packed.shape[:-1], d, d), packed.dtype)
-    logged = replaced_at(zeros, (..., *np.tril_indices(d)), packed)
-    lower = xp.tril(logged, -1) + with_diagonal(xp.exp(diagonal(logged)))
-    return product(lower, xp.swapaxes(lower, -1, -2))
+    logged = replaced_at(zeros, (..., *lower(d)), packed)
+    factor = xp.tril(logged, -1) + with_diagonal(xp.exp(diagonal(logged)))
+    return product(factor, xp.swapaxes(factor, -1, -2))
 
 
 Constraint.REAL = Constraint("real numbers", anything, math.prod, same, same)

@@ -22,7 +22,7 @@ switches       JAX's debugging switches, off inside this library
 from .backend import is_jax, product, xp
 from .derivatives import constant
 from .factors import cholesky, triangular_inverse
-from .matrices import diagonal, hold_in, pack, positive_definite, ridge, unpack, upper, whitening, with_diagonal
+from .matrices import diagonal, hold_in, lower, pack, positive_definite, ridge, unpack, upper, whitening, with_diagonal
 from .products import (
     LOG_2PI,
     LOG_ZERO,
@@ -50,6 +50,7 @@ __all__ = [
     "hold_in",
     "is_jax",
     "keep_empty",
+    "lower",
     "monomials",
     "over_rows",
     "pack",

@@ -20,6 +20,12 @@ def upper(d: int):
     return i, j, position
 
 
+@functools.cache
+def lower(d: int):
+    """Rows and columns of a lower triangle, row after row: 2 × (d(d+1)/2,)."""
+    return tuple(index.astype(np.int32) for index in np.tril_indices(d))
+
+
 def pack(matrix):
     """Upper triangle of a symmetric matrix. (..., d, d) -> (..., d(d+1)/2)."""
     i, j, _ = upper(matrix.shape[-1])
