@@ -23,13 +23,13 @@ from .state import Task, expected, going
 from .steps import Expected
 from .update import step
 
-WORTH = 2**28  # numbers an E-step passes, from which on fewer lanes are worth programs of their own: two seconds each
+WORTH = 2**28  # numbers that an E-step reads, from which on a smaller group of lanes gets a program of its own size
 
 
 @record
 class Queue:
-    """Where a run of many lanes stands: the lanes (l,) in the order in which they are taken, the ``queued`` first of
-    them; the places (slots,) in that order that are held by slots, and the next one to be taken."""
+    """The queue of a run in which not all lanes fit at once: the lanes (l,) in the order in which slots take them, of
+    which the first ``queued`` are to run; the places (slots,) in that order that slots hold; and the next place."""
 
     order: Any
     held: Any
@@ -45,8 +45,9 @@ def fresh_queue(lanes: int, slots: int) -> Queue:
 
 @record
 class Packed:
-    """Lanes (l, ...), all leaves of a dtype side by side, (l, numbers): what moves lanes is one operation, not one a
-    leaf, and compiles in a fraction of the time. ``shapes`` are those of a lane's leaves, with their dtypes."""
+    """Lanes (l, ...) with all leaves of a dtype side by side, (l, numbers). Copying or choosing lanes is one operation
+    then, where leaf by leaf it is many and takes longer to compile. ``shapes`` are dtype and shape of each leaf of a
+    lane."""
 
     tables: dict
     structure: Any = static()
@@ -78,13 +79,18 @@ def once(rows, task: Task, lane):
 
 
 def on_device(problem, lanes, alive, queue: Queue, rounds):
-    """Iterate those of many lanes (l, ...) that are alive until each stops or pauses, as many at a time as the queue
-    has slots, or for so many rounds of E-steps. Returns the lanes, their queue, and the number of rounds.
+    """Iterate the lanes (l, ...) that are ``alive`` until each stops or pauses, or for so many rounds of E-steps; as
+    many lanes at a time as the queue has slots.
 
-    A lane that stops makes room for the next one: under a plain ``vmap`` every lane would cost as long as the slowest.
-    ``problem(lane)`` are its rows and its `Task`. A run that goes on with the lanes and the queue of another does what
-    one run would have done, to the bit: every lane keeps its slot, and with it its place in the products, on which
-    rounding depends.
+    A lane that stops frees its slot for the next one: under a plain ``vmap`` every lane would cost as long as the
+    slowest. A run that continues with the lanes and the queue of another gives the bits of one longer run: every lane
+    keeps its slot, and so its place in the products, on which rounding depends.
+
+    Args:
+        problem: ``lane number -> rows, Task``.
+
+    Returns:
+        The lanes, their queue, and the number of rounds.
     """
     _, task = problem(0)
     (count,), (slots,), none = alive.shape, queue.held.shape, jnp.zeros((), jnp.int32)
@@ -165,9 +171,14 @@ def _choose(condition, new, old):
 
 
 def on_host(problem, lanes, alive, rounds):
-    """As `on_device`, a pass over the rows a round for all lanes that go on; ``problem(group)`` are the rows and the
-    `Task` of several lanes (g,), which either share them or lead in all of their numbers. Returns the lanes and the
-    rounds made."""
+    """As `on_device`, in Python: each round is one pass over the rows for all lanes that go on.
+
+    Args:
+        problem: ``lane numbers (g,) -> rows, Task``, which the lanes share, or whose arrays lead with g.
+
+    Returns:
+        The lanes and the number of rounds.
+    """
     made, groups = 0, _groups(problem, lanes, alive)
     while made < rounds and groups:
         asked = [_expected(group.task, group.live) for group in groups]
@@ -186,7 +197,7 @@ def on_host(problem, lanes, alive, rounds):
 
 @dataclasses.dataclass
 class Group:
-    """Lanes (g,) that run side by side: where they stand among all, and how they stand by now."""
+    """Lanes that run side by side: their numbers (g,) among all lanes, and their present values ``live``."""
 
     index: np.ndarray
     live: Any
@@ -195,17 +206,17 @@ class Group:
 
 
 def _groups(problem, lanes, alive) -> list[Group]:
-    """Lanes that go on, as many at a time as there is room for."""
+    """The lanes that go on, in groups that fit into memory."""
     (rows, task), count = problem(np.arange(1)), len(alive)
     running = np.flatnonzero(np.asarray(alive) & np.asarray(_going(task, lanes)))
     k = task.method.state_of(lanes).counts.shape[1]
     width = task.form.width(rows.d, k)
-    if hosted():  # functions that take no leading axes see one lane after the other
+    if hosted():  # functions that take no leading axes get one lane at a time
         together = max(HOST_NUMBERS // (rows.block * width), 1) if side_by_side() else 1
     else:
         together = lanes_together(task.form, rows.d, k, count, rows.itemsize)
     groups = [running[i : i + together] for i in range(0, len(running), together)]
-    if not hosted():  # of few sizes, for few programs: filled up with what is no lane
+    if not hosted():  # few sizes of groups, so few programs: numbers beyond the last lane fill a group up
         few = rows.n_everywhere * width * together >= WORTH
         sizes = [min(1 << (len(group) - 1).bit_length() if few else together, count) for group in groups]
         filled = [np.full(size - len(group), count) for size, group in zip(sizes, groups, strict=True)]

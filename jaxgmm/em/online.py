@@ -25,7 +25,7 @@ FORGETTING = 0.6  # between 1/2 and 1, exclusive: what the convergence theorem a
 
 @record
 class Online:
-    """The state, whose candidate has seen all blocks; their statistics s per unit weight, and their Σ w."""
+    """The state, whose candidate is the mixture after all blocks so far; their statistics per unit weight, and Σ w."""
 
     state: State
     statistics: Statistics

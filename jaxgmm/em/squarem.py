@@ -35,11 +35,11 @@ FALL = 1e-3  # nats per unit weight that a trial may lose against the head of it
 
 @record
 class Cycle:
-    """The state of plain EM, and where in a cycle it stands.
+    """The state of plain EM, and its place in a cycle.
 
-    ``before`` and ``last`` are the views of the two latest candidates; ``fallback`` is θ₂ while θ' is tried; ``reach``
-    bounds |α|; ``beyond`` is what the curvature within the cycle says may remain. ``best`` is what the state held
-    of the best mixture so far.
+    ``phase`` says which point of the cycle the candidate is. ``before`` and ``last`` are the views of the two latest
+    candidates; ``fallback`` is θ₂ while θ' is tried; ``reach`` bounds |α|; ``beyond`` is what remains to the limit by
+    the curvature within the cycle. ``best`` holds mixture, log-likelihood and counts of the best candidate so far.
     """
 
     state: State
@@ -73,7 +73,7 @@ def _judged(state: State) -> dict:
 
 
 def advance(task, cycle: Cycle, prepared, statistics, lossy) -> Cycle:
-    """One E-step's worth of SQUAREM."""
+    """The cycle after one more E-step."""
     value, weight = statistics.log_likelihood, statistics.weight
     heads, leaps, trial = cycle.phase == HEAD, cycle.phase == MIDDLE, cycle.phase == TRIAL
     refused = trial & (lossy | ~(value >= cycle.state.previous - FALL * weight))

@@ -1,4 +1,4 @@
-"""Where a fit stands between two E-steps, and what it runs under."""
+"""The state of a fit between two E-steps, and the task: the numbers and functions that the fit runs with."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,18 +13,21 @@ from ..numerics.host import choose
 from ..records import Mixture, Statistics, record, static
 from .steps import Expected
 
-RUNNING = -1  # statuses of a loop that no result carries
-LOSSY = -2  # the moment form has lost its digits: go on in the accurate form
-LOSS_LIMIT = 1e-4  # relative rounding of a variance, or nats a row, at which the moment form gives way
-NEVER = np.int32(2**31 - 1)  # the pause of a run without one
+RUNNING = -1  # status of a lane that goes on; no result has it
+LOSSY = -2  # status of a lane whose form has lost its digits: the next form continues; no result has it
+LOSS_LIMIT = 1e-4  # relative rounding of a variance, or nats a row: beyond, the moment form is left
+NEVER = np.int32(2**31 - 1)  # the pause of a run that has none
 
 
 @record
 class State:
-    """Where a fit stands. ``mixture`` is the last one judged good, with its ``log_likelihood`` and ``counts``;
-    ``candidate`` is next.
+    """The state of a fit. ``mixture`` is the last one that was accepted, with its ``log_likelihood`` and ``counts``
+    (k,); ``candidate`` is the one that the next E-step judges.
 
-    ``previous`` is the log-likelihood that the candidate's is compared with, -inf where there is none.
+    ``previous`` is the log-likelihood that the candidate's is compared with, -inf where there is none; ``gain`` the
+    last difference of two, ``remaining`` the distance to the limit that the rule estimates, both per unit weight;
+    ``streak`` how often in a row that was below tol; ``n_iter`` the updates that led to ``mixture``, -1 before any
+    mixture was judged.
     """
 
     mixture: Mixture
@@ -41,7 +44,7 @@ class State:
 
 @record
 class Limits:
-    """Traced numbers of the stopping rule; a lane that has made ``pause`` updates waits until the next run."""
+    """The numbers of the stopping rule, traced. A lane that has made ``pause`` updates waits for the next run."""
 
     tol: Any
     max_iter: Any
@@ -50,8 +53,9 @@ class Limits:
 
 @record
 class Task:
-    """What a lane is run under: the reference of its rows' moments, the prior, the limits, and ``offset``, what the
-    form leaves out of the log-likelihood; the form, the method, and the status of one whose log-likelihood falls."""
+    """What a lane runs with: the reference (d,) of its rows' moments, the prior, the limits, and ``offset``, the term
+    of the log-likelihood that is not in the form; the form, the method, and the status that a fall of the
+    log-likelihood leads to."""
 
     reference: Any
     prior: Any
@@ -63,7 +67,7 @@ class Task:
 
 
 def initial_state(candidate: Mixture) -> State:
-    """The state before anything was judged."""
+    """The state before the first E-step, which judges this candidate."""
     lanes = candidate.log_weights.shape[:-1]
     infinite = np.full(lanes, np.inf, candidate.log_weights.dtype)[()]
     zero = np.zeros(lanes, np.int32)[()]
@@ -82,7 +86,7 @@ def initial_state(candidate: Mixture) -> State:
 
 
 def resume_accurately(method, lane):
-    """A lane that has lost its digits in one form, as the next should go on with it; any other as it is."""
+    """A lane as the next form continues it, where its status is LOSSY; any other lane unchanged."""
     if method.update.resume is not None:
         return method.update.resume(lane)
     state = method.finish(lane)
@@ -91,9 +95,10 @@ def resume_accurately(method, lane):
 
 
 def resume_in_another_dtype(method, lane, again, doubt):
-    """A lane that was cast to another dtype, as it should go on there: where ``again``, from its last good mixture.
+    """A lane that was cast to another dtype, as it continues there: where ``again``, from its last accepted mixture.
 
-    What its log-likelihood was is no measure for those to come: it may be too high by ``doubt`` per unit weight.
+    Its log-likelihood was computed in the old dtype and may be too high by ``doubt`` per unit weight, so that much is
+    taken off before others are compared with it.
     """
     if method.update.resume is not None:
         state = lane.state
@@ -116,7 +121,7 @@ def _nonsingular(mixture: Mixture) -> Mixture:
 
 
 def started_again(method, lane, begins):
-    """A lane on other rows: from its mixture where it ``begins``; else as one that waits, with what it has reached."""
+    """A lane on other rows: from its mixture where it ``begins``; else with its log-likelihood and counts, waiting."""
     state = method.finish(lane)
     fresh = initial_state(state.mixture)
     waiting = dataclasses.replace(fresh, log_likelihood=state.log_likelihood, counts=state.counts)
@@ -124,7 +129,7 @@ def started_again(method, lane, begins):
 
 
 def _last_good(state: State) -> State:
-    """A state that is LOSSY, back at its last good mixture."""
+    """A state that is LOSSY, set back to its last accepted mixture; any other unchanged."""
     lossy = state.status == LOSSY
     again = lossy & (state.n_iter >= 0)
 
@@ -145,7 +150,7 @@ def going(state: State, limits: Limits):
 
 
 def noise_of(statistics: Statistics):
-    """How much of the log-likelihood may be rounding."""
+    """The size of rounding errors in the log-likelihood, ()."""
     value = statistics.log_likelihood
     return xp.where(xp.isfinite(value), 4 * eps(value) * statistics.rounding, 0)
 
@@ -159,11 +164,16 @@ def expected(task: Task, lane) -> Expected:
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """A way to go from one E-step to the next: what a loop carries is begun from a state, read as one, and ends as one.
+    """How the next candidate is made: plain EM, or an acceleration that carries more than a state.
 
-    ``advance(task, lane, prepared, statistics, lossy) -> lane`` judges the candidate by the task's rule, and makes the
-    next one. ``resume(lane) -> lane`` goes on in another form where digits were lost; by default afresh, from the last
-    good mixture.
+    Args:
+        start: ``state -> lane``: what the loop carries.
+        state_of: ``lane -> state`` with the candidate that the next E-step is for.
+        advance: ``(task, lane, prepared, statistics, lossy) -> lane``: judges the candidate by the task's rule, and
+            makes the next one.
+        finish: ``lane -> state`` whose mixture is the result.
+        resume: ``lane -> lane``, where another form continues because digits were lost; None: from the last accepted
+            mixture, as if it were a start.
     """
 
     name: str

@@ -40,12 +40,12 @@ def normalise(logits, log_weights):
 
 
 def expect(form, prepared, log_weights, block, inside=None) -> Statistics:
-    """E-step of a block of rows; ``inside`` is the support, or None where rows are known to be in it."""
+    """E-step of a block of rows. ``inside`` is the support's ``contains``; None: all rows are known to be in it."""
     return gathered(form, prepared, block, posterior(form, prepared, log_weights, block, inside))
 
 
 def posterior(form, prepared, log_weights, block, inside=None):
-    """What a form sees of a block of rows, their log densities (b,), and responsibilities (k, b)."""
+    """The form's view of a block of rows, their log densities (b,), and responsibilities (k, b)."""
     seen = block.seen(form, prepared)
     logits = form.log_prob(prepared, seen)  # (k, b)
     logits += log_weights[..., None]
@@ -55,7 +55,7 @@ def posterior(form, prepared, log_weights, block, inside=None):
 
 
 def gathered(form, prepared, block, known) -> Statistics:
-    """The statistics of a block of rows, of which the `posterior` is known; its responsibilities are written over."""
+    """The statistics of a block of rows from their `posterior`, whose responsibilities are overwritten."""
     weight, (seen, log_density, resp) = block.weight, known
     terms = xp.where(weight > 0, weight * log_density, 0 * weight)
     resp *= weight[..., None, :]
@@ -67,9 +67,9 @@ def gathered(form, prepared, block, known) -> Statistics:
 
 @record
 class Expected:
-    """The E-step under a mixture, or under those of lanes (l,): of a block of rows, its statistics.
+    """The E-step under a mixture, or under the mixtures of lanes (l,), as a function: block of rows -> `Statistics`.
 
-    ``reference`` (d,) is the one that all lanes have: the features of a block are computed once.
+    ``reference`` (d,) is shared by all lanes, so the features of a block are computed once.
     """
 
     prepared: Any
@@ -86,7 +86,7 @@ class Expected:
 
 
 def about(prepared, reference):
-    """Prepared parameters about this reference, which a lane of many has a copy of."""
+    """Prepared parameters with this reference in place of their copy of it."""
     return dataclasses.replace(prepared, reference=reference) if hasattr(prepared, "reference") else prepared
 
 

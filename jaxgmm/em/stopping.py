@@ -23,23 +23,21 @@ DIGITS = 1e-9  # the same under scikit-learn's rule in float64: two fits then ag
 
 @record
 class Seen:
-    """What an E-step shows of a candidate, per unit weight: its log-likelihood; the gain over the last candidate that
-    counted and the step from the last good one; how much of them may be rounding, of one gain or where rows err
-    independently; how far the prior may make it fall, and how far rounding of what the prior or a floor holds."""
+    """What an E-step shows of a candidate, (); all but ``value`` are per unit weight."""
 
-    value: Any
-    gain: Any
-    step: Any
-    noise: Any
-    blur: Any
-    slack: Any
-    rounding: Any
+    value: Any  # its log-likelihood
+    gain: Any  # over the last candidate that counted
+    step: Any  # over the last one that was accepted
+    noise: Any  # rounding of a gain, at most
+    blur: Any  # rounding of a gain, where rows err independently
+    slack: Any  # how far the prior can make the log-likelihood fall in one update
+    rounding: Any  # how far rounding of variances that the prior or a floor holds up can
 
 
 @record
 class Verdict:
-    """Whether a candidate has settled, has fallen for no reason, or is not finite; what may remain to the limit, and
-    how often in a row that was below tol."""
+    """Whether a candidate has settled, has fallen for no reason (``failed``), or is not finite (``broken``); the
+    estimate of what remains to the limit, and how often in a row that was below tol."""
 
     settled: Any
     failed: Any
@@ -61,9 +59,12 @@ class Rule:
 
 
 def aitken(limits: Limits, state: State, seen: Seen, at_least) -> Verdict:
-    """Settled is also a gain below rounding. A fall is failure where neither rounding nor the prior explains it. Where
-    the prior can make the log-likelihood fall, it may turn: a limit from above counts as one from below, and a gain
-    below rounding only after another one."""
+    """The verdict by Aitken's estimate. A gain below rounding has settled, too; a fall that neither rounding nor the
+    prior explains has failed.
+
+    Where the prior can make the log-likelihood fall, the sequence may turn. There a limit from above counts as one from
+    below, and a gain below rounding counts only after another one.
+    """
     gain, noise, swayed, first = seen.gain, seen.noise, seen.slack > seen.noise, state.previous == -np.inf
     comparable = (state.gain != 0) & xp.isfinite(state.gain)
     ratio = gain / xp.where(comparable, state.gain, 1)
@@ -83,7 +84,8 @@ def aitken(limits: Limits, state: State, seen: Seen, at_least) -> Verdict:
 
 
 def change(limits: Limits, state: State, seen: Seen, at_least) -> Verdict:
-    """Nothing fails by falling. A mixture under which a row is impossible may recover."""
+    """The verdict by the change of the log-likelihood. A fall is no failure; a mixture under which a row is impossible
+    may recover."""
     broken = xp.isnan(seen.value) | (seen.value == np.inf)
     return Verdict(xp.abs(seen.gain) < limits.tol, xp.zeros_like(broken), broken, state.remaining, state.streak)
 

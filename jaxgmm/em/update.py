@@ -12,7 +12,7 @@ from .stopping import AITKEN, Seen
 
 
 def advance(task: Task, state: State, prepared, statistics: Statistics, lossy) -> State:
-    """A state after the E-step of its candidate."""
+    """The state after the E-step of its candidate, with the next candidate."""
     return judged(task, state, prepared, statistics, lossy, slack=slack_of(task, state, prepared))
 
 
@@ -29,14 +29,17 @@ def judged(
     leapt=False,
     at_least=0.0,
 ) -> State:
-    """The state after the E-step of its candidate, as other updates use it too.
+    """The state after the E-step of its candidate, with the next candidate; all updates judge by this function.
 
-    It stops with CONVERGED where the rule says so; with ``task.on_fall`` on a fall (DECREASED, or LOSSY in a form that
-    is not the last); with NON_FINITE; or with MAX_ITER.
+    Its status becomes CONVERGED where the rule says so; ``task.on_fall`` on a fall (DECREASED, or LOSSY in a form that
+    is not the last); NON_FINITE; or MAX_ITER.
 
-    ``slack`` is what `slack_of` returns. Gains are those between candidates that are ``counted``; one that is
-    ``refused`` was tried in vain and changes nothing (the caller replaces its successor); one that ``leapt`` is no
-    update of EM and may fall. ``at_least`` bounds from below what may remain.
+    Args:
+        slack: what `slack_of` returns.
+        counted: whether the candidate counts for gains: an acceleration compares some of them only.
+        refused: whether it was a trial in vain: the state stays, and the caller replaces the next candidate.
+        leapt: whether it is no update of EM, and may have a lower log-likelihood.
+        at_least: a lower bound on what remains to the limit, per unit weight.
     """
     limits, weight, value = task.limits, statistics.weight, statistics.log_likelihood
     kept, tried = xp.logical_not(refused), xp.logical_or(refused, leapt)
@@ -88,7 +91,7 @@ def slack_of(task: Task, state: State, prepared):
 
 
 def step(task: Task, lane, prepared, statistics: Statistics):
-    """A lane after the E-step that gave these statistics."""
+    """The lane after the E-step with these statistics."""
     value, digits = task.offset, LOSS_LIMIT
     if value.dtype == np.float64 and task.on_fall == LOSSY:
         digits = task.method.rule.digits

@@ -1,7 +1,7 @@
 """The one loop on the host that takes a search to its end. Callbacks and the checkpoint observe it between two runs.
 
-A search is a value, so observing it changes no result. Runs are short (about a second) also without an observer,
-because Python handles Ctrl-C only between them. All of many processes run the same number of E-steps and stop together.
+A search is a value, so observing it changes no result. A run takes about a second at most, also without an observer,
+because Python handles Ctrl-C only between runs. Several processes run the same number of E-steps and stop together.
 """
 
 import time

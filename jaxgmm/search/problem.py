@@ -1,4 +1,4 @@
-"""What is to be fitted, and one run of many starts.
+"""A fit to be made, with its rows, frame, prior and limits; and one run of its starts.
 
 Lanes (l,) are m numbers of components times r starts, the starts innermost. The data are shared by all lanes, so that
 their products are one wider product. Lanes of different K share a program: a component that was not asked for has log
@@ -33,10 +33,10 @@ COLUMNS = 512  # of all lanes in flight: enough to make the most of one look at 
 
 @record
 class Problem:
-    """What is to be fitted: checked rows in their frame, what is known of them, the numbers of the stopping rule; the
-    family, the method, and how starts are searched."""
+    """A fit to be made: checked rows in their frame, what is known of them, the numbers of the stopping rule; the
+    family, the method, and how starts are searched. Where many rows are searched on a sample first, the sample."""
 
-    rows: Any  # of any kind
+    rows: Any  # with ``cut`` and ``sum``: in NumPy, on devices, over a mesh, out of core
     known: Known
     limits: em.Limits
     family: Family = static()
@@ -65,7 +65,7 @@ class Problem:
         return self.family.forms
 
     def suiting(self, search) -> "Problem":
-        """The same in the precision that a search has come to."""
+        """The same in the dtype that a search computes in."""
         return self if search.dtype == self.known.frame.scale.dtype else self.in_float64
 
     @property
@@ -81,19 +81,19 @@ class Problem:
         return dataclasses.replace(self, rows=rows, known=known, limits=limits, sample=sample)
 
     def until(self, pause, rung: int = 0) -> "Problem":
-        """The same, up to a pause. A fit of a sample need not be closer to its limit than that is to all rows'."""
+        """The same, up to a pause. On a sample tol is larger: its limit is not that of all rows anyway."""
         last = rung == len(self.rungs) - 1
         tol = self.limits.tol if last else np.maximum(self.limits.tol, self.limits.tol.dtype.type(SAMPLE_TOL))
         return dataclasses.replace(self, limits=dataclasses.replace(self.limits, pause=pause, tol=tol))
 
     def task(self, form) -> em.Task:
-        """What lanes are run under in one of the forms: but for the last, a fall is a loss of digits."""
+        """What lanes run with in one of the forms. A fall means that digits were lost, except in the last form."""
         known, on_fall = self.known, int(Status.DECREASED) if form == self.forms[-1] else em.LOSSY
         offset = known.measured.left_out(form)
         return em.Task(known.frame.reference, known.prior, self.limits, offset, form, self.method, on_fall)
 
     def slots(self, form: int, k: int, lanes: int, in_trace: bool) -> int:
-        """How many of the lanes run at a time in a form, by its place."""
+        """How many of the lanes run at a time in the form with this number."""
         return slots_for(self.forms[form], (self.rows.d, k, lanes), self.rows.itemsize, in_trace)
 
     def run(self, search, form: int, rounds):
@@ -114,8 +114,8 @@ class Problem:
 
 
 def slots_for(form, sizes: tuple[int, int, int], itemsize: int, in_trace: bool) -> int:
-    """How many of the lanes run at a time, of sizes (d, k, lanes): half, so that those that stop early make room, and
-    what memory allows."""
+    """How many of the lanes run at a time, for sizes (d, k, lanes): as many as memory allows, and at most half, so that
+    those that stop early make room for others."""
     d, k, lanes = sizes
     slots = lanes_together(form, d, k, lanes, itemsize)
     if in_trace:
@@ -134,13 +134,13 @@ def iterated(rows, problem: Problem, search, form: int, rounds):
 
 @compiled("method")
 def resumed(method: em.Method, lanes):
-    """Lanes (l,), those that the moment form lost its digits on as the accurate form goes on with them."""
+    """Lanes (l,), of which those that lost their digits are set up for the accurate form."""
     return each(functools.partial(em.resume_accurately, method))(lanes)
 
 
 @compiled()
 def stands(problem: Problem, lanes, active):
-    """How lanes (l,) of the numbers of components in active (m, k) stand."""
+    """The standing of lanes (l,) of the numbers of components in active (m, k)."""
     asked_for = xp.repeat(active, jax.tree.leaves(lanes)[0].shape[0] // active.shape[0], axis=0)
     stand = functools.partial(standing, problem.method)
     return each(stand, (0, 0, None))(lanes, asked_for, problem.known)

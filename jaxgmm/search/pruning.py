@@ -29,8 +29,8 @@ FEWEST = 4  # starts from which some are stopped
 
 @record
 class Standing:
-    """How every lane (l,) stands: its log-likelihood, last gain per unit weight, updates and status, and whether it is
-    sound: neither degenerate nor failed."""
+    """The standing of every lane (l,): log-likelihood, last gain per unit weight, number of updates, status, and
+    whether it is sound, that is neither degenerate nor failed."""
 
     log_likelihood: Any
     gain: Any

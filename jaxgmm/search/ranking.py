@@ -1,6 +1,7 @@
-"""How lanes stand during a search, and the best start of every fit at its end.
+"""The standing of lanes during a search, and the best start of every fit at its end.
 
-Degenerate is a component that prior or floors hold up, or that holds less than a row, where there are several.
+A mixture of several components is degenerate where the prior or a floor holds one of them up, or where one holds less
+than a row.
 """
 
 import dataclasses
@@ -84,7 +85,7 @@ def template(family) -> FitResult:
 
 
 def standing(method, lane, active, known: Known) -> Standing:
-    """How a lane stands, at a pause or at its end."""
+    """The standing of a lane, at a pause or at its end."""
     state = method.finish(lane)
     degenerate = is_degenerate(state, active, known)
     failed = (state.status > Status.MAX_ITER) | ~xp.isfinite(state.log_likelihood)

@@ -1,4 +1,4 @@
-"""Many rows are searched in two rungs: starts run to their ends on a sample of the rows, the best of them on all."""
+"""Two rungs for many rows: all starts run to their ends on a sample of the rows, then the best of them on all rows."""
 
 import dataclasses
 
@@ -13,8 +13,8 @@ from .problem import Problem
 
 
 def with_sample(problem: Problem, start: Start) -> Problem:
-    """The problem with rows that stand for all, where these are many enough for a pass over them to cost more than
-    another program. Rows that lie on an accelerator or a mesh never are."""
+    """The problem with a sample of its rows, if these are so many that passes over them cost more than compiling for
+    the sample's size. Rows on an accelerator or a mesh are never sampled."""
     rows, limits = problem.rows, problem.limits
     named = isinstance(start.init, str) and problem.search == "pruned"
     if not named or in_trace(rows, limits) or float(limits.tol) == 0 or int(limits.max_iter) == 0:
@@ -34,7 +34,8 @@ def with_sample(problem: Problem, start: Start) -> Problem:
 
 
 def begun(problem: Problem, start: Start):
-    """First lanes of starts that are drawn, on the first rung of rows: there also those of all tries of few starts."""
+    """First lanes of starts that are drawn, on the rows of the first rung. On a sample, if the starts are few, also a
+    lane for each try of the first start."""
     rows = problem.rungs[0].cut(problem.family.moments, start.active.size, start.r)
     start = dataclasses.replace(start, runs_tries=problem.tries > 1)
     problem = dataclasses.replace(problem, rows=rows, sample=None)

@@ -1,11 +1,11 @@
-"""A search as a value: the state of many starts, which of them go on, in which form and up to which pause.
+"""A search as a value: the state of many starts, which of them continue, in which form and up to which pause.
 
-A search goes through pauses. Up to each, the lanes that go on run in the moment form, then those that lose their digits
-there in the accurate form; at a pause those that fall behind stop (see `pruning`). The last run is for starts that had
-stopped and are called back.
+A search is a sequence of runs. Each goes up to a pause: first all lanes that continue, in the moment form, then those
+that have lost their digits there, in the accurate form. At the pause, lanes that have fallen behind stop (`pruning`).
+If no lane ends well, a last run continues those that were stopped.
 
-Many rows are searched in two rungs: all starts to their ends on a sample; then the best of them on all rows, and one
-more from where it began, because a sample may not show a rare group (see `finalists`).
+Many rows are searched in two rungs. All starts run to their ends on a sample; then the best of them continue on all
+rows, and one more begins there again, because a sample may not show a rare group (`finalists`).
 """
 
 import contextlib
@@ -30,16 +30,17 @@ from . import finalists, pruning
 from .problem import stands
 from .pruning import Standing
 
-STOPS = (*pruning.PAUSES, em.NEVER, em.NEVER)  # updates after which lanes pause; the last is of those called back
+STOPS = (*pruning.PAUSES, em.NEVER, em.NEVER)  # updates after which lanes pause; the last is of lanes called back
 LAST = len(STOPS) - 1
 
 
 @record
 class Search:
-    """The starts of a fit: all of its state between two runs.
+    """All of the state of a fit between two runs.
 
-    ``lanes`` (l,) of the components in ``active`` (m, k), of which those ``alive`` (l,) go on; how they stand, and
-    their queue. ``stage`` counts pauses, ``form`` the forms of the problem, ``iteration`` E-steps, ``rung`` the rows.
+    ``lanes`` (l,) are m numbers of components, those in ``active`` (m, k), times r starts; those ``alive`` (l,)
+    continue. ``standing`` (l,) says how good they are, ``queue`` in which order they run. ``stage`` is the number of the
+    pause, ``form`` that of the problem's form, ``rung`` that of its rows; ``iteration`` counts E-steps.
     """
 
     lanes: Any
@@ -84,7 +85,8 @@ class Search:
 
 
 def begin(problem, lanes, active, iteration: int = -1) -> Search:
-    """The search from first lanes (l,), whose first E-step judges them. Data that weigh nothing only fill up."""
+    """The search before its first E-step, from first lanes (l,). Lanes of data sets without weight, padding, are not
+    alive."""
     traced, count = in_trace(problem, lanes), jax.tree.leaves(lanes)[0].shape[0]
     alive = np.ones(count, bool) if traced else _weighs(problem, active.shape[0], count)
     infinite, unknown = np.full(count, np.inf, problem.known.frame.scale.dtype), np.full(count, -1, np.int32)
@@ -98,7 +100,7 @@ def begin(problem, lanes, active, iteration: int = -1) -> Search:
 
 
 def advance(problem, search: Search, rounds) -> Search:
-    """The search after at most so many rounds of E-steps; where the current run ends with them, at its next run."""
+    """The search after at most so many rounds of E-steps; where they end the current run, before the next one."""
     problem = problem.suiting(search)
     rounds, pause = np.int32(rounds), np.int32(STOPS[int(search.stage)])
     lanes, standing, queue, made = problem.until(pause, int(search.rung)).run(search, int(search.form), rounds)
@@ -109,7 +111,7 @@ def advance(problem, search: Search, rounds) -> Search:
 
 
 def following(problem, search: Search) -> Search:
-    """The search at the end of a run: what runs next, if anything."""
+    """The search at the end of a run, set up for the next run; or ended."""
     stage, form = int(search.stage), int(search.form)
     status, last = np.asarray(search.standing.status), len(problem.forms) - 1
     if problem.widened:
@@ -134,9 +136,10 @@ def following(problem, search: Search) -> Search:
 
 
 def in_another_dtype(problem, search: Search, dtype, again) -> Search:
-    """The search in float64, where a lane has lost its digits in float32: the fast form is faster there than the
-    accurate one in float32. Or back in float32. Lanes ``again`` (l,) go on from what was good last: in float64 from a
-    log-likelihood that errs by what the moment form loses; in float32 from one that its parameters may not have."""
+    """The search with its lanes in another dtype: in float64, where a lane has lost its digits in float32, because the
+    moment form in float64 is faster than the accurate form in float32; or back in float32. Lanes ``again`` (l,)
+    continue from their last accepted mixture. Its log-likelihood may be wrong, in float64 by what the moment form
+    loses, in float32 by any amount."""
     lanes, firsts, standing = floats_in(dtype, (search.lanes, search.firsts, search.standing))
     doubt = em.LOSS_LIMIT if dtype == np.float64 else np.inf
 
@@ -147,7 +150,7 @@ def in_another_dtype(problem, search: Search, dtype, again) -> Search:
 
 
 def _hold_in_float32(problem, lanes):
-    """Lanes (l,) whose matrices float32, which results are given back in, can tell from singular ones."""
+    """Which lanes (l,) have matrices that are not singular in float32, the dtype of results."""
     family = problem.family
     if not matrices(family.parameters):
         return np.ones(len(jax.tree.leaves(lanes)[0]), bool)
@@ -159,7 +162,7 @@ def _hold_in_float32(problem, lanes):
 
 
 def _called_back(problem, search: Search, back) -> Search:
-    """The last run, of lanes that had stopped; those that never saw these rows begin with them."""
+    """The search before its last run, of lanes that had been stopped; those that never ran on these rows begin."""
     if search.firsts is not None:
         unseen = back & (np.asarray(search.standing.n_iter) < 0)
         search = dataclasses.replace(search, lanes=_chosen(unseen, search.firsts, search.lanes))
@@ -176,8 +179,8 @@ def _end(problem, search: Search) -> Search:
 
 
 def climbed(problem, search: Search) -> Search:
-    """The search at the next rung. Finalists go on from their mixtures, and some starts anew; the others wait, in case
-    none of those ends well."""
+    """The search on the next rung's rows. Finalists continue from their mixtures, and one start a fit begins anew; the
+    others wait, in case none of those ends well."""
     problem = problem.suiting(search)
     if int(search.rung) == 0 and problem.tries > 1:
         search = chosen(problem, search)
@@ -210,13 +213,13 @@ def _next(problem, search: Search, stage: int, alive, form: int = 0) -> Search:
 
 
 def _weighs(problem, groups: int, lanes: int):
-    """Lanes (l,) of data that weigh anything."""
+    """Which lanes (l,) are of data with a positive weight."""
     weight = np.asarray(problem.known.measured.weight)
     return np.repeat(np.broadcast_to(weight != 0, groups), lanes // groups)
 
 
 def to_its_end(problem, search: Search) -> Search:
-    """The search after all its runs, without an observer; under a trace too."""
+    """The search after all its runs, without callbacks or checkpoint; under a trace too."""
     if in_trace(problem, search):
         return _traced_to_its_end(problem, search)
     with in_one_thread():
@@ -231,7 +234,7 @@ def in_one_thread():
 
 
 def _traced_to_its_end(problem, search: Search) -> Search:
-    """As one loop: both forms up to every pause, and at the end a run of those that are called back."""
+    """The same as one traced loop over the pauses, each in all forms; the last is of lanes that are called back."""
     (count,), k, groups = search.alive.shape, search.active.shape[1], search.groups
 
     def run(lanes, alive, pause):
