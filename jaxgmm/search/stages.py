@@ -39,8 +39,8 @@ class Search:
     """All of the state of a fit between two runs.
 
     ``lanes`` (l,) are m numbers of components, those in ``active`` (m, k), times r starts; those ``alive`` (l,)
-    continue. ``standing`` (l,) says how good they are, ``queue`` in which order they run. ``stage`` is the number of the
-    pause, ``form`` that of the problem's form, ``rung`` that of its rows; ``iteration`` counts E-steps.
+    continue. ``standing`` (l,) is how good they are, ``queue`` the order in which they run. ``stage`` is the number of
+    the pause, ``form`` that of the problem's form, ``rung`` that of its rows; ``iteration`` counts E-steps.
     """
 
     lanes: Any
