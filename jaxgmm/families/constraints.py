@@ -1,7 +1,9 @@
-"""Where a parameter lives, and its view as unconstrained numbers: boundary values are ±inf there and come back exactly.
+"""Constraints: which values of a parameter are legal, and the map of these to unconstrained numbers and back.
 
 real: as it is     positive: log     unit interval: logit     simplex, product 1: logs
 positive definite: Cholesky factor with log diagonal, packed, (..., d, d) -> (..., d(d+1)/2)
+
+A value on a boundary is ±inf as an unconstrained number, and comes back exactly.
 """
 
 import dataclasses
@@ -22,11 +24,11 @@ class Constraint:
     """A set of values, as functions.
 
     Args:
-        words: what the values must be, as an error says it.
+        words: what the values must be, for error messages.
         contains: ``value -> bool``, of finite values in NumPy.
-        free: ``shape -> int``: numbers that are free in an array of this shape.
-        unconstrain: ``value -> array``, in which any real numbers are legal.
-        constrain: the way back.
+        free: ``shape -> int``: number of free numbers in an array of this shape.
+        unconstrain: ``value -> array`` of any real numbers.
+        constrain: its inverse.
     """
 
     words: str

@@ -37,7 +37,7 @@ class Solution:
 
 
 def solve(x, weight, options: Options, rng) -> Solution:
-    """The fit of rows x (n, d) with weights (n,). That of few rows uses no JAX, so that a forked process can make it."""
+    """The fit of rows x (n, d) with weights (n,). Few rows are fitted without JAX, and so in forked processes too."""
     if few.plain(x, options):
         with on_host():
             return _solved(x, weight, options, rng)
