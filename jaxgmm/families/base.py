@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from ..numerics import diagonal, positive_definite
-from .constraints import Constraint
+from .constraints import Constraint, as_it_is
 from .forms import ExponentialForm
 from .registry import _REGISTRY, known, lookup, register, registered, spelled, with_options  # noqa: F401
 
@@ -88,10 +88,6 @@ class Support:
 
     contains: Callable
     words: str
-
-
-def as_it_is(value, *others):
-    return value
 
 
 def nothing_ruled_out(params):

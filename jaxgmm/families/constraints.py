@@ -85,16 +85,8 @@ def is_positive_definite(value):
     return bool(np.isfinite(cholesky(value.astype(np.float64))).all())
 
 
-def same(value):
+def as_it_is(value, *others):
     return value
-
-
-def log(value):
-    return xp.log(value)
-
-
-def exp(value):
-    return xp.exp(value)
 
 
 def logit(p):
@@ -131,15 +123,15 @@ def unpack_factor(packed):
     return product(lower, xp.swapaxes(lower, -1, -2))
 
 
-Constraint.REAL = Constraint("real numbers", anything, math.prod, same, same)
-Constraint.POSITIVE = Constraint("positive numbers", positive, math.prod, log, exp)
-Constraint.NON_NEGATIVE = Constraint("numbers >= 0", not_negative, math.prod, log, exp)
+Constraint.REAL = Constraint("real numbers", anything, math.prod, as_it_is, as_it_is)
+Constraint.POSITIVE = Constraint("positive numbers", positive, math.prod, xp.log, xp.exp)
+Constraint.NON_NEGATIVE = Constraint("numbers >= 0", not_negative, math.prod, xp.log, xp.exp)
 Constraint.UNIT = Constraint("numbers in [0, 1]", in_unit_interval, math.prod, logit, sigmoid)
 Constraint.SIMPLEX = Constraint(
-    "probabilities that sum to 1 over the last axis", sums_to_one, all_but_one, log, softmax
+    "probabilities that sum to 1 over the last axis", sums_to_one, all_but_one, xp.log, softmax
 )
 Constraint.UNIT_PRODUCT = Constraint(
-    "positive numbers whose product over the last axis is 1", multiplies_to_one, all_but_one, log, exp_of_centred
+    "positive numbers whose product over the last axis is 1", multiplies_to_one, all_but_one, xp.log, exp_of_centred
 )
 Constraint.POSITIVE_DEFINITE = Constraint(
     "symmetric positive definite matrices", is_positive_definite, triangle, pack_factor, unpack_factor

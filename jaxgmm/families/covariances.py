@@ -30,7 +30,7 @@ class Structure:
         stored: ``(params, (m, d, d)) -> params`` with these matrices.
         over_components: ``(k, ...) -> (m, ...)``: as it is, or the sum over components, whose axis stays.
         estimate: ``(scatter (m, d, d), counts (m,), params) -> (m, d, d)``: the matrices that maximise Q, or raise it.
-        around: ``means -> params`` with matrices of 1.
+        around: ``(means, d) -> params`` with identity matrices.
     """
 
     parameters: type
@@ -78,10 +78,6 @@ def statistics(structure, prepared, y, resp):
 def outer(counts, means):
     """n m mᵀ of every component, (k, d, d)."""
     return gaussian.outer(counts[..., None] * means, means)
-
-
-def around(structure, centres, d):
-    return structure.around(centres)
 
 
 def covariance(structure, params):
@@ -139,7 +135,7 @@ def family(name: str, structure: Structure, moments, sample: Callable) -> Family
         support=gaussian.REAL_LINE,
         accurate=accurate,
         moments=moments,
-        around=Partial(around, structure),
+        around=structure.around,
         centre=gaussian.centre,
         loosen=Partial(loosen, structure),
         sample=sample,

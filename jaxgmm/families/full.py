@@ -70,8 +70,7 @@ def stored(params, matrices):
     return dataclasses.replace(params, covariances=matrices)
 
 
-def around(means):
-    d = means.shape[-1]
+def around(means, d):
     return Full(means, xp.broadcast_to(xp.eye(d, dtype=means.dtype)[None], (*means.shape, d)))
 
 

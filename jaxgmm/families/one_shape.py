@@ -44,7 +44,7 @@ def estimate(scatter, counts, old):
     return OneShape(old.means, keep_empty(counts, volumes, old.volumes), shape)
 
 
-def around(means):
+def around(means, d):
     return OneShape(means, xp.ones_like(means[..., 0]), xp.ones_like(means[..., 0, :]))
 
 
@@ -55,5 +55,5 @@ def marginal(family, params, features):
     return family, OneShape(part.means, part.volumes * xp.exp(mean), xp.exp(logs - mean))
 
 
-STRUCTURE = variances.Structure(OneShape, own, estimate, around, variances.each_feature, variances.as_they_are)
+STRUCTURE = variances.Structure(OneShape, own, estimate, around)
 ONE_SHAPE = variances.family("VEI", STRUCTURE, scaling="common", marginal=marginal)

@@ -111,8 +111,7 @@ def summed(values):
     return values.sum(-3, keepdims=True)
 
 
-def around(means):
-    d = means.shape[-1]
+def around(means, d):
     return Tied(means, xp.broadcast_to(xp.eye(d, dtype=means.dtype), (*means.shape[:-2], d, d)))
 
 

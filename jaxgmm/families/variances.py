@@ -20,9 +20,33 @@ from ..numerics.backend import xp
 from ..numerics.host import choose
 from ..records import record
 from . import gaussian
-from .base import Family
+from .base import Family, as_it_is
 from .forms import ExponentialForm, Natural, Partial, ResidualForm
 from .margins import Margins, normal_cumulants, normal_tails, sliced
+
+
+@record
+class Moments:
+    """Σ r z (k, d) and Σ r z² (k, d), or the mean of the latter over features (k, 1), for z = x - reference."""
+
+    x: Any
+    xx: Any
+
+
+def each_feature(x, reference):
+    """z and z², (2d, b)."""
+    j = np.arange(1, x.shape[-2] + 1)
+    return monomials(x - reference[..., None], np.concatenate([0 * j, j]), np.concatenate([j, j]))
+
+
+def mean_feature(x, reference):
+    """z and the mean of z², (d + 1, b)."""
+    z = x - reference[..., None]
+    return xp.concatenate([z, (z * z).mean(-2, keepdims=True)], axis=-2)
+
+
+def mean(values):
+    return values.mean(-1, keepdims=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +59,7 @@ class Structure:
         estimate: ``(scatter, counts, params) -> params``: from scatter of the shape of the variances, (k, 1) its mean
             over features. The parameters that maximise Q, or raise it, with the old means; a component without rows
             keeps its variances.
-        around: ``means -> params`` with variances of 1.
+        around: ``(means, d) -> params`` with variances of 1.
         features: ``(x, reference)``: the features of the moment form, z = x - reference and z², or the mean of z².
         over_features: ``(k, d) -> (k, d)`` or (k, 1), as the variances are: as it is, or the mean over features.
     """
@@ -44,8 +68,8 @@ class Structure:
     variances: Callable
     estimate: Callable
     around: Callable
-    features: Callable
-    over_features: Callable
+    features: Callable = each_feature
+    over_features: Callable = as_it_is
 
     def maximize_moments(self, params, prepared, sums, counts, prior):
         means = divide(sums.x, counts)
@@ -84,34 +108,6 @@ class Structure:
         return part[..., None, :], ~constant[..., None, :]
 
 
-@record
-class Moments:
-    """Σ r z (k, d) and Σ r z² (k, d), or the mean of the latter over features (k, 1), for z = x - reference."""
-
-    x: Any
-    xx: Any
-
-
-def each_feature(x, reference):
-    """z and z², (2d, b)."""
-    j = np.arange(1, x.shape[-2] + 1)
-    return monomials(x - reference[..., None], np.concatenate([0 * j, j]), np.concatenate([j, j]))
-
-
-def mean_feature(x, reference):
-    """z and the mean of z², (d + 1, b)."""
-    z = x - reference[..., None]
-    return xp.concatenate([z, (z * z).mean(-2, keepdims=True)], axis=-2)
-
-
-def as_they_are(values):
-    return values
-
-
-def mean(values):
-    return values.mean(-1, keepdims=True)
-
-
 def natural(structure, params, reference):
     means, precisions = params.means - reference[..., None, :], 1 / structure.variances(params)
     linear = means * precisions
@@ -136,10 +132,6 @@ def prepare(structure, params, reference):
 def statistics(structure, prepared, y, resp):
     weighted = resp[..., None, :] * y  # (k, d, b)
     return gaussian.Residuals(weighted.sum(-1), structure.over_features((weighted * y).sum(-1)))
-
-
-def around(structure, centres, d):
-    return structure.around(centres)
 
 
 def loosen(structure, params, weights, counts, prior):
@@ -201,7 +193,7 @@ def family(name: str, structure: Structure, scaling: str, marginal: Callable = s
         support=gaussian.REAL_LINE,
         accurate=accurate,
         moments=moments,
-        around=Partial(around, structure),
+        around=structure.around,
         centre=gaussian.centre,
         loosen=Partial(loosen, structure),
         sample=Partial(sample, structure),
