@@ -72,10 +72,10 @@ def first_lanes(problem: Problem, start: Start, x, sample_weight):
             centres = [jnp.asarray(checks.centres(some, (k, x.shape[1]), "init"), dtype) for some in given]
         layout = None if problem.streams else problem.rows.layout
         stack = jnp.stack if layout is None and not hosted() else lambda arrays: np.stack(list(map(np.asarray, arrays)))
-        return begins.begin_at(problem, stack(centres), start.active[0])
+        return begins.begin_at_centres(problem, stack(centres), start.active[0])
     if isinstance(init, Mixture):
-        return states.begin_from(problem, _framed(cast(init, dtype), problem))
-    return states.begin_with(problem, _placed(plain(init, "init").astype(dtype), problem.rows))
+        return states.begin_from_mixture(problem, _framed(cast(init, dtype), problem))
+    return states.begin_with_responsibilities(problem, _placed(plain(init, "init").astype(dtype), problem.rows))
 
 
 def _framed(mixture: Mixture, problem: Problem) -> Mixture:

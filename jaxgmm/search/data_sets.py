@@ -174,7 +174,7 @@ def _begin_on_host(sets: DataSets, start: Start, prior):
     def likelihoods(mixtures):
         def of_some(some):
             problem = sets.one(some // start.tries.shape[1])
-            return tries.likelihoods(problem.rows, problem, tries.those_at(mixtures, some))
+            return tries.likelihoods(problem.rows, problem, tries.entries(mixtures, some))
 
         return in_pieces(of_some, start.tries.size, most)
 

@@ -37,7 +37,7 @@ def begin(problem, options, x, weight, rng) -> em.State:
     problem = dataclasses.replace(problem, rows=problem.rows.cut(problem.family.moments, k, n_init))
     if isinstance(init, Mixture):
         given = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), init) if hosted() else cast(init, dtype)
-        return states.begin_from(problem, entered(given, problem.known.frame))
+        return states.begin_from_mixture(problem, entered(given, problem.known.frame))
     if isinstance(init, str) and init == "random":
         lanes = [_with(problem, random(rng, x.shape[0], k)) for _ in range(n_init)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
@@ -46,7 +46,7 @@ def begin(problem, options, x, weight, rng) -> em.State:
         return begins.begin(problem, Start(NAMES[init], n_init, as_key(seed(rng)), every))
     if callable(init):
         centres = [each.astype(dtype) for each in called(options, x, weight, rng)]
-        return begins.begin_at(problem, np.stack(centres), every[0])
+        return begins.begin_at_centres(problem, np.stack(centres), every[0])
     return _with(problem, init)
 
 
@@ -95,7 +95,7 @@ def random(rng, n: int, k: int):
 
 def _with(problem, resp):
     resp = np.asarray(resp).astype(problem.rows.dtype)
-    return states.begin_with(problem, resp if hosted() else filled(resp, problem.rows.x.shape[0]))
+    return states.begin_with_responsibilities(problem, resp if hosted() else filled(resp, problem.rows.x.shape[0]))
 
 
 @compiled()
