@@ -1,9 +1,9 @@
-"""`fit_gradient`: the mixture's unconstrained view climbs the mean log-likelihood under any optax optimiser.
+"""`fit_gradient`: maximum likelihood by any optimiser of optax, over a mixture's unconstrained parameters θ.
 
     minimise  -Σ w log p(x; constrain(θ)) / Σ w     over θ
 
-For data too many for whole passes (``batch_size``), and as the pattern for mixtures inside larger objectives. EM is the
-better choice otherwise. The optimisers are optax's own.
+For rows too many for whole passes (``batch_size``), and as a pattern for mixtures inside larger objectives. EM is the
+better choice otherwise.
 """
 
 import dataclasses
@@ -57,9 +57,9 @@ def fit_gradient(
         family: as in `jaxgmm.fit`.
         init: as in `jaxgmm.fit`.
         sample_weight: (n,) weights >= 0, as frequencies.
-        optimizer: any optax optimiser; keep one object and it compiles once. ``optax.lbfgs()`` gets value and gradient
-            at every step.
-        steps: how many updates.
+        optimizer: any optax optimiser; the same object compiles once. ``optax.lbfgs()`` works: it is given value and
+            gradient at every step.
+        steps: number of updates.
         batch_size: rows drawn for an update, with replacement; None takes all of them.
 
     Returns:
@@ -76,7 +76,7 @@ def fit_gradient(
     k = checks.count(n_components, "n_components")
     steps = checks.count(steps, "steps", least=0)
     family = family_of(family, x)
-    init = checked_init(init, 1, x, like=(family, k, columns))
+    init = checked_init(init, 1, x, model=(family, k, columns))
     if not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(f"optimizer must be an optax optimiser, as of optax.adam(1e-2), got {optimizer!r}")
     model = family, checks.prior_for(None, family, compute_dtype(x))
@@ -114,11 +114,11 @@ def _climb(rows, n, start, key, *, optimizer, steps, batch_size):
     whole_weight = rows.weight.sum()
 
     def objective(view):
-        """Over all rows; a block's own numbers are made again for its gradient rather than kept."""
+        """The objective over all rows. What a block computes is computed again for its gradient, to save memory."""
         return rows.sum(jax.checkpoint(lambda block: loss(view, block)))[0] / whole_weight
 
     def batch_objective(view, key):
-        index = jax.random.randint(key, (batch_size,), 0, n)  # what fills up is not drawn
+        index = jax.random.randint(key, (batch_size,), 0, n)  # no row of padding is drawn
         weight = rows.weight[index]
         block = Block(rows.framed(rows.x[index]), weight)
         return loss(view, block) / jnp.maximum(weight.sum(), jnp.finfo(weight.dtype).tiny)
@@ -131,8 +131,8 @@ def _climb(rows, n, start, key, *, optimizer, steps, batch_size):
         return (optax.apply_updates(view, update), memory), None
 
     (view, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), jax.random.split(key, steps))
-    rest = jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(jax.grad(objective)(view))]).max() < AT_REST
-    return constrain(view), rest
+    at_rest = jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(jax.grad(objective)(view))]).max() < AT_REST
+    return constrain(view), at_rest
 
 
 @compiled()
@@ -154,7 +154,7 @@ def _judge(problem, mixture, rest, lanes):
 
 
 def _searches_lines(optimizer, start) -> bool:
-    """Whether the optimiser keeps the memory of L-BFGS or of a line search."""
+    """Whether the optimiser's state is that of L-BFGS or of a line search."""
     kinds = (optax.ScaleByLBFGSState, optax.ScaleByZoomLinesearchState, optax.ScaleByBacktrackingLinesearchState)
     state = jax.eval_shape(optimizer.init, start)
     return any(isinstance(leaf, kinds) for leaf in jax.tree.leaves(state, is_leaf=lambda leaf: isinstance(leaf, kinds)))

@@ -1,8 +1,8 @@
-"""Stepwise EM: an update of the parameters a block of rows (`em.online`), where batch EM makes one a pass.
+"""`fit_stepwise`: stepwise EM, with an update of the parameters for every block of rows (`em.online`).
 
-The statistics are moments about the reference of the first block's frame, whatever the mixture, so those of different
-mixtures may be blended; a family all of whose sums depend on the parameters is refused. Where the form would lose its
-digits, stepwise EM cannot go on; batch iterations can.
+Statistics are moments about the reference of the first block's frame, whatever the mixture, so those of different
+mixtures may be blended. A family all of whose sums depend on the parameters is refused. Where the form loses its digits
+stepwise EM cannot go on, and batch EM takes over.
 
 Source: Cappé and Moulines (2009), On-line expectation-maximization algorithm for latent data models.
 """
@@ -39,8 +39,8 @@ from .records import FitResult, FitWarning, GaussianPrior, Init, Mixture, Status
 from .search import ranking
 from .search.loading import Options, family_of, load
 
-STEPS = 64  # a pass, where the rows are enough for them
-ROWS = 64  # a component and step, at least
+STEPS = 64  # updates of a pass, if that leaves ROWS for each
+ROWS = 64  # the least rows of an update, for each component
 LOST = (
     "stepwise EM averages moments in one frame, and the components are too narrow against the spread of the data for "
     "moments in this precision"
@@ -49,24 +49,24 @@ LOST = (
 
 @record
 class Blend:
-    """What the next block goes on from, in the frame of the first."""
+    """The state of stepwise EM between two blocks, in the frame of the first block."""
 
     frame: Frame
     lane: Online
 
     @property
     def mixture(self) -> Mixture:
-        """Of all blocks so far, in the frame."""
+        """The mixture after all blocks so far, in the frame."""
         return self.lane.state.candidate
 
     @property
     def steps(self) -> int:
-        """How many blocks there were."""
+        """Number of blocks so far."""
         return int(self.lane.state.n_iter) + 1
 
     @property
     def lost(self) -> bool:
-        """Whether the last block was not taken, because the form has lost its digits."""
+        """Whether the last block was left out, because the form has lost its digits."""
         return int(self.lane.state.status) == em.LOSSY
 
 
@@ -87,7 +87,7 @@ def mergeable(family: Family):
 
 @compiled()
 def start(rows: Rows, mixture: Mixture) -> Blend:
-    """Nothing seen yet, and the mixture of framed data to begin with."""
+    """The blend before any block, with the mixture to begin from, in the frame of these rows."""
     form, reference = mergeable(mixture.family), rows.frame.reference
 
     def summed(mixture):
@@ -128,13 +128,14 @@ def fit_stepwise(
 ) -> FitResult:
     """The mixture after some passes of stepwise EM: an update a block, where batch EM makes one a pass.
 
-    For rows that are slow to read, or the first passes over very many: after one pass it is about where batch EM is
-    after tens. It nears the optimum of the likelihood slowly from there; `fit` with ``init=result.mixture`` ends it.
+    For rows that are slow to read, or for the first passes over very many rows: after one pass it is about as far as
+    batch EM after tens of passes. From there it approaches the optimum slowly; `fit` with ``init=result.mixture``
+    reaches it.
 
     Args:
         key: a JAX key or an int seed.
-        x: (n, d) rows, or those that stream, as in `jaxgmm.fit`. They should come in no order: the first block is where
-            the start is drawn and what the frame of all moments is taken from.
+        x: (n, d) rows, or rows that stream, as in `jaxgmm.fit`, in random order: the start is drawn from the first
+            block, which also sets the frame of all moments.
         n_components: K >= 1.
         family: as in `jaxgmm.fit`.
         n_init: number of starts, all of them fitted to the first block; the best goes on.
@@ -142,18 +143,18 @@ def fit_stepwise(
             `Mixture`, or what holds one.
         sample_weight: (n,) weights >= 0, as frequencies.
         prior: as in `jaxgmm.fit`.
-        passes: over the rows.
+        passes: number of passes over the rows.
         tol, max_iter: of the fit to the first block, and of the batch iterations that finish the fit where moments lose
             their digits (narrow components in float32); a `FitWarning` says so.
         block_size: rows of an update; by default a 64th of them, at least 64 for each component, at most 16 MB.
 
     Returns:
         FitResult: ``log_likelihood`` over all rows, by one pass more; ``n_iter`` counts the updates; the status is
-        MAX_ITER, because there is no rule by which it could stop, or DEGENERATE. Components by decreasing weight,
+        MAX_ITER, because stepwise EM has no stopping rule, or DEGENERATE. Components by decreasing weight,
         unless ``init`` is a mixture.
 
     Raises:
-        ValueError: bad values or shapes, as they are first read; a family without a form that is mergeable.
+        ValueError: bad values or shapes, when they are first read; a family without a mergeable form.
 
     Warns:
         FitWarning: batch iterations finished the fit, or it ended degenerate or not finite.
@@ -209,7 +210,7 @@ def _begin(key, stream: Stream, k: int, options: dict):
     x, weight = next(streamed_summary.checked(stream, family))
     if not isinstance(init, Mixture):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FitWarning)  # what the first block comes to is no result
+            warnings.simplefilter("ignore", FitWarning)  # the fit to the first block is only a start
             init = fit(key, x, k, sample_weight=weight, **options).mixture
     elif init.family != family or init.n_components != k:
         raise ValueError(
@@ -227,8 +228,8 @@ def _begin(key, stream: Stream, k: int, options: dict):
 
 
 def _judged(flow: Flow, first: Known, blend: Blend, heaviest, keeps_order: bool) -> FitResult:
-    """The result with this mixture, by one pass that tells its log-likelihood; by a second one what its form leaves out
-    of that."""
+    """The result with this mixture, by one pass for its log-likelihood, and another for what its form leaves out of
+    that."""
     family = blend.mixture.family
     form = family.accurate
     flow = flow.cut(form, blend.mixture.n_components, 1)
@@ -253,7 +254,7 @@ def _seen(mixture: Mixture, reference) -> em.Expected:
 
 
 def _finished(key, stream, blend: Blend, options: dict, keeps_order: bool) -> FitResult:
-    """The result of batch EM from where stepwise EM had to end."""
+    """The result of batch EM, which starts from where stepwise EM had to end."""
     warnings.warn(f"{LOST}: after {blend.steps} blocks, batch iterations go on", FitWarning, stacklevel=6)
     mixture = dataclasses.replace(blend.mixture, components=leave(blend.mixture.components, blend.frame))
     result = fit(key, stream, mixture.n_components, init=mixture, **options)

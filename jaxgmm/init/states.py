@@ -61,9 +61,8 @@ _begun = compiled(once=True)(per_shard(_begin))
 
 def begin_at_centres(problem, centres, active):
     """First lanes (r,) from given centres (r, k, d) in the data's own units; ``active`` (k,) marks those that count."""
-    return (_begun_at_centres if problem.rows.in_program else _begin_at_centres)(
-        problem.rows, problem.bare, centres, active
-    )
+    begin = _begun_at_centres if problem.rows.in_program else _begin_at_centres
+    return begin(problem.rows, problem.bare, centres, active)
 
 
 def _begin_at_centres(rows, problem, centres, active):

@@ -1,4 +1,4 @@
-"""Where a fit begins: `init` as users pass it, checked, and the first lanes that it makes."""
+"""The beginning of a fit: ``init`` as users pass it, checked, and the first lanes made from it."""
 
 import dataclasses
 
@@ -24,10 +24,10 @@ from .problem import Problem
 from .rungs import begun
 
 
-def checked_init(init, n_init: int, x, *, like: tuple, in_processes: bool = False):
-    """What a fit of rows x is to start from; ``like`` is the family and the number of components asked for, and the
-    names of the columns of x."""
-    family, k, columns = like
+def checked_init(init, n_init: int, x, *, model: tuple, in_processes: bool = False):
+    """``init``, checked for a fit of rows x. ``model`` is the family, the number of components, and the names of the
+    columns of x."""
+    family, k, columns = model
     if isinstance(init, str):
         return checks.choice(init, "init", INITIALIZERS)
     if callable(init):
@@ -59,7 +59,7 @@ def checked_init(init, n_init: int, x, *, like: tuple, in_processes: bool = Fals
 
 
 def first_lanes(problem: Problem, start: Start, x, sample_weight):
-    """First lanes of the starts; x and its weights are as the caller gave them."""
+    """First lanes of the starts. A callable ``init`` is called with x and its weights as the user passed them."""
     init, k, family, dtype = start.init, start.k, problem.family, problem.rows.dtype
     if isinstance(init, str):
         return begun(problem, start)
@@ -67,9 +67,9 @@ def first_lanes(problem: Problem, start: Start, x, sample_weight):
     problem = dataclasses.replace(problem, rows=problem.rows.cut(family.moments, k, start.r))
     if callable(init):
         with on_host(False):  # the function may use JAX
-            every = keys_of(start.key, start.r)
-            given = [init(every[i], x, sample_weight, k) for i in range(start.r)]
-            centres = [jnp.asarray(checks.centres(some, (k, x.shape[1]), "init"), dtype) for some in given]
+            keys = keys_of(start.key, start.r)
+            given = [init(keys[i], x, sample_weight, k) for i in range(start.r)]
+            centres = [jnp.asarray(checks.centres(one, (k, x.shape[1]), "init"), dtype) for one in given]
         layout = None if problem.streams else problem.rows.layout
         stack = jnp.stack if layout is None and not hosted() else lambda arrays: np.stack(list(map(np.asarray, arrays)))
         return begins.begin_at_centres(problem, stack(centres), start.active[0])
@@ -79,12 +79,12 @@ def first_lanes(problem: Problem, start: Start, x, sample_weight):
 
 
 def _framed(mixture: Mixture, problem: Problem) -> Mixture:
-    """A mixture to start from, in the frame of the rows and where they lie."""
+    """A mixture to start from, in the frame of the rows, and on their devices."""
     frame = problem.rows.frame
     if hosted():
         mixture = jax.tree.map(np.asarray, mixture)
-    elif not problem.streams and problem.rows.layout is not None:  # values of one device and of all do not mix
-        mixture, frame = at_home((mixture, frame))
+    elif not problem.streams and problem.rows.layout is not None:  # JAX does not mix values of one device and of a mesh
+        mixture, frame = on_default_device((mixture, frame))
     return dataclasses.replace(mixture, components=_entered(mixture.components, frame))
 
 
@@ -92,7 +92,7 @@ _entered = compiled(once=True)(enter)  # one program, not one an operation
 
 
 def _placed(resp, rows):
-    """Responsibilities (n, k) where the rows lie."""
+    """Responsibilities (n, k) on the devices of the rows, padded as they are."""
     if hosted():
         return np.asarray(resp)
     if rows.layout is not None:
@@ -101,10 +101,10 @@ def _placed(resp, rows):
 
 
 def keeps_order(init) -> bool:
-    """Whether the components of a result stand as those it started from."""
+    """Whether the components of a result keep the order of those in ``init``: a mixture or responsibilities."""
     return not isinstance(init, str) and not callable(init)
 
 
-def at_home(tree):
-    """Values that are the same on all devices of a mesh, on the default one."""
+def on_default_device(tree):
+    """The tree on the default device, from values that are the same on all devices of a mesh."""
     return jax.tree.map(lambda leaf: on_device(np.asarray(leaf)), tree)

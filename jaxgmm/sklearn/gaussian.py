@@ -133,7 +133,7 @@ class GaussianMixture(MixtureEstimator):
     def _prior(self):
         return GaussianPrior(reg_covar=float(checks.number(self.reg_covar, "reg_covar")))
 
-    def _given(self, d, dtype):
+    def _initial_parameters(self, d, dtype):
         k, given = self.n_components, {}
         weights = None if self.weights_init is None else _weights(self.weights_init, k, dtype)
         if self.means_init is not None:
@@ -142,8 +142,8 @@ class GaussianMixture(MixtureEstimator):
             given["covariances"] = _covariances(self.precisions_init, self.covariance_type, k, d, dtype)
         return weights, given
 
-    def _adopt(self, mixture: Mixture, make):
-        super()._adopt(mixture, make)
+    def _set_attributes(self, mixture: Mixture, make):
+        super()._set_attributes(mixture, make)
         name = mixture.family.name
         with one_for_each_product():
             factors = cholesky_of_precisions(mixture.components.covariances, name)

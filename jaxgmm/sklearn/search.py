@@ -121,8 +121,8 @@ class MixtureSearch(MixtureAnswers):
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.mixture_
 
-    def _make(self, values):
-        return self.best_estimator_._make(values)
+    def _as_fitted(self, values):
+        return self.best_estimator_._as_fitted(values)
 
     def _drawn(self, rng, mixture, labels):
         return self.best_estimator_._drawn(rng, mixture, labels)
@@ -150,7 +150,7 @@ class MixtureSearch(MixtureAnswers):
             n_init=self.n_init,
             init_params="k-means++",
             random_state=self.random_state,
-        )._fitted_by(chosen.best, X, weight)
+        )._fitted_to(chosen.best, X, weight)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(self.best_estimator_, name, getattr(self, name))
@@ -159,6 +159,6 @@ class MixtureSearch(MixtureAnswers):
         status = best.status
         if status in ADVICE:
             degenerate = status is Status.DEGENERATE
-            cause = repeats.named(best.mixture, x, weight) if degenerate else ""
+            cause = repeats.words(best.mixture, x, weight) if degenerate else ""
             kind = DegenerateWarning if degenerate else ConvergenceWarning
             warnings.warn(f"the best fit ended {status.name}: {ADVICE[status]}{cause}", kind, stacklevel=3)

@@ -1,4 +1,4 @@
-"""Where an estimator's fits start: scikit-learn's names, responsibilities, a function, a mixture, given parameters."""
+"""Starts of an estimator: scikit-learn's names, responsibilities, a function, a mixture, or given parameters."""
 
 import dataclasses
 
@@ -28,9 +28,10 @@ def seed(rng: np.random.RandomState) -> int:
 
 
 def begin(problem, options, x, weight, rng) -> em.State:
-    """First states (r,) of rows x (n, d), which the problem holds framed: padded in memory, or streaming.
+    """First states (r,) for rows x (n, d), which the problem holds in their frame, padded in memory or streaming.
 
-    r is ``options.n_init`` where ``options.init`` draws, and 1 where it is a mixture or responsibilities.
+    r is ``options.n_init`` where ``options.init`` is a name or a function, and 1 where it is a mixture or
+    responsibilities.
     """
     init, k, n_init, dtype = options.init, options.k, options.n_init, problem.rows.dtype
     begins = streamed_states if problem.streams else states
@@ -51,7 +52,7 @@ def begin(problem, options, x, weight, rng) -> em.State:
 
 
 def check(init, x, k: int, family):
-    """``init_params`` as `begin` takes it, for rows x (n, d)."""
+    """``init_params``, checked for rows x (n, d), as `begin` takes it."""
     n = x.shape[0]
     init = mixture_of(init) if isinstance(init, (FitResult, Selection)) or hasattr(init, "mixture_") else init
     drawn = isinstance(init, str) and init != "random"
@@ -79,7 +80,7 @@ def check(init, x, k: int, family):
 
 
 def called(options, x, weight, rng) -> list:
-    """The centres (k, d) that a user's function gives, one array a start."""
+    """The centres (k, d) of every start, from a user's function."""
     shape = options.k, x.shape[1]
     with on_host(False):  # the function may use JAX
         keys = keys_of(as_key(seed(rng)), options.n_init)
@@ -100,19 +101,19 @@ def _with(problem, resp):
 
 @compiled()
 def entered(mixture: Mixture, frame) -> Mixture:
-    """The mixture of the framed data."""
+    """The mixture, in the frame."""
     return dataclasses.replace(mixture, components=enter(mixture.components, frame))
 
 
 @compiled()
 def replaced(states: em.State, frame, weights, given) -> em.State:
-    """First states (l,) with the given weights (k,) and parameters (a dict) in place of their own; None keeps them."""
+    """First states (l,) with these weights (k,), if not None, and these parameters by name, in place of their own."""
     mixture = states.candidate
     log_weights, components = mixture.log_weights, mixture.components
     if weights is not None:
         log_weights = xp.broadcast_to(xp.log(weights)[None], log_weights.shape)
     if given:
-        first = jax.tree.map(lambda leaf: leaf[0], components)  # stands for what is not given, and is not read again
+        first = jax.tree.map(lambda leaf: leaf[0], components)  # a whole record to enter the frame with
         framed = enter(dataclasses.replace(first, **given), frame)
         shapes = {name: getattr(components, name).shape for name in given}
         new = {name: xp.broadcast_to(getattr(framed, name)[None], shape) for name, shape in shapes.items()}
