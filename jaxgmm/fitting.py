@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import checks, implicit
+from . import checks, em, implicit
 from .calls import public
 from .data.mesh import checked
 from .data.route import goes_to_host
@@ -23,6 +23,7 @@ from .data.sources import Stream, opens
 from .distributed import agreed, spans
 from .em.squarem import METHODS
 from .families.base import Family
+from .init import states
 from .init.draws import Start
 from .numerics.derivatives import held
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
@@ -223,6 +224,13 @@ def concrete(result: FitResult) -> FitResult:
         restarts=np.asarray(result.restarts),
         restart_status=np.asarray(result.restart_status),
     )
+
+
+def ended_lane(mixture, statistics, log_likelihood, status):
+    """The end of a fit that is no batch EM as a lane (1,), from an E-step over all rows; NON_FINITE where that is."""
+    status = jnp.where(jnp.isfinite(log_likelihood), status, int(Status.NON_FINITE)).astype(jnp.int32)
+    given = {"log_likelihood": log_likelihood, "counts": statistics.counts, "status": status}
+    return states.one_lane(dataclasses.replace(em.initial_state(mixture), **given))
 
 
 def warn_of_floors(result: FitResult, prior, problem: Problem, rows: tuple):

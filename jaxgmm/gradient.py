@@ -18,9 +18,8 @@ from numpy.typing import ArrayLike
 from . import checks, em
 from .calls import public
 from .families.base import Family
-from .fitting import concrete, named, traced_status, warn
+from .fitting import concrete, ended_lane, named, traced_status, warn
 from .inference import joint
-from .init import states
 from .init.draws import Start
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of
@@ -90,9 +89,9 @@ def fit_gradient(
     if batch_size is not None and _searches_lines(optimizer, start):
         raise ValueError("batch_size must be None with L-BFGS: its line search needs one and the same objective")
     climb = {"optimizer": optimizer, "steps": steps, "batch_size": batch_size}
-    mixture, rest = _climb(problem.rows, np.int32(x.shape[0]), start, draw_key, **climb)
-    state = _judge(problem, mixture, rest, lanes)
-    result = ranking.conclude_one(problem.known, state, keep_order=keeps_order(init))
+    mixture, at_rest = _climb(problem.rows, np.int32(x.shape[0]), start, draw_key, **climb)
+    lane = _judged(problem, mixture, at_rest)
+    result = ranking.conclude_one(problem.known, lane, keep_order=keeps_order(init))
     result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
@@ -136,21 +135,13 @@ def _climb(rows, n, start, key, *, optimizer, steps, batch_size):
 
 
 @compiled()
-def _judge(problem, mixture, rest, lanes):
-    """The climb's end as a state of EM (1,), for the common conclusion."""
+def _judged(problem, mixture, at_rest):
+    """The end of the climb as a lane of EM (1,)."""
     form, reference = problem.family.accurate, problem.known.frame.reference
     prepared = form.prepare(mixture.components, reference)
     [statistics] = problem.rows.sum(em.Expected(prepared, mixture.log_weights, reference, form))
     value = statistics.log_likelihood + problem.known.measured.left_out(form)
-    status = jnp.where(rest, int(Status.CONVERGED), int(Status.MAX_ITER))
-    status = jnp.where(jnp.isfinite(value), status, int(Status.NON_FINITE)).astype(jnp.int32)
-    ended = dataclasses.replace(
-        em.initial_state(mixture),
-        log_likelihood=value,
-        counts=statistics.counts,
-        status=status,
-    )
-    return states.one_lane(ended)
+    return ended_lane(mixture, statistics, value, jnp.where(at_rest, int(Status.CONVERGED), int(Status.MAX_ITER)))
 
 
 def _searches_lines(optimizer, start) -> bool:

@@ -28,8 +28,7 @@ from .data.summary import Known, Measured, left_out
 from .em.loop import once
 from .em.online import ONLINE, Online
 from .families.base import Family
-from .fitting import concrete, fit, named, warn
-from .init import states
+from .fitting import concrete, ended_lane, fit, named, warn
 from .init.kmeans import INITIALIZERS
 from .mixtures import cast
 from .numerics.compiling import compiled
@@ -235,15 +234,9 @@ def _judged(flow: Flow, first: Known, blend: Blend, heaviest, keeps_order: bool)
     flow = flow.cut(form, blend.mixture.n_components, 1)
     [statistics] = flow.sum(_seen(blend.mixture, flow.frame.reference))
     value = statistics.log_likelihood + left_out(flow, family, form)
-    status = jnp.where(jnp.isfinite(value), int(Status.MAX_ITER), int(Status.NON_FINITE)).astype(jnp.int32)
-    ended = dataclasses.replace(
-        em.initial_state(blend.mixture),
-        log_likelihood=value,
-        counts=statistics.counts,
-        status=status,
-    )
+    lane = ended_lane(blend.mixture, statistics, value, int(Status.MAX_ITER))
     known = Known(flow.frame, Measured(None, None, None, statistics.weight, heaviest, None, None), first.prior)
-    result = ranking.conclude_one(known, states.one_lane(ended), keep_order=keeps_order)
+    result = ranking.conclude_one(known, lane, keep_order=keeps_order)
     return concrete(dataclasses.replace(result, n_iter=blend.steps))
 
 

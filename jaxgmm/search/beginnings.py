@@ -52,9 +52,7 @@ def checked_init(init, n_init: int, x, *, model: tuple, in_processes: bool = Fal
     if resp.shape != (x.shape[0], k):
         raise ValueError(f"init must hold responsibilities of shape {(x.shape[0], k)}, got {resp.shape}")
     if not checks.in_trace(resp):
-        values = np.asarray(resp)
-        if not (np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4)):
-            raise ValueError("init must hold responsibilities >= 0 whose rows sum to 1")
+        checks.responsibilities(np.asarray(resp), "init")
     return init
 
 
@@ -66,16 +64,21 @@ def first_lanes(problem: Problem, start: Start, x, sample_weight):
     begins = streamed_states if problem.streams else states
     problem = dataclasses.replace(problem, rows=problem.rows.cut(family.moments, k, start.r))
     if callable(init):
-        with on_host(False):  # the function may use JAX
-            keys = keys_of(start.key, start.r)
-            given = [init(keys[i], x, sample_weight, k) for i in range(start.r)]
-            centres = [jnp.asarray(checks.centres(one, (k, x.shape[1]), "init"), dtype) for one in given]
+        centres = [jnp.asarray(each, dtype) for each in called(start, x, sample_weight, "init")]
         layout = None if problem.streams else problem.rows.layout
         stack = jnp.stack if layout is None and not hosted() else lambda arrays: np.stack(list(map(np.asarray, arrays)))
         return begins.begin_at_centres(problem, stack(centres), start.active[0])
     if isinstance(init, Mixture):
         return states.begin_from_mixture(problem, _framed(cast(init, dtype), problem))
     return states.begin_with_responsibilities(problem, _placed(plain(init, "init").astype(dtype), problem.rows))
+
+
+def called(start: Start, x, sample_weight, name: str) -> list:
+    """The centres (k, d) of every start, from a user's function: ``start.init``, the option ``name``."""
+    with on_host(False):  # the function may use JAX
+        keys = keys_of(start.key, start.r)
+        given = [start.init(keys[i], x, sample_weight, start.k) for i in range(start.r)]
+        return [checks.centres(each, (start.k, x.shape[1]), name) for each in given]
 
 
 def _framed(mixture: Mixture, problem: Problem) -> Mixture:

@@ -67,7 +67,7 @@ class _Digests:
         if isinstance(value, types.ModuleType):
             return "module", value.__name__, b"" if _installed(value) else Path(value.__file__).read_bytes()
         if isinstance(value, types.CodeType):
-            return self.code(value)
+            return "code", value.co_code, *self.all((value.co_names, value.co_consts))
         if isinstance(value, types.FunctionType):
             return self.function(value)
         if isinstance(value, types.MethodType):
@@ -90,9 +90,6 @@ class _Digests:
         pieces = value.__reduce_ex__(4)
         pieces = [list(each) if isinstance(each, Iterator) else each for each in pieces]
         return "pickled", *self.all((type(value), *pieces))
-
-    def code(self, code):
-        return "code", code.co_code, *self.all((code.co_names, code.co_consts))
 
     def function(self, function):
         cells = [cell.cell_contents for cell in function.__closure__ or ()]

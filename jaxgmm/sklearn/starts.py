@@ -10,14 +10,15 @@ from ..data.frame import enter
 from ..data.padding import filled
 from ..data.sources import Stream
 from ..init import states, streamed_states
-from ..init.draws import Start, keys_of
+from ..init.draws import Start
 from ..mixtures import cast
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
-from ..numerics.host import hosted, on_host
+from ..numerics.host import hosted
 from ..numerics.keys import as_key
 from ..numerics.plain import plain
 from ..records import FitResult, Mixture, Selection, mixture_of
+from ..search.beginnings import called
 
 NAMES = {"kmeans": "kmeans", "k-means++": "k-means++", "random_from_data": "random"}  # ours for scikit-learn's
 ALLOWED = (*NAMES, "random")
@@ -42,13 +43,14 @@ def begin(problem, options, x, weight, rng) -> em.State:
     if isinstance(init, str) and init == "random":
         lanes = [_with(problem, random(rng, x.shape[0], k)) for _ in range(n_init)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
-    every = np.ones((1, k), bool)
+    if not (isinstance(init, str) or callable(init)):
+        return _with(problem, init)
+    kind = NAMES[init] if isinstance(init, str) else init
+    start = Start(kind, n_init, as_key(seed(rng)), np.ones((1, k), bool))
     if isinstance(init, str):
-        return begins.begin(problem, Start(NAMES[init], n_init, as_key(seed(rng)), every))
-    if callable(init):
-        centres = [each.astype(dtype) for each in called(options, x, weight, rng)]
-        return begins.begin_at_centres(problem, np.stack(centres), every[0])
-    return _with(problem, init)
+        return begins.begin(problem, start)
+    centres = [np.asarray(each).astype(dtype) for each in called(start, x, weight, "init_params")]
+    return begins.begin_at_centres(problem, np.stack(centres), start.active[0])
 
 
 def check(init, x, k: int, family):
@@ -74,18 +76,8 @@ def check(init, x, k: int, family):
             f"init_params must be one of {', '.join(map(repr, ALLOWED))}, a callable, a Mixture, or responsibilities "
             f"of shape {(n, k)}, got {init!r:.80}"
         )
-    if not (np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4)):
-        raise ValueError("init_params must hold responsibilities >= 0 whose rows sum to 1")
+    checks.responsibilities(values, "init_params")
     return values
-
-
-def called(options, x, weight, rng) -> list:
-    """The centres (k, d) of every start, from a user's function."""
-    shape = options.k, x.shape[1]
-    with on_host(False):  # the function may use JAX
-        keys = keys_of(as_key(seed(rng)), options.n_init)
-        every = [options.init(keys[i], x, weight, options.k) for i in range(options.n_init)]
-    return [np.asarray(checks.centres(each, shape, "init_params")) for each in every]
 
 
 def random(rng, n: int, k: int):
