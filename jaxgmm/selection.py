@@ -122,7 +122,7 @@ def select(
     key = as_key(key)
     dtype = compute_dtype(x)
     given_prior = prior
-    models = [(family, checks.prior_for(prior if _located(family) else None, family, dtype)) for family in families]
+    models = [(family, checks.prior_for(prior if family.located else None, family, dtype)) for family in families]
     if spans(mesh):
         alike([len(ks), min(ks), max(ks)])
     lanes, mean_k = len(ks) * n_init, sum(ks) // len(ks)
@@ -196,10 +196,6 @@ def _grid(n_components) -> list[int]:
     if not ks:
         raise ValueError("n_components must hold at least one number")
     return ks
-
-
-def _located(family: Family) -> bool:
-    return family.scaling in ("feature", "common")
 
 
 def _groups(ks: list[int], n: int) -> list[list[int]]:

@@ -155,6 +155,11 @@ class Family:
         """The forms in which EM runs, one after the other: a fast one, and the one that keeps its digits."""
         return (self.accurate,) if self.accurate is self.moments else (self.moments, self.accurate)
 
+    @property
+    def located(self) -> bool:
+        """Whether the frame moves the origin: of families of real numbers."""
+        return self.scaling in ("feature", "common")
+
     def __repr__(self):
         return f"Family({self.name!r}{''.join(f', {name}={value!r}' for name, value in self.options)})"
 

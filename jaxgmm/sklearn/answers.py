@@ -104,7 +104,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
         x = self._read(X, reset, max(least, 2) if reset else least)
         if not reset and not isinstance(x, Stream):
             family = self.mixture_.family
-            if few.are_few(x, 1) or (family.scaling not in ("feature", "common") and _outside(x, family)):
+            if few.are_few(x, 1) or (not family.located and _outside(x, family)):
                 checks.row_values(on_host(x), family, OUTSIDE, elsewhere=True)
         return x
 

@@ -21,7 +21,7 @@ def begin(problem, options: Options, rng) -> em.State:
     """First states (n_init,) for rows in NumPy."""
     rows, family, k = problem.rows, problem.family, options.k
     block = dataclasses.replace(rows, block=rows.n).take(0)
-    points, located = family.points(block.x), family.scaling in ("feature", "common")  # (p, n)
+    points, located = family.points(block.x), family.located  # (p, n)
     x = np.asarray(rows.x, block.x.dtype) if located else points.T  # (n, d) or (n, p)
     weight = None if (rows.weight == rows.weight[0]).all() else rows.weight
     alone = located and options.init in DRAWN and options.prior.reg_covar > 0

@@ -38,7 +38,7 @@ class Solution:
 
 
 def solve(x, weight, options: Options, rng) -> Solution:
-    """The fit of rows x (n, d) with weights (n,). Few rows are fitted without JAX, and so in forked processes too."""
+    """The fit of rows x (n, d) with weights (n,). Few rows need no JAX: so a forked process can fit them."""
     if few.fitted_as_sklearn(x, options):
         with on_host():
             return _solved(x, weight, options, rng)
