@@ -31,13 +31,13 @@ def thinned(x, weight):
     step = -(-x.shape[0] // MOST)
     if not isinstance(x, Stream):
         return x[::step], weight[::step], float(np.asarray(weight, np.float64).sum())
-    parts, whole = [], 0.0
+    parts, total = [], 0.0
     for block, own, first in x.blocks(x.block_size):
         own = np.ones(len(block), x.dtype) if own is None else own
         some = slice(-first % step, None, step)
-        parts.append((block[some].copy(), own[some]))  # a view would keep the block
-        whole += float(own.sum(dtype=np.float64))
-    return *map(np.concatenate, zip(*parts, strict=True)), whole
+        parts.append((block[some].copy(), own[some]))  # a view would keep the whole block in memory
+        total += float(own.sum(dtype=np.float64))
+    return *map(np.concatenate, zip(*parts, strict=True)), total
 
 
 @in_precision_of("x")

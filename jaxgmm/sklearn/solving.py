@@ -42,11 +42,12 @@ def solve(x, weight, options: Options, rng) -> Solution:
     if few.fitted_as_sklearn(x, options):
         with on_host():
             return _solved(x, weight, options, rng)
-    return _solved_where_sizes_say(x, weight, options, rng)
+    return _solved_by_sizes(x, weight, options, rng)
 
 
 @in_precision_of("x")
-def _solved_where_sizes_say(x, weight, options: Options, rng) -> Solution:
+def _solved_by_sizes(x, weight, options: Options, rng) -> Solution:
+    """In NumPy or compiled, as the sizes decide."""
     family = options.family
     with on_host(goes_to_host([family], x, options.n_init, options.k), at_once=family.in_numpy):
         return _solved(x, weight, options, rng)
