@@ -69,7 +69,7 @@ class Blend:
         return int(self.lane.state.status) == em.LOSSY
 
 
-def mergeable(family: Family):
+def mergeable_form(family: Family):
     """The form of the family whose sums do not depend on the parameters, moments first.
 
     Raises:
@@ -87,21 +87,17 @@ def mergeable(family: Family):
 @compiled()
 def start(rows: Rows, mixture: Mixture) -> Blend:
     """The blend before any block, with the mixture to begin from, in the frame of these rows."""
-    form, reference = mergeable(mixture.family), rows.frame.reference
-
-    def summed(mixture):
-        prepared = form.prepare(mixture.components, reference)
-        return rows.sum(em.Expected(prepared, mixture.log_weights, reference, form))[0]
-
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(summed, mixture))
-    return Blend(rows.frame, ONLINE.update.start(em.initial_state(mixture), nothing))
+    form = mergeable_form(mixture.family)
+    [shapes] = jax.eval_shape(lambda: rows.sum(_e_step(mixture, rows.frame.reference, form)))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return Blend(rows.frame, ONLINE.update.start(em.initial_state(mixture), zeros))
 
 
 @compiled()
 def advance(blend: Blend, rows: Rows, prior) -> Blend:
     """The blend after a block of rows; ``prior`` is in the frame's units."""
     family = blend.mixture.family
-    form = mergeable(family)
+    form = mergeable_form(family)
     offset = left_out(rows, family, form)
     task = em.Task(rows.frame.reference, prior, None, offset, form, ONLINE, int(Status.DECREASED))
     return dataclasses.replace(blend, lane=once(rows, task, blend.lane))
@@ -175,7 +171,7 @@ def fit_stepwise(
     if block_size is None:
         stream = streamed(stream, block_size=_block_size(stream, k))
     family = family_of(family, stream)
-    form = mergeable(family)
+    form = mergeable_form(family)
     options = {"family": family, "prior": prior, "tol": tol, "max_iter": max_iter}
     mixture, problem = _begin(key, stream, k, options | {"init": init, "n_init": n_init})
     flow = Flow(stream, problem.rows.frame, {}).cut(form, k, 1)
@@ -220,7 +216,7 @@ def _begin(key, stream: Stream, k: int, options: dict):
         checks.like_mixture(x, init)
     model = family, checks.prior_for(options["prior"], family, stream.dtype)
     [problem] = load(x, weight, k, [model], Options(options["tol"], options["max_iter"], "none"))
-    problem = dataclasses.replace(problem, rows=problem.rows.cut(mergeable(family), k, 1))
+    problem = dataclasses.replace(problem, rows=problem.rows.cut(mergeable_form(family), k, 1))
     mixture = cast(init, problem.rows.dtype)
     framed = dataclasses.replace(mixture, components=enter(mixture.components, problem.rows.frame))
     return framed, problem
@@ -232,7 +228,7 @@ def _judged(flow: Flow, first: Known, blend: Blend, heaviest, keeps_order: bool)
     family = blend.mixture.family
     form = family.accurate
     flow = flow.cut(form, blend.mixture.n_components, 1)
-    [statistics] = flow.sum(_seen(blend.mixture, flow.frame.reference))
+    [statistics] = flow.sum(_e_step(blend.mixture, flow.frame.reference, form))
     value = statistics.log_likelihood + left_out(flow, family, form)
     lane = ended_lane(blend.mixture, statistics, value, int(Status.MAX_ITER))
     known = Known(flow.frame, Measured(None, None, None, statistics.weight, heaviest, None, None), first.prior)
@@ -240,9 +236,8 @@ def _judged(flow: Flow, first: Known, blend: Blend, heaviest, keeps_order: bool)
     return concrete(dataclasses.replace(result, n_iter=blend.steps))
 
 
-@compiled()
-def _seen(mixture: Mixture, reference) -> em.Expected:
-    form = mixture.family.accurate
+@compiled("form")
+def _e_step(mixture: Mixture, reference, form) -> em.Expected:
     return em.Expected(form.prepare(mixture.components, reference), mixture.log_weights, reference, form)
 
 

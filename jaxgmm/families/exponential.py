@@ -1,6 +1,8 @@
 """Independent exponential waiting times.
 
-log p(x) = log β - β x, x >= 0
+    log p(x) = Σ_j log β_j - β_j x_j,      x >= 0
+
+This is the shortest family: what each function returns is said in `Family` (`base`) and `ExponentialForm` (`forms`).
 """
 
 from typing import Any

@@ -60,7 +60,7 @@ class Natural:
     theta: Any  # (k, f)
     bias: Any  # (k,)
     reference: Any  # (d,)
-    loss: Any  # ()
+    loss: Any  # (): rounding of the logits, in units of eps
     precisions: Any = None  # (k, d), for the slack of Gaussian priors
 
 

@@ -37,7 +37,7 @@ class Whitened:
     """Parameters prepared for the residual form."""
 
     means: Any  # (k, d)
-    lowers: Any  # L, or σ
+    lowers: Any  # L (m, d, d), or σ (k, d) or (k, 1)
     inverses: Any  # L⁻¹, or 1/σ
     half_log_dets: Any  # (k,)
     precisions: Any  # (k, d): diagonal of Σ⁻¹

@@ -25,7 +25,7 @@ SAMPLE_KEY = 2**32 - 1  # folded into the key of the sample: no start has this n
 class Start:
     """Where lanes are to begin: ``r`` starts for each of m numbers of components.
 
-    ``init`` is the kind of start; of kinds only names are passed to the compiler. ``active`` (m, k) marks the
+    ``init`` is their kind, as in `jaxgmm.fit`; only a name is passed to the compiler. ``active`` (m, k) marks the
     components of each number. Where ``init`` is "auto", the first start is drawn `TRIES` times. The likeliest of these
     tries is chosen before EM; where ``runs_tries``, EM runs from all of them.
     """

@@ -15,13 +15,13 @@ from ..mixtures import cast
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import in_precision_of, numbers
 from ..records import FitWarning, Mixture
-from ..stepwise import LOST, Blend, advance, mergeable, start
+from ..stepwise import LOST, Blend, advance, mergeable_form, start
 from . import solving, starts
 
 
 def update(x, weight, options, before: Blend | None, random_state):
     """The mixture after a block x (n, d) with weights (n,), the block's mean bound before that, and the blend."""
-    mergeable(options.family)
+    mergeable_form(options.family)
     checks.weight_values(weight, 1)
     return _update(x, weight, options, before, random_state)
 
@@ -60,4 +60,4 @@ def _next(x, weight, options, before: Blend):
     whole = Rows(x, weight.astype(dtype), before.frame, x.shape[0], str(dtype))
     state = dataclasses.replace(before.lane.state, candidate=starts.entered(cast(options.init, dtype), before.frame))
     blend = dataclasses.replace(before, lane=dataclasses.replace(before.lane, state=state))
-    return blend, whole.cut(mergeable(options.family), options.k, 1)
+    return blend, whole.cut(mergeable_form(options.family), options.k, 1)
