@@ -126,9 +126,8 @@ class Flat:
 def directions(mixture: Mixture, prior: GaussianPrior | None, varies, rows: tuple) -> list[str]:
     """Combinations of columns that do not vary although each column does, as ``a - 2 b``; for families with matrices.
 
-    The variance of a combination is the square of a number that may itself be rounding, and a covariance of the mixture
-    cannot show so little. So ``rows``, x (n, d) and weights or None, decide; without rows, (), nothing is found in
-    float32.
+    A covariance has a relative error of eps, so the mixture knows a standard deviation no better than to the square
+    root of eps. So ``rows``, x (n, d) and weights or None, decide. Without rows, (), nothing is found in float32.
     """
     d, varies = mixture.n_features, np.asarray(varies)
     if not matrices(mixture.family.parameters) or d > WIDEST or varies.sum() < 2:

@@ -53,7 +53,8 @@ class Options:
 
 
 def family_of(family, x, mesh=None) -> Family:
-    """The Family of this name; the codes of "categorical" are those of the concrete data, of all processes."""
+    """The `Family` of a name, or as it is passed; the codes of "categorical" are those in the concrete data, of all
+    processes."""
     family = checks.family_name(family)
     if family != "categorical":
         return checks.of_features(lookup(family), x.shape[-1])

@@ -104,8 +104,10 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
         x = self._read(X, reset, max(least, 2) if reset else least)
         if not reset and not isinstance(x, Stream):
             family = self.mixture_.family
-            if few.are_few(x, 1) or (not family.located and _outside(x, family)):
-                checks.row_values(on_host(x), family, OUTSIDE, elsewhere=True)
+            if few.are_few(x, 1) or not family.located:
+                rows = on_host(x)
+                if isinstance(rows, np.ndarray) or _outside(rows, family):
+                    checks.row_values(rows, family, OUTSIDE, elsewhere=True)
         return x
 
     def _read(self, X, reset, least):
@@ -173,15 +175,15 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
 
     def _log_likelihood(self, X, sample_weight):
         """Σ w log p(x) and Σ w, in float64."""
-        mixture, total, whole = self.mixture_, 0.0, 0.0
+        mixture, total, total_weight = self.mixture_, 0.0, 0.0
         for x, weight in self._pieces(X, sample_weight):
             values = np.asarray(self._of_rows(inference.log_prob, mixture, x), np.float64)
             weight = np.ones_like(values) if weight is None else np.asarray(weight, np.float64)
             total += float(np.where(weight > 0, weight * values, 0).sum())
-            whole += float(weight.sum())
-        if whole == 0:
+            total_weight += float(weight.sum())
+        if total_weight == 0:
             raise ValueError("sample_weight must not be all zero")
-        return total, whole
+        return total, total_weight
 
     def _of_rows(self, function, mixture, x):
         """A function of the core applied to rows in memory, as an array of their kind."""
@@ -204,10 +206,8 @@ def _finite(x):
 
 @in_precision_of("x")
 def _outside(x, family):
-    x = on_host(x)
-    if isinstance(x, jax.Array):
-        return bool(_any_outside(filled(x, padded_rows(len(x))), family))
-    return bool(checks.first(x, lambda block: checks.outside(block, family), True))
+    """Whether a value of rows on a device is outside the support."""
+    return bool(_any_outside(filled(x, padded_rows(len(x))), family))
 
 
 @compiled("family")
