@@ -32,7 +32,7 @@ import numpy as np
 from ..numerics import diagonal, positive_definite
 from .constraints import Constraint, as_it_is
 from .forms import ExponentialForm
-from .registry import _REGISTRY, known, lookup, register, registered, spelled, with_options  # noqa: F401
+from .registry import known, lookup, register, registered, spelled, with_options  # noqa: F401
 
 
 def parameter(shape: str, constraint: Constraint, *, units: int = 0, located: bool = False):

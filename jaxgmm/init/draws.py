@@ -106,7 +106,7 @@ def _drawn(sampled, rows, family: Family, k: int, starts: tuple):
         return jnp.zeros_like(missing), jax.vmap(lambda key: jax.random.split(key)[0])(keys), again
 
     # A loop of one round or none, with one candidate for a centre, as for rows that stream. The round changes the
-    # keys, because XLA would move what it does not change out of the loop, and draw again always.
+    # keys, because XLA would move what it does not change out of the loop, and so would always draw again.
     missing = ~jax.vmap(distinct)(drawn)
     return jax.lax.while_loop(lambda state: state[0].any(), redraw, (missing, keys, drawn))[2]
 

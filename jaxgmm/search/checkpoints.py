@@ -112,11 +112,11 @@ class Checkpoint:
         """The iteration at which the file is to be written next."""
         return 2**31 - 1 if self.every is None else (iteration // self.every + 1) * self.every
 
-    def look(self, search: Search, at_least: bool = False):
-        """Write the search if it is time to, or ``at_least`` this once."""
+    def look(self, search: Search, now: bool = False):
+        """Write the search if it is time to, or if it must be ``now``."""
         self.iteration = int(search.iteration)
         waited = time.monotonic() - self.written > SECONDS if self.every is None else self.iteration % self.every == 0
-        if waited or at_least:
+        if waited or now:
             self.search = _arrays(search)
             self.write()
             self.search = []

@@ -24,7 +24,7 @@ from ..numerics.plain import columns_of, plain
 from ..records import Mixture
 from . import arrays, few, starts
 
-OUTSIDE = types.SimpleNamespace(not_finite=0, outside=1)  # what is measured of finite data that may be illegal
+OUTSIDE = types.SimpleNamespace(not_finite=0, outside=1)  # in place of what a fit measures
 
 
 class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
