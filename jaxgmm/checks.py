@@ -169,6 +169,12 @@ def row_values(x, family: Family, measured, elsewhere: bool = False):
             )
 
 
+def responsibilities(values, name: str):
+    """Check concrete responsibilities (n, k)."""
+    if not (np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4)):
+        raise ValueError(f"{name} must hold responsibilities >= 0 whose rows sum to 1")
+
+
 def outside(rows, family: Family):
     """Which values of rows (n, d) are outside the support: a NumPy array (n, d)."""
     return ~np.asarray(family.support.contains(rows.T)).T

@@ -1,6 +1,7 @@
-"""`fit`: where users, maths and loops meet. Checks, dtype, frame, starts, loops, and the way back.
+"""`fit`: checks, rows, starts, the search, and the result with its warnings.
 
-Concrete data drive a few compiled pieces from the host; under a user's ``jit`` or ``vmap`` the same pieces are traced.
+Of concrete data the host drives a few compiled functions, or the same functions in NumPy. Under a user's ``jit`` or
+``vmap`` they are traced.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import checks, implicit
+from . import checks, em, implicit
 from .calls import public
 from .data.mesh import checked
 from .data.route import goes_to_host
@@ -22,6 +23,7 @@ from .data.sources import Stream, opens
 from .distributed import agreed, spans
 from .em.squarem import METHODS
 from .families.base import Family
+from .init import states
 from .init.draws import Start
 from .numerics.derivatives import held
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
@@ -29,9 +31,9 @@ from .numerics.host import on_host
 from .numerics.keys import Key, as_key
 from .records import FitResult, FitWarning, GaussianPrior, Init, Status
 from .search import floors, ranking, repeats
-from .search.beginnings import at_home, checked_init, first_lanes, keeps_order
+from .search.beginnings import checked_init, first_lanes, keeps_order, on_default_device
 from .search.callbacks import Glance
-from .search.checkpoints import opened, take_up
+from .search.checkpoints import begin_checkpoint, opened
 from .search.driver import Driver
 from .search.loading import Options, family_of, load
 from .search.problem import Problem
@@ -105,14 +107,14 @@ def fit(
             many rows, from about 65,000 on, runs all starts on a sample first and the best of them on all rows (see
             `search.finalists`; ``n_iter`` counts updates on all rows). "exhaustive" runs every start to its end.
         compiled: None lets the sizes decide: rows in this machine's memory are fitted in NumPy, to the same answer,
-            unless there is so much to do that compiling pays. True compiles, False does not (an error under a trace).
+            unless the work is so much that compiling pays. True compiles, False does not (an error under a trace).
         block_size: rows in flight; default by size.
         callback: called on the host with a `Glance` at the start, after every ``every`` iterations and at the end (see
             `History`, `Progress`); when it returns True the fit stops there. It changes no result.
         verbose: 1 prints a line each time.
-        checkpoint: path of a file that says where the fit stands, written every ``checkpoint_every`` iterations (by
+        checkpoint: path of a file from which the fit can be resumed, written every ``checkpoint_every`` iterations (by
             default about every minute) and at the end; the file of another fit is an error.
-        resume: go on from that file where it is there, to the same bits; afresh where it is not.
+        resume: go on from that file where it exists, to the same bits; begin afresh where it does not.
         mesh: a mesh of one axis, ``jax.make_mesh((jax.device_count(),), ("rows",))``: rows are cut over its devices.
             Arrays that are cut so already stay where they are. Where it holds devices of many processes (see
             `jaxgmm.distributed`), every process calls this with its own rows, their weights and responsibilities, and
@@ -146,51 +148,53 @@ def fit(
     family = family_of(family, x, mesh)
     key = as_key(key)
     with agreed(mesh):
-        init = checked_init(init, n_init, x, like=(family, k, columns), in_processes=spans(mesh))
+        init = checked_init(init, n_init, x, model=(family, k, columns), in_processes=spans(mesh))
     search = checks.choice(search, "search", SEARCHES)
-    keeper = opened(checkpoint, checkpoint_every, resume, mesh)
-    driver = Driver(callback, every, verbose, 1, in_processes=spans(mesh), checkpoint=keeper)
+    file = opened(checkpoint, checkpoint_every, resume, mesh)
+    driver = Driver(callback, every, verbose, 1, in_processes=spans(mesh), checkpoint=file)
     given_prior, prior = held(prior), checks.prior_for(prior, family, compute_dtype(x))
     smooth = implicit.Smooth.of(x, sample_weight, prior, family) if checks.in_trace(x, sample_weight, prior) else None
     x, sample_weight, prior, init = held((x, sample_weight, prior, init))
     options = Options(tol, max_iter, accelerate, search, block_size, mesh)
     given = init, sample_weight, prior, tol, max_iter, key
-    here = goes_to_host([family], x, n_init, k, *given, compiled=compiled, mesh=mesh)
-    with on_host(here, at_once=family.in_numpy):
+    in_numpy = goes_to_host([family], x, n_init, k, *given, compiled=compiled, mesh=mesh)
+    with on_host(in_numpy, at_once=family.in_numpy):
         [problem] = load(x, sample_weight, k, [(family, prior)], options)
         asked = {"kind": "fit", "n_components": [k], "n_init": n_init, "accelerate": accelerate}
         asked |= {"key": key, "init": init}
-        take_up(driver, [problem], [prior], (x, sample_weight, block_size), asked)
+        begin_checkpoint(driver, [problem], [prior], (x, sample_weight, block_size), asked)
 
         result = driver.concluded(ranking.template(family))
         if result is None:
             start = Start(init, n_init, key, np.ones((1, k), bool))
             searched = with_sample(problem, start)
             ended, left = driver.drive(searched, first_lanes(searched, start, x, sample_weight), start.active)
-            how = {"keep_order": keeps_order(init), "method": problem.method}
-            result = driver.conclude(ranking.conclude_one(problem.known, ended, left, **how))
+            result = ranking.conclude_one(
+                problem.known, ended, left, keep_order=keeps_order(init), method=problem.method
+            )
+            result = driver.conclude(result)
     if checks.in_trace(result):
         result = dataclasses.replace(result, status=traced_status(problem, result.status))
         return implicit.differentiable(result, problem.known.frame, smooth)
     result = named(concrete(result), columns)
     rows = (x, sample_weight) if mesh is None and not isinstance(x, Stream) else ()
-    if result.n_iter > 0 and not floors.meant(given_prior):
+    if result.n_iter > 0 and not floors.has_width(given_prior):
         warn_of_floors(result, prior, problem, rows)
     warn(result, tol, stacklevel=6, rows=rows)
     if smooth is not None:
         result = implicit.differentiable(result, problem.known.frame, smooth)
     elif mesh is not None:
-        result = dataclasses.replace(result, mixture=at_home(result.mixture))
+        result = dataclasses.replace(result, mixture=on_default_device(result.mixture))
     return named(result, columns)
 
 
 def named(result: FitResult, columns) -> FitResult:
-    """The result with the names of the columns that its mixture was fitted to."""
+    """The result, with the names of the columns of x in its mixture."""
     return dataclasses.replace(result, mixture=dataclasses.replace(result.mixture, columns=columns))
 
 
 def on_mesh(x, sample_weight, mesh):
-    """x as an (n, d) array or a stream, weights, and a mesh that is fit to cut rows over."""
+    """x as an (n, d) array or a stream, its weights, and the mesh, checked."""
     if mesh is None:
         return x if isinstance(x, Stream) else checks.table(x), sample_weight, None
     mesh = checked(mesh)
@@ -201,7 +205,7 @@ def on_mesh(x, sample_weight, mesh):
 
 
 def traced_status(problem: Problem, status):
-    """Inside a trace, bad values become codes."""
+    """The status inside a trace, where bad values cannot raise: INVALID or NON_FINITE for them."""
     measured = problem.known.measured
     weights_fine = (measured.lightest >= 0) & (measured.weight > 0) & jnp.isfinite(measured.weight)
     invalid = (measured.outside > 0) | ~weights_fine
@@ -222,16 +226,23 @@ def concrete(result: FitResult) -> FitResult:
     )
 
 
+def ended_lane(mixture, statistics, log_likelihood, status):
+    """The end of a fit that is no batch EM as a lane (1,), from an E-step over all rows; NON_FINITE where that is."""
+    status = jnp.where(jnp.isfinite(log_likelihood), status, int(Status.NON_FINITE)).astype(jnp.int32)
+    given = {"log_likelihood": log_likelihood, "counts": statistics.counts, "status": status}
+    return states.one_lane(dataclasses.replace(em.initial_state(mixture), **given))
+
+
 def warn_of_floors(result: FitResult, prior, problem: Problem, rows: tuple):
     """A FitWarning where the data do not vary in some direction, and a floor sets the likelihood."""
-    said = floors.words(result.mixture, prior, np.asarray(problem.known.frame.inverse) > 0, rows)
-    if said:
-        warnings.warn(said, FitWarning, stacklevel=7)
+    message = floors.words(result.mixture, prior, np.asarray(problem.known.frame.inverse) > 0, rows)
+    if message:
+        warnings.warn(message, FitWarning, stacklevel=7)
 
 
 def warn(result: FitResult, tol, what: str = "the fit", stacklevel: int = 4, rows=()):
-    """One FitWarning that says what to change, where the status calls for one; ``rows`` are x and its weights."""
+    """A FitWarning with advice, where the status needs one; ``rows`` are x and its weights, or () to look for none."""
     status = result.status
     if status in ADVICE and (status is not Status.MAX_ITER or tol > 0):
-        cause = repeats.named(result.mixture, *rows) if rows and status is Status.DEGENERATE else ""
+        cause = repeats.words(result.mixture, *rows) if rows and status is Status.DEGENERATE else ""
         warnings.warn(f"{what} ended {status.name}: {ADVICE[status]}{cause}", FitWarning, stacklevel=stacklevel)

@@ -1,9 +1,9 @@
-"""`fit_gradient`: the mixture's unconstrained view climbs the mean log-likelihood under any optax optimiser.
+"""`fit_gradient`: maximum likelihood by any optimiser of optax, over a mixture's unconstrained parameters θ.
 
     minimise  -Σ w log p(x; constrain(θ)) / Σ w     over θ
 
-For data too many for whole passes (``batch_size``), and as the pattern for mixtures inside larger objectives. EM is the
-better choice otherwise. The optimisers are optax's own.
+For rows too many for whole passes (``batch_size``), and as a pattern for mixtures inside larger objectives. EM is the
+better choice otherwise.
 """
 
 import dataclasses
@@ -18,9 +18,8 @@ from numpy.typing import ArrayLike
 from . import checks, em
 from .calls import public
 from .families.base import Family
-from .fitting import concrete, named, traced_status, warn
+from .fitting import concrete, ended_lane, named, traced_status, warn
 from .inference import joint
-from .init import states
 from .init.draws import Start
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of
@@ -57,9 +56,9 @@ def fit_gradient(
         family: as in `jaxgmm.fit`.
         init: as in `jaxgmm.fit`.
         sample_weight: (n,) weights >= 0, as frequencies.
-        optimizer: any optax optimiser; keep one object and it compiles once. ``optax.lbfgs()`` gets value and gradient
-            at every step.
-        steps: how many updates.
+        optimizer: any optax optimiser; the same object compiles once. ``optax.lbfgs()`` works: it is given value and
+            gradient at every step.
+        steps: number of updates.
         batch_size: rows drawn for an update, with replacement; None takes all of them.
 
     Returns:
@@ -76,7 +75,7 @@ def fit_gradient(
     k = checks.count(n_components, "n_components")
     steps = checks.count(steps, "steps", least=0)
     family = family_of(family, x)
-    init = checked_init(init, 1, x, like=(family, k, columns))
+    init = checked_init(init, 1, x, model=(family, k, columns))
     if not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(f"optimizer must be an optax optimiser, as of optax.adam(1e-2), got {optimizer!r}")
     model = family, checks.prior_for(None, family, compute_dtype(x))
@@ -90,9 +89,9 @@ def fit_gradient(
     if batch_size is not None and _searches_lines(optimizer, start):
         raise ValueError("batch_size must be None with L-BFGS: its line search needs one and the same objective")
     climb = {"optimizer": optimizer, "steps": steps, "batch_size": batch_size}
-    mixture, rest = _climb(problem.rows, np.int32(x.shape[0]), start, draw_key, **climb)
-    state = _judge(problem, mixture, rest, lanes)
-    result = ranking.conclude_one(problem.known, state, keep_order=keeps_order(init))
+    mixture, at_rest = _climb(problem.rows, np.int32(x.shape[0]), start, draw_key, **climb)
+    lane = _judged(problem, mixture, at_rest)
+    result = ranking.conclude_one(problem.known, lane, keep_order=keeps_order(init))
     result = dataclasses.replace(result, n_iter=jnp.asarray(steps, jnp.int32))
     if checks.in_trace(result):
         return dataclasses.replace(result, status=traced_status(problem, result.status))
@@ -114,11 +113,11 @@ def _climb(rows, n, start, key, *, optimizer, steps, batch_size):
     whole_weight = rows.weight.sum()
 
     def objective(view):
-        """Over all rows; a block's own numbers are made again for its gradient rather than kept."""
+        """The objective over all rows. What a block computes is computed again for its gradient, to save memory."""
         return rows.sum(jax.checkpoint(lambda block: loss(view, block)))[0] / whole_weight
 
     def batch_objective(view, key):
-        index = jax.random.randint(key, (batch_size,), 0, n)  # what fills up is not drawn
+        index = jax.random.randint(key, (batch_size,), 0, n)  # no row of padding is drawn
         weight = rows.weight[index]
         block = Block(rows.framed(rows.x[index]), weight)
         return loss(view, block) / jnp.maximum(weight.sum(), jnp.finfo(weight.dtype).tiny)
@@ -131,30 +130,22 @@ def _climb(rows, n, start, key, *, optimizer, steps, batch_size):
         return (optax.apply_updates(view, update), memory), None
 
     (view, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), jax.random.split(key, steps))
-    rest = jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(jax.grad(objective)(view))]).max() < AT_REST
-    return constrain(view), rest
+    at_rest = jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(jax.grad(objective)(view))]).max() < AT_REST
+    return constrain(view), at_rest
 
 
 @compiled()
-def _judge(problem, mixture, rest, lanes):
-    """The climb's end as a state of EM (1,), for the common conclusion."""
+def _judged(problem, mixture, at_rest):
+    """The end of the climb as a lane of EM (1,)."""
     form, reference = problem.family.accurate, problem.known.frame.reference
     prepared = form.prepare(mixture.components, reference)
     [statistics] = problem.rows.sum(em.Expected(prepared, mixture.log_weights, reference, form))
     value = statistics.log_likelihood + problem.known.measured.left_out(form)
-    status = jnp.where(rest, int(Status.CONVERGED), int(Status.MAX_ITER))
-    status = jnp.where(jnp.isfinite(value), status, int(Status.NON_FINITE)).astype(jnp.int32)
-    ended = dataclasses.replace(
-        em.initial_state(mixture),
-        log_likelihood=value,
-        counts=statistics.counts,
-        status=status,
-    )
-    return states.one_lane(ended)
+    return ended_lane(mixture, statistics, value, jnp.where(at_rest, int(Status.CONVERGED), int(Status.MAX_ITER)))
 
 
 def _searches_lines(optimizer, start) -> bool:
-    """Whether the optimiser keeps the memory of L-BFGS or of a line search."""
+    """Whether the optimiser's state is that of L-BFGS or of a line search."""
     kinds = (optax.ScaleByLBFGSState, optax.ScaleByZoomLinesearchState, optax.ScaleByBacktrackingLinesearchState)
     state = jax.eval_shape(optimizer.init, start)
     return any(isinstance(leaf, kinds) for leaf in jax.tree.leaves(state, is_leaf=lambda leaf: isinstance(leaf, kinds)))

@@ -1,7 +1,7 @@
 """`fit_many`: thousands of data sets fitted in one program.
 
-The answers are those of ``vmap`` of `fit`. Under a plain vmap every data set costs as many iterations as the slowest
-one; here a fit that stops makes room for the next.
+The results are those of ``vmap`` of `fit`. Under ``vmap`` every data set takes as many iterations as the slowest one;
+here the next fit begins where one has stopped.
 """
 
 from typing import Any
@@ -51,8 +51,8 @@ def fit_many(
 
     Args:
         key: a JAX key or an int seed: every data set draws with the same key, as under ``vmap``.
-        x: (b, n, d): b data sets of n rows. Shorter ones are filled up with any legal rows of weight 0.
-        sample_weight: (b, n) weights >= 0, as frequencies; 0 for rows that only fill up. Default 1.
+        x: (b, n, d): b data sets of n rows. Pad shorter ones with any legal rows of weight 0.
+        sample_weight: (b, n) weights >= 0, as frequencies; 0 for rows of padding. Default 1.
         n_components, family, n_init, init, prior, tol, max_iter, accelerate, search, compiled: as in `jaxgmm.fit`;
             init is a name.
 
@@ -62,7 +62,7 @@ def fit_many(
     Raises:
         ValueError: bad shapes, or values in concrete data; it names the data set.
 
-    Cost: that of the single fits, of as many iterations as each needs.
+    Cost: that of the single fits, each of as many iterations as it needs.
     """
     x = on_host(plain(x))
     if x.ndim != 3 or 0 in x.shape:

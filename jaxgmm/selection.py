@@ -1,6 +1,6 @@
-"""`select`: the grid of numbers of components and families, ranked by a criterion.
+"""`select`: fits of every family with every number of components, ranked by a criterion.
 
-Many K of a family share one program: a component that was not asked for has log weight -inf.
+Many K of a family share one program, in which components of padding have log weight -inf.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ from .numerics.keys import Key, as_key
 from .records import FitResult, FitWarning, GaussianPrior, Selection, Status
 from .search import floors, ranking
 from .search.callbacks import Glance
-from .search.checkpoints import opened, take_up
+from .search.checkpoints import begin_checkpoint, opened
 from .search.driver import Driver
 from .search.loading import Options, family_of, load
 from .search.problem import Problem
@@ -84,7 +84,8 @@ def select(
             weight) are left out; all of them are an error.
         families: names or `Family` records, or one of them.
         criterion: "bic", "aic" or "icl"; lower is better.
-        n_init: number of starts of every fit: ten, where `fit` makes one, because one that is stuck spoils the choice.
+        n_init: number of starts of every fit: ten, where `fit` has one, because a fit at a poor optimum would spoil the
+            comparison.
         init, sample_weight, prior, tol, max_iter, accelerate, search, compiled, block_size: as in `fit`; init is a
             name. The prior goes to the Gaussian families.
         callback, every, verbose: as in `fit`; when the callback returns True, the whole sweep stops.
@@ -121,42 +122,42 @@ def select(
     key = as_key(key)
     dtype = compute_dtype(x)
     given_prior = prior
-    models = [(family, checks.prior_for(prior if _located(family) else None, family, dtype)) for family in families]
+    models = [(family, checks.prior_for(prior if family.located else None, family, dtype)) for family in families]
     if spans(mesh):
         alike([len(ks), min(ks), max(ks)])
-    lanes, middle = len(ks) * n_init, sum(ks) // len(ks)
-    here = goes_to_host(families, x, lanes, middle, compiled=compiled, mesh=mesh)
+    lanes, mean_k = len(ks) * n_init, sum(ks) // len(ks)
+    in_numpy = goes_to_host(families, x, lanes, mean_k, compiled=compiled, mesh=mesh)
     options = Options(tol, max_iter, accelerate, search, block_size, mesh)
     rows = (x, sample_weight) if mesh is None and not isinstance(x, Stream) else ()
-    with on_host(here, at_once=all(family.in_numpy for family in families)):
+    with on_host(in_numpy, at_once=all(family.in_numpy for family in families)):
         problems = load(x, sample_weight, min(ks), models, options)
         ks = within(ks, int(problems[0].known.measured.positive), stacklevel=6)
-        flat = None if floors.meant(given_prior) else floors.Flat.of(problems, [prior for _, prior in models], rows)
+        flat = None if floors.has_width(given_prior) else floors.Flat.of(problems, [prior for _, prior in models], rows)
         if flat:
             flat.refuse_to_compare(columns)
-        together = _together(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
+        groups = _groups(ks, x.shape[0] if mesh is None else problems[0].rows.n_everywhere)
 
         fits = {}
-        keeper, fits_asked = opened(checkpoint, checkpoint_every, resume, mesh), len(families) * len(ks)
-        driver = Driver(callback, every, verbose, fits_asked, in_processes=spans(mesh), checkpoint=keeper)
+        file, n_fits = opened(checkpoint, checkpoint_every, resume, mesh), len(families) * len(ks)
+        driver = Driver(callback, every, verbose, n_fits, in_processes=spans(mesh), checkpoint=file)
         asked = {"kind": "select", "n_components": ks, "n_init": n_init, "accelerate": accelerate}
         asked |= {"key": key, "init": init}
-        take_up(driver, problems, [prior for _, prior in models], (x, sample_weight, block_size), asked)
+        begin_checkpoint(driver, problems, [prior for _, prior in models], (x, sample_weight, block_size), asked)
         try:
-            for problem, some in itertools.product(problems, together):
-                active = np.arange(max(some)) < np.array(some)[:, None]  # (m, k)
-                done = _cells(problem, Start(init, n_init, key, active), some, driver)
-                fits |= {(problem.family, k): cell for k, cell in done.items()}
-                driver.fits_done += len(some)
+            for problem, group in itertools.product(problems, groups):
+                active = np.arange(max(group)) < np.array(group)[:, None]  # (m, k)
+                done = _fits(problem, Start(init, n_init, key, active), group, driver)
+                fits |= {(problem.family, k): found for k, found in done.items()}
+                driver.fits_done += len(group)
                 if driver.stopped:
                     break
-        except KeyboardInterrupt:  # between two programs; a second one while the first is answered is meant
+        except KeyboardInterrupt:  # between two searches; a second Ctrl-C, after the driver has stopped, goes through
             if driver.stopped or not fits:
                 raise
-    cells = [fits[family, k] for family in families for k in ks if (family, k) in fits]
-    results = [named(result, columns) for result, _ in cells]
+    found = [fits[family, k] for family in families for k in ks if (family, k) in fits]
+    results = [named(result, columns) for result, _ in found]
     weight = float(problems[0].known.measured.weight)
-    table = [_row(result, weight, certain) for result, certain in cells]
+    table = [_row(result, weight, certainty) for result, certainty in found]
 
     if weight < max(ks):
         warnings.warn(
@@ -165,17 +166,18 @@ def select(
             FitWarning,
             stacklevel=5,
         )
-    held = [flat is not None and flat.holds(result) for result in results]
-    best = min(range(len(table)), key=lambda i: (_rank(results[i].status), held[i], _or_infinite(table[i][criterion])))
-    said = flat.words(results, held, best) if flat else ""
-    if said:
-        warnings.warn(said, FitWarning, stacklevel=5)
+    by_floor = [flat is not None and flat.sets_likelihood(result) for result in results]
+    values = [row[criterion] if np.isfinite(row[criterion]) else np.inf for row in table]
+    best = min(range(len(table)), key=lambda i: (_rank(results[i].status), by_floor[i], values[i]))
+    message = flat.words(results, by_floor, best) if flat else ""
+    if message:
+        warnings.warn(message, FitWarning, stacklevel=5)
     warn(results[best], tol, "the best fit", stacklevel=6, rows=rows)
     return Selection(results[best], table, results, criterion)
 
 
 def within(ks: list[int], rows: int, stacklevel: int = 3) -> list[int]:
-    """Of numbers of components those that so many rows of positive weight allow, at least the smallest."""
+    """The numbers of components that so many rows of positive weight allow, at least the smallest; warns of others."""
     kept = [k for k in ks if k <= max(rows, min(ks))]
     if len(kept) < len(ks):
         left_out = ", ".join(str(k) for k in ks if k not in kept)
@@ -196,15 +198,11 @@ def _grid(n_components) -> list[int]:
     return ks
 
 
-def _located(family: Family) -> bool:
-    return family.scaling in ("feature", "common")
+def _groups(ks: list[int], n: int) -> list[list[int]]:
+    """Groups of numbers of components. Each group is one search, in which all are padded to the largest.
 
-
-def _together(ks: list[int], n: int) -> list[list[int]]:
-    """The numbers of components that share a program, the smaller padded to the largest of them.
-
-    Few rows: a program, or a call of NumPy, costs more than padding, so all are together. Many rows: compiled, in the
-    fewest groups in which padding is less than a third of the work; on the host each alone.
+    Few rows make one group, because a program, or a call of NumPy, costs more than padding. Many rows make as few
+    groups as keep padding below a third of the work; on the host, without programs, every number is its own group.
     """
     if n < FEW_ROWS:
         return [ks]
@@ -214,7 +212,7 @@ def _together(ks: list[int], n: int) -> list[list[int]]:
 
     @functools.cache
     def least(first: int, groups: int) -> tuple[int, list[list[int]]]:
-        """The work of the numbers from ``first`` on in so many groups, and the groups."""
+        """The least work of the numbers from ``first`` on in so many groups, and the groups."""
         if groups == 1:
             return (len(ks) - first) * ks[first], [ks[first:]]
         ways = []
@@ -227,9 +225,9 @@ def _together(ks: list[int], n: int) -> list[list[int]]:
     return next(groups for work, groups in partitions if 2 * work < 3 * sum(ks))
 
 
-def _cells(problem: Problem, start: Start, ks: list[int], driver: Driver) -> dict:
-    """Result and certainty of its labels of every K, by one search."""
-    concluded, cells = driver.concluded((ranking.template(problem.family), 0.0)), {}
+def _fits(problem: Problem, start: Start, ks: list[int], driver: Driver) -> dict:
+    """For every K its result and the certainty of its labels (`criteria`), by one search."""
+    concluded, fits = driver.concluded((ranking.template(problem.family), 0.0)), {}
     if concluded is None:
         searched = with_sample(problem, start)
         ended, left = driver.drive(searched, begun(searched, start), start.active)
@@ -237,14 +235,14 @@ def _cells(problem: Problem, start: Start, ks: list[int], driver: Driver) -> dic
         concluded = driver.conclude((results, _certainties(problem.rows, results.mixture)))
     concluded = jax.tree.map(np.asarray, concluded)
     for i, k in enumerate(ks):
-        result, certain = jax.tree.map(lambda leaf, i=i: leaf[i], concluded)
+        result, certainty = jax.tree.map(lambda leaf, i=i: leaf[i], concluded)
         result = dataclasses.replace(result, mixture=ranking.first_components(result.mixture, k))
-        cells[k] = concrete(result), float(certain)
-    return cells
+        fits[k] = concrete(result), float(certainty)
+    return fits
 
 
 def _certainties(rows, mixtures):
-    """How certain the labels are under each of these mixtures (m,), in the data's own units."""
+    """The certainty of the labels under each of these mixtures (m,), which are in the data's own units."""
     family, k = mixtures.family, mixtures.log_weights.shape[1]
     rows = dataclasses.replace(rows, frame=unit_frame(rows.d, rows.dtype)).cut(family.accurate, k, 1)
     return (_summed_on_device if rows.in_program else _summed)(rows, mixtures)
@@ -257,7 +255,8 @@ def _summed(rows, mixtures):
 _summed_on_device = compiled_function()(per_shard(_summed))
 
 
-def _row(result: FitResult, weight: float, certain: float) -> dict:
+def _row(result: FitResult, weight: float, certainty: float) -> dict:
+    """A row of the table; ``weight`` is Σ w."""
     p, value = n_parameters(result.mixture), float(result.log_likelihood)
     bic = -2 * value + p * float(np.log(weight))
     return {
@@ -267,15 +266,12 @@ def _row(result: FitResult, weight: float, certain: float) -> dict:
         "n_parameters": p,
         "bic": bic,
         "aic": -2 * value + 2 * p,
-        "icl": bic - 2 * certain,
+        "icl": bic - 2 * certainty,
         "status": result.status.name,
     }
 
 
 def _rank(status: Status) -> int:
+    """0 for fits that ended well, and the higher the worse the end."""
     ranks = {Status.STOPPED: 0, Status.DEGENERATE: 1, Status.DECREASED: 2}
     return ranks.get(status, 0 if status < Status.DECREASED else 3)
-
-
-def _or_infinite(value: float) -> float:
-    return value if np.isfinite(value) else np.inf

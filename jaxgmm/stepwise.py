@@ -1,8 +1,8 @@
-"""Stepwise EM: an update of the parameters a block of rows (`em.online`), where batch EM makes one a pass.
+"""`fit_stepwise`: stepwise EM, with an update of the parameters for every block of rows (`em.online`).
 
-The statistics are moments about the reference of the first block's frame, whatever the mixture, so those of different
-mixtures may be blended; a family all of whose sums depend on the parameters is refused. Where the form would lose its
-digits, stepwise EM cannot go on; batch iterations can.
+Statistics are moments about the reference of the first block's frame, whatever the mixture, so those of different
+mixtures may be blended. A family all of whose sums depend on the parameters is refused. Where the form loses its digits
+stepwise EM cannot go on, and batch EM takes over.
 
 Source: Cappé and Moulines (2009), On-line expectation-maximization algorithm for latent data models.
 """
@@ -28,8 +28,7 @@ from .data.summary import Known, Measured, left_out
 from .em.loop import once
 from .em.online import ONLINE, Online
 from .families.base import Family
-from .fitting import concrete, fit, named, warn
-from .init import states
+from .fitting import concrete, ended_lane, fit, named, warn
 from .init.kmeans import INITIALIZERS
 from .mixtures import cast
 from .numerics.compiling import compiled
@@ -39,8 +38,8 @@ from .records import FitResult, FitWarning, GaussianPrior, Init, Mixture, Status
 from .search import ranking
 from .search.loading import Options, family_of, load
 
-STEPS = 64  # a pass, where the rows are enough for them
-ROWS = 64  # a component and step, at least
+STEPS = 64  # updates of a pass, if that leaves ROWS for each
+ROWS = 64  # the least rows of an update, for each component
 LOST = (
     "stepwise EM averages moments in one frame, and the components are too narrow against the spread of the data for "
     "moments in this precision"
@@ -49,28 +48,28 @@ LOST = (
 
 @record
 class Blend:
-    """What the next block goes on from, in the frame of the first."""
+    """The state of stepwise EM between two blocks, in the frame of the first block."""
 
     frame: Frame
     lane: Online
 
     @property
     def mixture(self) -> Mixture:
-        """Of all blocks so far, in the frame."""
+        """The mixture after all blocks so far, in the frame."""
         return self.lane.state.candidate
 
     @property
     def steps(self) -> int:
-        """How many blocks there were."""
+        """Number of blocks so far."""
         return int(self.lane.state.n_iter) + 1
 
     @property
     def lost(self) -> bool:
-        """Whether the last block was not taken, because the form has lost its digits."""
+        """Whether the last block was left out, because the form has lost its digits."""
         return int(self.lane.state.status) == em.LOSSY
 
 
-def mergeable(family: Family):
+def mergeable_form(family: Family):
     """The form of the family whose sums do not depend on the parameters, moments first.
 
     Raises:
@@ -87,22 +86,18 @@ def mergeable(family: Family):
 
 @compiled()
 def start(rows: Rows, mixture: Mixture) -> Blend:
-    """Nothing seen yet, and the mixture of framed data to begin with."""
-    form, reference = mergeable(mixture.family), rows.frame.reference
-
-    def summed(mixture):
-        prepared = form.prepare(mixture.components, reference)
-        return rows.sum(em.Expected(prepared, mixture.log_weights, reference, form))[0]
-
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(summed, mixture))
-    return Blend(rows.frame, ONLINE.update.start(em.initial_state(mixture), nothing))
+    """The blend before any block, with the mixture to begin from, in the frame of these rows."""
+    form = mergeable_form(mixture.family)
+    [shapes] = jax.eval_shape(lambda: rows.sum(_e_step(mixture, rows.frame.reference, form)))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return Blend(rows.frame, ONLINE.update.start(em.initial_state(mixture), zeros))
 
 
 @compiled()
 def advance(blend: Blend, rows: Rows, prior) -> Blend:
     """The blend after a block of rows; ``prior`` is in the frame's units."""
     family = blend.mixture.family
-    form = mergeable(family)
+    form = mergeable_form(family)
     offset = left_out(rows, family, form)
     task = em.Task(rows.frame.reference, prior, None, offset, form, ONLINE, int(Status.DECREASED))
     return dataclasses.replace(blend, lane=once(rows, task, blend.lane))
@@ -128,13 +123,14 @@ def fit_stepwise(
 ) -> FitResult:
     """The mixture after some passes of stepwise EM: an update a block, where batch EM makes one a pass.
 
-    For rows that are slow to read, or the first passes over very many: after one pass it is about where batch EM is
-    after tens. It nears the optimum of the likelihood slowly from there; `fit` with ``init=result.mixture`` ends it.
+    For rows that are slow to read, or for the first passes over very many rows: after one pass it is about as far as
+    batch EM after tens of passes. From there it approaches the optimum slowly; `fit` with ``init=result.mixture``
+    reaches it.
 
     Args:
         key: a JAX key or an int seed.
-        x: (n, d) rows, or those that stream, as in `jaxgmm.fit`. They should come in no order: the first block is where
-            the start is drawn and what the frame of all moments is taken from.
+        x: (n, d) rows, or rows that stream, as in `jaxgmm.fit`, in random order: the start is drawn from the first
+            block, which also sets the frame of all moments.
         n_components: K >= 1.
         family: as in `jaxgmm.fit`.
         n_init: number of starts, all of them fitted to the first block; the best goes on.
@@ -142,18 +138,18 @@ def fit_stepwise(
             `Mixture`, or what holds one.
         sample_weight: (n,) weights >= 0, as frequencies.
         prior: as in `jaxgmm.fit`.
-        passes: over the rows.
+        passes: number of passes over the rows.
         tol, max_iter: of the fit to the first block, and of the batch iterations that finish the fit where moments lose
             their digits (narrow components in float32); a `FitWarning` says so.
         block_size: rows of an update; by default a 64th of them, at least 64 for each component, at most 16 MB.
 
     Returns:
         FitResult: ``log_likelihood`` over all rows, by one pass more; ``n_iter`` counts the updates; the status is
-        MAX_ITER, because there is no rule by which it could stop, or DEGENERATE. Components by decreasing weight,
+        MAX_ITER, because stepwise EM has no stopping rule, or DEGENERATE. Components by decreasing weight,
         unless ``init`` is a mixture.
 
     Raises:
-        ValueError: bad values or shapes, as they are first read; a family without a form that is mergeable.
+        ValueError: bad values or shapes, when they are first read; a family without a mergeable form.
 
     Warns:
         FitWarning: batch iterations finished the fit, or it ended degenerate or not finite.
@@ -175,7 +171,7 @@ def fit_stepwise(
     if block_size is None:
         stream = streamed(stream, block_size=_block_size(stream, k))
     family = family_of(family, stream)
-    form = mergeable(family)
+    form = mergeable_form(family)
     options = {"family": family, "prior": prior, "tol": tol, "max_iter": max_iter}
     mixture, problem = _begin(key, stream, k, options | {"init": init, "n_init": n_init})
     flow = Flow(stream, problem.rows.frame, {}).cut(form, k, 1)
@@ -209,7 +205,7 @@ def _begin(key, stream: Stream, k: int, options: dict):
     x, weight = next(streamed_summary.checked(stream, family))
     if not isinstance(init, Mixture):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FitWarning)  # what the first block comes to is no result
+            warnings.simplefilter("ignore", FitWarning)  # the fit to the first block is only a start
             init = fit(key, x, k, sample_weight=weight, **options).mixture
     elif init.family != family or init.n_components != k:
         raise ValueError(
@@ -220,40 +216,33 @@ def _begin(key, stream: Stream, k: int, options: dict):
         checks.like_mixture(x, init)
     model = family, checks.prior_for(options["prior"], family, stream.dtype)
     [problem] = load(x, weight, k, [model], Options(options["tol"], options["max_iter"], "none"))
-    problem = dataclasses.replace(problem, rows=problem.rows.cut(mergeable(family), k, 1))
+    problem = dataclasses.replace(problem, rows=problem.rows.cut(mergeable_form(family), k, 1))
     mixture = cast(init, problem.rows.dtype)
     framed = dataclasses.replace(mixture, components=enter(mixture.components, problem.rows.frame))
     return framed, problem
 
 
 def _judged(flow: Flow, first: Known, blend: Blend, heaviest, keeps_order: bool) -> FitResult:
-    """The result with this mixture, by one pass that tells its log-likelihood; by a second one what its form leaves out
-    of that."""
+    """The result with this mixture, by one pass for its log-likelihood, and another for what its form leaves out of
+    that."""
     family = blend.mixture.family
     form = family.accurate
     flow = flow.cut(form, blend.mixture.n_components, 1)
-    [statistics] = flow.sum(_seen(blend.mixture, flow.frame.reference))
+    [statistics] = flow.sum(_e_step(blend.mixture, flow.frame.reference, form))
     value = statistics.log_likelihood + left_out(flow, family, form)
-    status = jnp.where(jnp.isfinite(value), int(Status.MAX_ITER), int(Status.NON_FINITE)).astype(jnp.int32)
-    ended = dataclasses.replace(
-        em.initial_state(blend.mixture),
-        log_likelihood=value,
-        counts=statistics.counts,
-        status=status,
-    )
+    lane = ended_lane(blend.mixture, statistics, value, int(Status.MAX_ITER))
     known = Known(flow.frame, Measured(None, None, None, statistics.weight, heaviest, None, None), first.prior)
-    result = ranking.conclude_one(known, states.one_lane(ended), keep_order=keeps_order)
+    result = ranking.conclude_one(known, lane, keep_order=keeps_order)
     return concrete(dataclasses.replace(result, n_iter=blend.steps))
 
 
-@compiled()
-def _seen(mixture: Mixture, reference) -> em.Expected:
-    form = mixture.family.accurate
+@compiled("form")
+def _e_step(mixture: Mixture, reference, form) -> em.Expected:
     return em.Expected(form.prepare(mixture.components, reference), mixture.log_weights, reference, form)
 
 
 def _finished(key, stream, blend: Blend, options: dict, keeps_order: bool) -> FitResult:
-    """The result of batch EM from where stepwise EM had to end."""
+    """The result of batch EM, which starts from where stepwise EM had to end."""
     warnings.warn(f"{LOST}: after {blend.steps} blocks, batch iterations go on", FitWarning, stacklevel=6)
     mixture = dataclasses.replace(blend.mixture, components=leave(blend.mixture.components, blend.frame))
     result = fit(key, stream, mixture.n_components, init=mixture, **options)

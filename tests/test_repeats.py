@@ -7,7 +7,7 @@ import pytest
 from families import DTYPES
 
 import jaxgmm
-from jaxgmm.search.repeats import named
+from jaxgmm.search import repeats
 
 rng = np.random.default_rng(0)
 
@@ -35,18 +35,18 @@ def spiked(d, where, value, dtype=np.float64):
 def test_the_columns_and_the_value_are_named(where, value, words, dtype):
     x, mixture = spiked(4, where, value, dtype)
     order = rng.permutation(len(x))
-    assert re.search(f"onto 300 rows that are equal in {words}", named(mixture, x[order]))
+    assert re.search(f"onto 300 rows that are equal in {words}", repeats.words(mixture, x[order]))
 
 
 def test_rows_without_weight_are_not_counted():
     x, mixture = spiked(2, [0], 0.0)
-    assert "onto 100 rows" in named(mixture, x, np.where(np.arange(1000) < 200, 0, 1))
+    assert "onto 100 rows" in repeats.words(mixture, x, np.where(np.arange(1000) < 200, 0, 1))
 
 
 def test_a_column_that_never_varies_is_not_named():
     x, mixture = spiked(2, [0], 0.0)
     x[:, 1] = 5.0
-    assert "column 0 (0):" in named(mixture, x)
+    assert "column 0 (0):" in repeats.words(mixture, x)
 
 
 @pytest.mark.parametrize("case", ["no equal rows", "a single row", "a stream", "nothing", "a family that cannot"])
@@ -62,4 +62,4 @@ def test_where_nothing_is_equal_nothing_is_said(case):
         x = None
     else:
         x, mixture = np.eye(4), jaxgmm.mixture("bernoulli", weights=[0.5, 0.5], probs=np.full((2, 4), [[0.2], [0.4]]))
-    assert named(mixture, x) == ""
+    assert repeats.words(mixture, x) == ""

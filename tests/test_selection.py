@@ -7,7 +7,7 @@ import pytest
 from families import BY_NAME, DTYPES, ROUTED, WEIGHTS, K, assert_mixtures_close, read
 
 import jaxgmm
-from jaxgmm.selection import FEW_ROWS, _together
+from jaxgmm.selection import FEW_ROWS, _groups
 
 FULL = BY_NAME["full"]
 COLUMNS = ["family", "n_components", "log_likelihood", "n_parameters", "bic", "aic", "icl", "status"]
@@ -32,7 +32,7 @@ GRIDS = [1], [1, 2], [3, 3, 7], range(1, 21), range(1, 101), [2**i for i in rang
 
 @pytest.mark.parametrize("ks", GRIDS, ids=str)
 def test_many_rows_share_programs_and_waste_less_than_a_third(ks):
-    groups = _together(list(ks), FEW_ROWS)
+    groups = _groups(list(ks), FEW_ROWS)
     assert sorted(k for group in groups for k in group) == sorted(set(ks))
     padded = sum(len(group) * max(group) for group in groups)
     assert padded - sum(set(ks)) < padded / 3
@@ -40,7 +40,7 @@ def test_many_rows_share_programs_and_waste_less_than_a_third(ks):
 
 
 def test_few_rows_share_one_program():
-    assert _together([3, 1, 20], FEW_ROWS - 1) == [[3, 1, 20]]
+    assert _groups([3, 1, 20], FEW_ROWS - 1) == [[3, 1, 20]]
 
 
 @pytest.fixture(scope="module")

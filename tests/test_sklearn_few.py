@@ -159,11 +159,11 @@ def test_a_freed_start_is_that_of_the_compiled_program(covariance_type, monkeypa
 
 
 def test_what_counts_as_few():
-    assert few.few(np.zeros((few.MOST // 4, 2)), 2) and not few.few(np.zeros((few.MOST // 4 + 1, 2)), 2)
-    assert few.few(np.zeros((10, 2)), 2, few.MOST // few.LEAST)
-    assert not few.few(np.zeros((10, 2)), 2, few.MOST // few.LEAST + 1)
-    assert few.few(jax.numpy.zeros((10, 2)), 2)
-    assert not few.few(jaxgmm.rows(np.zeros((10, 2))), 2)
+    assert few.are_few(np.zeros((few.MOST // 4, 2)), 2) and not few.are_few(np.zeros((few.MOST // 4 + 1, 2)), 2)
+    assert few.are_few(np.zeros((10, 2)), 2, few.MOST // few.LEAST)
+    assert not few.are_few(np.zeros((10, 2)), 2, few.MOST // few.LEAST + 1)
+    assert few.are_few(jax.numpy.zeros((10, 2)), 2)
+    assert not few.are_few(jaxgmm.rows(np.zeros((10, 2))), 2)
 
 
 def test_a_stream_of_few_rows_is_read(monkeypatch):
@@ -176,7 +176,7 @@ def test_a_stream_of_few_rows_is_read(monkeypatch):
     streamed, inside = (GaussianMixture(3, random_state=0).fit(rows) for rows in (blocks(x), x))
     np.testing.assert_array_equal(streamed.means_, inside.means_)
     many = blocks(np.tile(x, (30, 1)))
-    assert few.held(many, None, lookup("full"), 3, 1)[0] is many
+    assert few.in_memory(many, None, lookup("full"), 3, 1)[0] is many
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..families.forms import Of
+from ..families.forms import Partial
 from ..inference import joint
 from ..numerics import LOG_2PI, cholesky, constant, diagonal, product, triangular_inverse
 from ..numerics.backend import xp
@@ -39,7 +39,7 @@ def marginal(mixture, features) -> Mixture:
     """
     mixture = arguments.mixture_of(mixture)
     features = arguments.indices(features, mixture.n_features, "features")
-    return evaluated(Of(part, features), mixture)
+    return evaluated(Partial(part, features), mixture)
 
 
 def part(features, mixture) -> Mixture:
@@ -67,7 +67,7 @@ def conditional(mixture, given, values) -> Mixture:
     Cost: O(k·d³) once for covariance matrices, and O(k·d²) a row.
     """
     mixture, known, values = given_features(mixture, given, values)
-    return evaluated(Of(_conditional, known), mixture, values)
+    return evaluated(Partial(_conditional, known), mixture, values)
 
 
 def given_features(mixture, given, values):

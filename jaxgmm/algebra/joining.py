@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import checks
 from ..families.base import parameters
-from ..families.forms import Of
+from ..families.forms import Partial
 from ..numerics import cholesky, diagonal, first_of_largest
 from ..numerics.backend import is_jax, xp
 from ..numerics.host import replaced_at
@@ -97,7 +97,7 @@ def reduce(mixture, n_components: int) -> Mixture:
     wanted, k = checks.count(n_components, "n_components"), mixture.n_components
     if wanted > k:
         raise ValueError(f"n_components must be at most {k}, of which the mixture is made, got {wanted}")
-    return mixture if wanted == k else evaluated(Of(_reduce, wanted), mixture)
+    return mixture if wanted == k else evaluated(Partial(_reduce, wanted), mixture)
 
 
 def _reduce(wanted, mixture):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..families.forms import Of
+from ..families.forms import Partial
 from ..numerics import product, triangular_inverse, with_diagonal
 from ..numerics.backend import xp
 from ..numerics.keys import as_key
@@ -62,7 +62,7 @@ def regress(mixture, given, values, *, kind: str = "mean", key=None, covariances
         arguments.single(mixture)
         with precision_of(mixture):
             return _drawn(as_key(key), known, covariances, mixture, values)
-    return evaluated(Of(_regress, (known, kind, covariances)), mixture, values)
+    return evaluated(Partial(_regress, (known, kind, covariances)), mixture, values)
 
 
 def _regress(how, mixture, values):
@@ -115,7 +115,7 @@ def _drawn(key, known, covariances, mixture, values):
     """One draw for each row: compiled outside a trace too, because JAX draws."""
     dtype = mixture.log_weights.dtype
     arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (mixture, values))
-    function = Of(_draw, (known, covariances))
+    function = Partial(_draw, (known, covariances))
     if checks.in_trace(key, *jax.tree.leaves((mixture, values))):
         return function(key, *arrays)
     return given_out(compiled_call(function, key, *arrays))

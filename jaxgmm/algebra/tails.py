@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ..families.forms import Of
+from ..families.forms import Partial
 from ..numerics import constant, pooled, product, with_diagonal
 from ..numerics.backend import is_jax, xp
 from . import arguments
@@ -85,7 +85,7 @@ def cdf(mixture, x, *, feature=None):
         ValueError: several features and no ``feature``, a ``feature`` out of range, NaN in x.
     """
     mixture, which = _of_feature(mixture, feature)
-    return evaluated(Of(_cdf, which), mixture, arguments.real(x, "x", infinite=True))
+    return evaluated(Partial(_cdf, which), mixture, arguments.real(x, "x", infinite=True))
 
 
 def _of_feature(mixture, feature):
@@ -120,7 +120,7 @@ def quantile(mixture, p, *, feature=None):
     Cost: 122 evaluations of `cdf` in float64, 60 in float32.
     """
     mixture, which = _of_feature(mixture, feature)
-    return evaluated(Of(_quantile, which), mixture, arguments.probabilities(p, "p"))
+    return evaluated(Partial(_quantile, which), mixture, arguments.probabilities(p, "p"))
 
 
 def _quantile(which, mixture, p):
@@ -220,7 +220,7 @@ def probability(mixture, lower, upper):
         raise ValueError(
             f"lower and upper must have shape (..., {d}), got {bounds[0].shape} and {bounds[1].shape}"
         ) from None
-    return evaluated(Of(_probability, shape), mixture, *bounds)
+    return evaluated(Partial(_probability, shape), mixture, *bounds)
 
 
 def _probability(shape, mixture, lower, upper):

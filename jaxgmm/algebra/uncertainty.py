@@ -9,7 +9,7 @@ Kolchinsky and Tracey, Estimating mixture entropy with pairwise distances (2017)
 """
 
 from .. import checks
-from ..families.forms import Of
+from ..families.forms import Partial
 from ..numerics import LOG_2PI, cholesky, diagonal
 from ..numerics.backend import xp
 from ..numerics.keys import as_key
@@ -45,7 +45,7 @@ def entropy(mixture, kind: str = "monte-carlo", *, key=None, n: int = DRAWS):
     mixture = arguments.single(arguments.mixture_of(mixture))
     if kind != "monte-carlo":
         arguments.gaussian(mixture, "other components have no bounds in closed form; use kind='monte-carlo'")
-        return evaluated(Of(_bound, kind), mixture)
+        return evaluated(Partial(_bound, kind), mixture)
     if key is None:
         raise ValueError("key is needed for kind='monte-carlo': a JAX key or an int seed")
     with precision_of(mixture):

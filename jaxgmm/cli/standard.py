@@ -23,8 +23,6 @@ from ..records import Mixture, Selection
 from ..tables import best_row
 from .table import Input
 
-LOCATED = ("feature", "common")  # scalings of families of real numbers
-
 
 def check(args: argparse.Namespace) -> None:
     """ValueError where a family does not take standardized features, or one process does not see all rows."""
@@ -37,7 +35,7 @@ def check(args: argparse.Namespace) -> None:
 
 def _of_real_numbers(name: str) -> bool:
     try:
-        return lookup(name).scaling in LOCATED
+        return lookup(name).located
     except ValueError:  # the family needs options: a categorical one
         return False
 

@@ -167,5 +167,5 @@ def method_of(accelerate: str, family) -> Method:
     0 and whose logits to -inf, takes ten times as many.
     """
     if accelerate == "auto":
-        return SQUAREM if family.scaling in ("feature", "common") else PLAIN
+        return SQUAREM if family.located else PLAIN
     return SQUAREM if accelerate == "squarem" else PLAIN

@@ -1,24 +1,24 @@
 """What a family of distributions is: its parameters, and its two forms of EM.
 
 A family is a record of module-level functions, not a pytree. It is equal, hashed, copied and pickled by its fields, so
-a copy is the same static argument of a compiled function. Numbers never live in it.
+a copy is the same static argument of a compiled function. It holds no arrays.
 
 A block of rows is x (d, b), features by rows: every sum over features or components runs along whole vectors, and the
 lanes of a ``vmap`` lead. A *form* is one way to do EM with the family, in six functions:
 
     prepare(params, reference)                      -> prepared     everything that depends on parameters alone
-    view(prepared, x)                               -> seen         what both steps look at: features, or residuals
+    view(prepared, x)                               -> seen         what both steps compute with: features, or residuals
     log_prob(prepared, seen)                        -> (k, b)       log densities, up to ``base``
     statistics(prepared, seen, resp (k, b))         -> sums         additive over rows
     maximize(params, prepared, sums, counts, prior) -> params
     loss(prepared)                                  -> ()           rounding of this form in units of eps
 
-and in a field ``base``: the term of log densities that holds no parameter and that ``log_prob`` leaves out, as a
-function ``(x, reference) -> (b,)``, or None. The accurate form leaves nothing out, unless it is the only one.
+and a field ``base``: the term of log densities that holds no parameter and that ``log_prob`` leaves out, as a function
+``(x, reference) -> (b,)``, or None. The accurate form leaves nothing out, unless it is the only one.
 
-A form is ``mergeable`` where its sums do not depend on the parameters: stepwise EM may then blend those of different
-mixtures. One that does not say so is taken for one whose sums do. It has a ``fixed_view`` where what it sees of a row
-hangs on the reference alone: that may be kept from one update to the next.
+A form is ``mergeable`` where its sums do not depend on the parameters, so that stepwise EM may blend those of different
+mixtures. It has a ``fixed_view`` where ``view`` depends on the rows and the reference alone, so that it may be kept
+from one update to the next. A form without these fields has neither property.
 
 ``reference`` (d,) is what moments are taken about: the mean of the data in `fit`, of the mixture in `e_step`.
 """
@@ -30,19 +30,19 @@ from typing import Any
 import numpy as np
 
 from ..numerics import diagonal, positive_definite
-from .constraints import Constraint
+from .constraints import Constraint, as_it_is
 from .forms import ExponentialForm
-from .registry import _REGISTRY, known, lookup, register, registered, spelled, with_options  # noqa: F401
+from .registry import known, lookup, register, registered, spelled, with_options  # noqa: F401
 
 
 def parameter(shape: str, constraint: Constraint, *, units: int = 0, located: bool = False):
     """A field of a parameter record.
 
     Args:
-        shape: one letter an axis: k components, which lead or are not there (shared by all), d features, any other
-            letter a size of the family's own (c categories).
-        constraint: where the values live.
-        units: the power of the data's units in the parameter (variance 2, rate -1), shared among its axes d.
+        shape: one letter for each axis: k components (the first axis, or absent where all share the parameter),
+            d features, any other letter a size of the family's own (c categories).
+        constraint: which values are legal.
+        units: the power of the data's units in the parameter (variance 2, rate -1), divided among its axes d.
         located: whether the parameter moves with the origin of the data, along its one axis d.
     """
     if "k" in shape[1:]:
@@ -60,7 +60,7 @@ def parameters(kind: type) -> dict[str, Any]:
 
 
 def declared(params, weights) -> int:
-    """Number of free parameters of the components of one mixture: read off shapes and constraints."""
+    """Number of free parameters of the components of one mixture, from shapes and constraints."""
     total = 0
     for name, about in parameters(type(params)).items():
         shape = getattr(params, name).shape
@@ -74,7 +74,7 @@ def matrices(kind: type) -> list[str]:
 
 
 def nonsingular(params):
-    """Parameters whose matrices have a Cholesky factor in their dtype, also where another dtype has rounded them."""
+    """The parameters, with matrices that have a Cholesky factor in their dtype, also after a cast to it."""
     lifted = {}
     for name in matrices(type(params)):
         value = getattr(params, name)
@@ -84,18 +84,14 @@ def nonsingular(params):
 
 @dataclasses.dataclass(frozen=True)
 class Support:
-    """Which values features can take: ``contains(x (d, b)) -> (d, b)`` bool (NaN counts as inside), and in words."""
+    """Values that features can take: ``contains(x (d, b)) -> (d, b)`` bool, True for NaN, and ``words`` for errors."""
 
     contains: Callable
     words: str
 
 
-def as_it_is(value, *others):
-    return value
-
-
 def nothing_ruled_out(params):
-    """Whatever the declared constraints allow is a mixture of the family."""
+    """The check of a family that allows whatever the declared constraints allow."""
 
 
 def no_slack(params, prepared, counts, prior):
@@ -107,30 +103,30 @@ class Family:
     """A family of distributions, as functions. See the module's docstring for the two forms.
 
     Args:
-        name: what tables and files call it.
+        name: its name in tables and files.
         parameters: the record class of its parameters, fields declared with `parameter`.
-        support: the values its features can take.
-        accurate: the form that is right wherever the dtype allows.
+        support: the values that its features can take.
+        accurate: the form that keeps its digits wherever the dtype allows.
         moments: the fast form; the same where there is only one.
-        around: ``(centres (k, p), d) -> params``: parameters that the first statistics are taken under.
+        around: ``(centres (k, p), d) -> params``: parameters under which the first statistics of a start are taken.
         centre: ``(params, weights) -> (d,)``: mean of the mixture.
-        loosen: ``(params, weights, counts, prior) -> params``: a start freed from boundaries EM could never leave.
+        loosen: ``(params, weights, counts, prior) -> params``: those of a start, off boundaries EM could never leave.
         sample: ``(key, params, labels (n,)) -> (n, d)``.
-        supported_by_prior: ``(params, weights, prior) -> (k,)`` bool: components that more than half owe to the prior
-            or to a floor, and not to the rows, in a direction in which the rows as a whole vary.
-        points: ``x -> (p, b)``: where initialisers measure distance.
+        supported_by_prior: ``(params, weights, prior) -> (k,)`` bool: components whose extent in some direction comes
+            more than half from the prior or a floor, and not from the rows, though the rows as a whole vary in it.
+        points: ``x -> (p, b)``: the points between which initialisers measure distance.
         scaling: how `fit` frames the data: "feature", "common", "ratio" (no shift) or None.
         slack: ``(params, prepared, counts, prior) -> (), ()``: how far the prior can make the log-likelihood fall in
-            one step, and how far rounding may move it beyond that of its own digits.
+            one step, and how far rounding may move it beyond the rounding of its own digits.
         n_parameters: ``(params, weights (..., k)) -> (...)``: free parameters of the components of every mixture of a
-            batch, or one number for all; default what is declared.
-        sizes: pairs of an axis, as `parameter` names it, and the size that the options fix it to.
-        check: ``params -> None``: ValueError where parameters made by hand are not of the options. They are in NumPy.
+            batch, or one number for all; by default from the declaration.
+        sizes: pairs of the letter of an axis, as in `parameter`, and the size to which the options fix it.
+        check: ``params -> None``: ValueError where parameters made by hand, in NumPy, do not agree with the options.
         in_numpy: whether all functions but ``sample`` are written with `numerics.xp` and take leading axes, params
             (..., k, d) and rows (d, b) or (..., d, b): few rows are then fitted in NumPy, all lanes at once.
-        options: what `lookup` makes the family of, beside its name: pairs of a name and a number, a string or a tuple.
+        options: from these and its name `lookup` makes the family: pairs of a name and a number, a string or a tuple.
         covariance: ``params -> (k, d, d)``: of components whose contours are ellipses, which pictures draw.
-        margins: what components say of each feature alone (`families.margins`), for the mathematics on mixtures.
+        margins: the distribution of each feature alone (`families.margins`), for the mathematics on mixtures.
     """
 
     name: str
@@ -156,8 +152,13 @@ class Family:
 
     @property
     def forms(self) -> tuple:
-        """The forms that EM is done in, one after the other: a fast one, and the one that keeps its digits."""
+        """The forms in which EM runs, one after the other: a fast one, and the one that keeps its digits."""
         return (self.accurate,) if self.accurate is self.moments else (self.moments, self.accurate)
+
+    @property
+    def located(self) -> bool:
+        """Whether the frame moves the origin: of families of real numbers."""
+        return self.scaling in ("feature", "common")
 
     def __repr__(self):
         return f"Family({self.name!r}{''.join(f', {name}={value!r}' for name, value in self.options)})"
@@ -165,7 +166,7 @@ class Family:
     def __deepcopy__(self, memo):
         return self
 
-    def __reduce__(self):  # a family of the registry is pickled by name and options: the copy is the same object
+    def __reduce__(self):  # a registered family is pickled by name and options: the copy is the same object
         if registered(self):
             return with_options, (self.name, self.options)
         return type(self), tuple(getattr(self, field.name) for field in dataclasses.fields(self))
@@ -212,5 +213,5 @@ def exponential_family(
 
 
 def never_supported(params, weights, prior):
-    """(k,) False: families whose likelihood is bounded."""
+    """False for every component (k,): of families whose likelihood has a bound."""
     return np.zeros(weights.shape, bool)

@@ -2,8 +2,9 @@
 
     log p(x) = Σ_j log p_j,x_j             the features are one-hot codes (d·c of them)
 
-``codes`` are the family's: a tuple of them for each feature, or one for all. The probabilities are in their order; c is
-the largest number of them, and what a feature has less of is NaN in the table of codes, equal to nothing.
+The codes are options of the family: a tuple for each feature, or one tuple for all. Probabilities are in the order of
+the codes, and c is the largest number of codes of a feature. The table of codes (d, c) ends in NaN, which equals no
+value, for a feature with fewer.
 
 Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.3.3 and exercise 9.19.
 """
@@ -25,7 +26,7 @@ from .forms import Natural
 from .margins import Margins, sliced
 
 EXACT = 2**53  # from here on float64 does not tell integers apart
-SAID = 200  # letters in which a message says the codes of a family
+LISTED = 200  # characters of the codes in an error message
 
 
 @record
@@ -43,8 +44,8 @@ class CategoricalCounts:
 
 
 def table(codes, dtype):
-    """The codes of every feature (d, c), or of all (1, c), in a float dtype; NaN beyond them and where it cannot hold
-    one."""
+    """The codes of every feature (d, c), or of all (1, c), in a float dtype; NaN for a code that the dtype cannot hold,
+    and beyond the codes of a feature."""
     exact = np.full((len(codes), max(map(len, codes))), np.nan)
     for row, own in zip(exact, codes, strict=True):
         row[: len(own)] = own
@@ -132,7 +133,7 @@ def marginal(family, params, features):
 
 
 def n_parameters(params, weights):
-    """k Σ_j (c_j - 1), where a component of positive weight shows c_j of the codes of feature j."""
+    """k Σ_j (c_j - 1), where c_j codes of feature j have positive probability in a component of positive weight."""
     shown = ((params.probs > 0) & (weights > 0)[..., None, None]).any(-3)  # (..., d, c)
     return weights.shape[-1] * (shown.sum(-1) - 1).sum(-1)
 
@@ -166,7 +167,7 @@ def categorical(n_categories: int | None = None, *, codes: Iterable[Iterable[int
 
 
 def of_shown(codes: tuple[tuple[int, ...], ...]) -> Family:
-    """The family of data whose features show these codes: of 0, 1, ... where no more of them are needed for all."""
+    """The family for data whose features hold these codes: codes 0 to c - 1 for all features where that is enough."""
     most, last = max(map(len, codes)), max(own[-1] for own in codes)
     return categorical(last + 1) if min(own[0] for own in codes) >= 0 and last < most else categorical(codes=codes)
 
@@ -198,9 +199,9 @@ def _numbered(n: int) -> Family:
 
 @functools.cache
 def _with_codes(codes: tuple[tuple[int, ...], ...]) -> Family:
-    said = "; ".join(f"{', '.join(map(str, own))} in column {j}" for j, own in enumerate(codes))
-    said = said if len(said) <= SAID else f"{said[:SAID]} ..."
-    support = Support(lambda x: equal(x, codes).any(-2) | xp.isnan(x), f"one of the codes {said}")
+    listed = "; ".join(f"{', '.join(map(str, own))} in column {j}" for j, own in enumerate(codes))
+    listed = listed if len(listed) <= LISTED else f"{listed[:LISTED]} ..."
+    support = Support(lambda x: equal(x, codes).any(-2) | xp.isnan(x), f"one of the codes {listed}")
     sizes, sound = (("d", len(codes)), ("c", max(map(len, codes)))), functools.partial(check, codes=codes)
     return _family(codes, support, options=(("codes", codes),), sizes=sizes, check=sound)
 

@@ -1,7 +1,9 @@
-"""Where a parameter lives, and its view as unconstrained numbers: boundary values are ±inf there and come back exactly.
+"""Constraints: which values of a parameter are legal, and the map of these to unconstrained numbers and back.
 
 real: as it is     positive: log     unit interval: logit     simplex, product 1: logs
 positive definite: Cholesky factor with log diagonal, packed, (..., d, d) -> (..., d(d+1)/2)
+
+A value on a boundary is ±inf as an unconstrained number, and comes back exactly.
 """
 
 import dataclasses
@@ -22,11 +24,11 @@ class Constraint:
     """A set of values, as functions.
 
     Args:
-        words: what the values must be, as an error says it.
+        words: what the values must be, for error messages.
         contains: ``value -> bool``, of finite values in NumPy.
-        free: ``shape -> int``: numbers that are free in an array of this shape.
-        unconstrain: ``value -> array``, in which any real numbers are legal.
-        constrain: the way back.
+        free: ``shape -> int``: number of free numbers in an array of this shape.
+        unconstrain: ``value -> array`` of any real numbers.
+        constrain: its inverse.
     """
 
     words: str
@@ -83,16 +85,8 @@ def is_positive_definite(value):
     return bool(np.isfinite(cholesky(value.astype(np.float64))).all())
 
 
-def same(value):
+def as_it_is(value, *others):
     return value
-
-
-def log(value):
-    return xp.log(value)
-
-
-def exp(value):
-    return xp.exp(value)
 
 
 def logit(p):
@@ -129,15 +123,15 @@ def unpack_factor(packed):
     return product(factor, xp.swapaxes(factor, -1, -2))
 
 
-Constraint.REAL = Constraint("real numbers", anything, math.prod, same, same)
-Constraint.POSITIVE = Constraint("positive numbers", positive, math.prod, log, exp)
-Constraint.NON_NEGATIVE = Constraint("numbers >= 0", not_negative, math.prod, log, exp)
+Constraint.REAL = Constraint("real numbers", anything, math.prod, as_it_is, as_it_is)
+Constraint.POSITIVE = Constraint("positive numbers", positive, math.prod, xp.log, xp.exp)
+Constraint.NON_NEGATIVE = Constraint("numbers >= 0", not_negative, math.prod, xp.log, xp.exp)
 Constraint.UNIT = Constraint("numbers in [0, 1]", in_unit_interval, math.prod, logit, sigmoid)
 Constraint.SIMPLEX = Constraint(
-    "probabilities that sum to 1 over the last axis", sums_to_one, all_but_one, log, softmax
+    "probabilities that sum to 1 over the last axis", sums_to_one, all_but_one, xp.log, softmax
 )
 Constraint.UNIT_PRODUCT = Constraint(
-    "positive numbers whose product over the last axis is 1", multiplies_to_one, all_but_one, log, exp_of_centred
+    "positive numbers whose product over the last axis is 1", multiplies_to_one, all_but_one, xp.log, exp_of_centred
 )
 Constraint.POSITIVE_DEFINITE = Constraint(
     "symmetric positive definite matrices", is_positive_definite, triangle, pack_factor, unpack_factor

@@ -1,10 +1,10 @@
-"""Gaussian structures of whole matrices: EM on residuals, over what tells one structure from another.
+"""Gaussian families of whole covariance matrices: the residual form of EM, written once for every structure.
 
     log N(x; μ, Σ) = -½ ‖y‖² - log|L| - d/2 log 2π,      y = L⁻¹ (x - μ),  Σ = L Lᵀ
     μ ← μ + L m,      S = L (Σ r y yᵀ - n m mᵀ) Lᵀ,      m = Σ r y / n
 
-A structure estimates its matrices from the scatter S of every component. Their moments are the structure's own: those
-that it needs of a row decide what a row costs.
+A structure is how matrices are stored, and how they are estimated from the scatter S of every component. Each one
+brings a moment form of its own, because the moments that it needs decide what a row costs.
 
 Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2; Celeux and Govaert (1995).
 """
@@ -16,41 +16,40 @@ from ..numerics import diagonal, divide, keep_empty, positive_definite, product,
 from ..numerics.backend import xp
 from . import gaussian
 from .base import Family
-from .forms import Of, ResidualForm
+from .forms import Partial, ResidualForm
 from .margins import Margins, normal_cumulants, normal_tails
 
 
 @dataclasses.dataclass(frozen=True)
 class Structure:
-    """What a structure of matrices is. Its parameters are a record with ``means`` (k, d); m is k, or 1 where all
-    components share a matrix.
+    """How matrices are stored and estimated. There are m: k, or 1 where all components share one.
 
     Args:
-        parameters: the record class.
+        parameters: the record class, with ``means`` (k, d).
         matrices: ``params -> (m, d, d)``.
         stored: ``(params, (m, d, d)) -> params`` with these matrices.
-        gathered: ``(k, ...) -> (m, ...)``: as it is, or the sum over components, which keeps its axis.
+        over_components: ``(k, ...) -> (m, ...)``: as it is, or the sum over components, whose axis stays.
         estimate: ``(scatter (m, d, d), counts (m,), params) -> (m, d, d)``: the matrices that maximise Q, or raise it.
-        around: ``means -> params`` with matrices of 1.
+        around: ``(means, d) -> params`` with identity matrices.
     """
 
     parameters: type
     matrices: Callable
     stored: Callable
-    gathered: Callable
+    over_components: Callable
     estimate: Callable
     around: Callable
 
     def maximize_residuals(self, params, prepared, sums, counts, prior):
         first, lowers = divide(sums.first, counts), prepared.lowers
-        inner = sums.second - self.gathered(outer(counts, first))
+        inner = sums.second - self.over_components(outer(counts, first))
         scatter = product(product(lowers, inner), xp.swapaxes(lowers, -1, -2))
         means = params.means + product(lowers, first[..., None])[..., 0]
-        return self.finish(params, means, scatter, counts, prior)
+        return self.maximize_scatter(params, means, scatter, counts, prior)
 
-    def finish(self, params, means, scatter, counts, prior):
-        """Prior, floors and empty components, of scatter (m, d, d)."""
-        totals = self.gathered(counts[..., None, None])[..., 0, 0]  # (m,)
+    def maximize_scatter(self, params, means, scatter, counts, prior):
+        """The parameters with these means, from scatter (m, d, d), prior and floor; empty components keep theirs."""
+        totals = self.over_components(counts[..., None, None])[..., 0, 0]  # (m,)
         raw = self.estimate(scatter, totals, params)
         means = keep_empty(counts, means, params.means)
         variance = gaussian.spread(means, diagonal(raw), counts)  # (d,)
@@ -61,7 +60,7 @@ class Structure:
 
 
 def quotient(scatter, counts, params):
-    """Every matrix its own scatter, a row."""
+    """Every matrix from its own scatter: S / n."""
     return divide(scatter, counts)
 
 
@@ -73,16 +72,12 @@ def prepare(structure, params, reference):
 
 def statistics(structure, prepared, y, resp):
     weighted = resp[..., None, :] * y  # (k, d, b)
-    return gaussian.Residuals(weighted.sum(-1), structure.gathered(product(weighted, xp.swapaxes(y, -1, -2))))
+    return gaussian.Residuals(weighted.sum(-1), structure.over_components(product(weighted, xp.swapaxes(y, -1, -2))))
 
 
 def outer(counts, means):
     """n m mᵀ of every component, (k, d, d)."""
     return gaussian.outer(counts[..., None] * means, means)
-
-
-def around(structure, centres, d):
-    return structure.around(centres)
 
 
 def covariance(structure, params):
@@ -100,12 +95,12 @@ def tails(structure, params, x):
 
 
 def loosen(structure, params, weights, counts, prior):
-    """Collapsed matrices start as a share of the whole covariance instead."""
+    """The start, with an equal share of the whole covariance in place of matrices that have collapsed."""
     whole = gaussian.total_covariance(params.means, covariance(structure, params), weights)
-    whole = gaussian.ridged(whole / gaussian.alive(counts)[..., None, None])
+    whole = gaussian.ridged(whole / gaussian.n_with_rows(counts)[..., None, None])
     collapsed = supported_by_prior(structure, params, weights, prior) & (counts > 0)
-    those = structure.gathered(collapsed[..., None, None]) > 0  # (m, 1, 1)
-    return structure.stored(params, xp.where(those, whole[..., None, :, :], structure.matrices(params)))
+    replaced = structure.over_components(collapsed[..., None, None]) > 0  # (m, 1, 1)
+    return structure.stored(params, xp.where(replaced, whole[..., None, :, :], structure.matrices(params)))
 
 
 def supported_by_prior(structure, params, weights, prior):
@@ -114,25 +109,25 @@ def supported_by_prior(structure, params, weights, prior):
 
 def slack(structure, params, prepared, counts, prior):
     own, weights = diagonal(structure.matrices(params)), divide(counts, counts.sum(-1))  # (m, d), (k,)
-    whole, middle = gaussian.whole_of(params.means, own, weights)
-    owed = gaussian.owed(whole, middle, prior)[..., None, :]
-    owed = xp.where(gaussian.constant(params.means, whole, prior)[..., None, :], own, owed)
-    if isinstance(prepared, gaussian.Whitened):  # which alone comes near a ridge
+    total, mean = gaussian.total_moments(params.means, own, weights)
+    part = gaussian.prior_part(total, mean, prior)[..., None, :]
+    part = xp.where(gaussian.constant(params.means, total, prior)[..., None, :], own, part)
+    if isinstance(prepared, gaussian.Whitened):  # the residual form: the other one never comes near a ridge
         least = ridge(prepared.lowers)
-        ridged = prepared.inflation > 0.45 / least  # a matrix with a ridge has an eigenvalue below two of them
-        owed = xp.where(ridged[..., None], xp.maximum(owed, least * own), owed)
-    return gaussian.slack(prepared, owed, counts)
+        ridged = prepared.inflation > 0.45 / least  # a matrix with a ridge has an eigenvalue below twice the ridge
+        part = xp.where(ridged[..., None], xp.maximum(part, least * own), part)
+    return gaussian.slack(prepared, part, counts)
 
 
 def family(name: str, structure: Structure, moments, sample: Callable) -> Family:
-    """The family of a structure, of its moment form and of how it is sampled."""
+    """The family of a structure, with its moment form and its function ``sample`` (see `Family`)."""
     accurate = ResidualForm(
-        Of(prepare, structure),
+        Partial(prepare, structure),
         gaussian.residuals,
         gaussian.log_prob,
-        Of(statistics, structure),
+        Partial(statistics, structure),
         gaussian.Residuals,
-        Of(Structure.maximize_residuals, structure),
+        Partial(Structure.maximize_residuals, structure),
     )
     return Family(
         name=name,
@@ -140,14 +135,14 @@ def family(name: str, structure: Structure, moments, sample: Callable) -> Family
         support=gaussian.REAL_LINE,
         accurate=accurate,
         moments=moments,
-        around=Of(around, structure),
+        around=structure.around,
         centre=gaussian.centre,
-        loosen=Of(loosen, structure),
+        loosen=Partial(loosen, structure),
         sample=sample,
-        supported_by_prior=Of(supported_by_prior, structure),
-        covariance=Of(covariance, structure),
-        margins=Margins(Of(cumulants, structure), Of(tails, structure), independent=False, normal=True),
+        supported_by_prior=Partial(supported_by_prior, structure),
+        covariance=Partial(covariance, structure),
+        margins=Margins(Partial(cumulants, structure), Partial(tails, structure), independent=False, normal=True),
         scaling="feature",
-        slack=Of(slack, structure),
+        slack=Partial(slack, structure),
         in_numpy=True,
     )

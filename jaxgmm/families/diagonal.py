@@ -31,9 +31,9 @@ def estimate(scatter, counts, old):
     return dataclasses.replace(old, covariances=keep_empty(counts, divide(scatter, counts), old.covariances))
 
 
-def around(means):
+def around(means, d):
     return Diagonal(means, xp.ones_like(means))
 
 
-STRUCTURE = variances.Structure(Diagonal, own, estimate, around, variances.each_feature, variances.as_they_are)
+STRUCTURE = variances.Structure(Diagonal, own, estimate, around)
 DIAGONAL = variances.family("diag", STRUCTURE, scaling="feature")

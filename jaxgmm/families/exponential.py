@@ -1,6 +1,8 @@
 """Independent exponential waiting times.
 
-log p(x) = log β - β x, x >= 0
+    log p(x) = Σ_j log β_j - β_j x_j,      x >= 0
+
+This is the shortest family: what each function returns is said in `Family` (`base`) and `ExponentialForm` (`forms`).
 """
 
 from typing import Any
@@ -44,8 +46,8 @@ def natural(params, reference):
 def maximize(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
     whole = divide(sums.x.sum(-2), counts.sum(-1))  # (d,)
-    held = xp.maximum(means, FLOOR * xp.where(whole > 0, whole, 1)[..., None, :])
-    return Exponential(keep_empty(counts, 1 / held, params.rates))
+    means = xp.maximum(means, FLOOR * xp.where(whole > 0, whole, 1)[..., None, :])
+    return Exponential(keep_empty(counts, 1 / means, params.rates))
 
 
 def around(centres, d):
@@ -63,7 +65,7 @@ def loosen(params, weights, counts, prior):
 
 
 def floored(params, weights):
-    """Means that are the floor's and not the rows', (k, d) bool; at twice the floor, rows and floor give the same."""
+    """Which means come from the floor rather than from the rows, (k, d) bool: those below twice the floor."""
     return params.rates * centre(params, weights)[..., None, :] * (2 * FLOOR) > 1
 
 
@@ -73,7 +75,7 @@ def sample(key, params, labels):
 
 
 def supported_by_prior(params, weights, prior):
-    """Components on a floor. Where all of the data are 0, none is: each has the mean of the whole."""
+    """Components with a mean on its floor; none where all data are 0, since the floor is a share of their mean."""
     return floored(params, weights).any(-1)
 
 

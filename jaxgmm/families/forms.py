@@ -1,4 +1,4 @@
-"""The two kinds of form: on distances of rows from components, and on features of rows. `base` says what a form is."""
+"""The two kinds of form of EM (`base` defines a form): on residuals of every component, and on features of rows."""
 
 import dataclasses
 import functools
@@ -15,8 +15,8 @@ from ..records import record
 
 
 @dataclasses.dataclass(frozen=True)
-class Of:
-    """A function whose first argument is given. It is equal and pickled by both, which ``functools.partial`` is not."""
+class Partial:
+    """A function with its first argument. Equal where both are, as ``functools.partial`` is not."""
 
     function: Callable
     first: Any
@@ -27,10 +27,10 @@ class Of:
 
 @dataclasses.dataclass(frozen=True)
 class ResidualForm:
-    """A form that works on the distance of every row from every component; right wherever the dtype allows.
+    """A form on the residuals of every row from every component, which keeps its digits wherever the dtype allows.
 
-    The functions are those of the module's docstring; ``loss`` is 0. Its sums are of distances from the old parameters,
-    unless the family says that they are ``mergeable``.
+    The functions are those of `base`; ``loss`` is 0. The sums depend on the old parameters, unless they are declared
+    ``mergeable``.
 
     Cost: one number a row, component and feature of a block in memory.
     """
@@ -60,7 +60,7 @@ class Natural:
     theta: Any  # (k, f)
     bias: Any  # (k,)
     reference: Any  # (d,)
-    loss: Any  # ()
+    loss: Any  # (): rounding of the logits, in units of eps
     precisions: Any = None  # (k, d), for the slack of Gaussian priors
 
 
@@ -74,10 +74,9 @@ class ExponentialForm:
     Args:
         features: ``(x (d, b), reference (d,)) -> phi (f, b)``.
         natural: ``(params, reference) -> Natural``.
-        sums: the record class of the statistics: its one field takes all columns (k, f); of two, the first takes d.
-        maximize: as in the module's docstring.
-        base: ``(x (d, b), reference (d,)) -> (b,)``: a term of log densities that no parameter is in; None where there
-            is none.
+        sums: the record class of the statistics: of one field, for all columns (k, f), or of two, the first for d.
+        maximize: as in `base`.
+        base: ``(x (d, b), reference (d,)) -> (b,)``: the term of log densities without parameters, or None.
 
     Cost: 4·n·k·f for both products.
     """
@@ -117,7 +116,7 @@ class ExponentialForm:
 
 @functools.lru_cache(256)
 def n_features(features: Callable, d: int) -> int:
-    """How many features a function makes of rows of d numbers."""
+    """Number of features of a row of d numbers."""
     row = jax.ShapeDtypeStruct((d, 1), np.float32), jax.ShapeDtypeStruct((d,), np.float32)
     with on_host(False):
         return jax.eval_shape(features, *row).shape[0]

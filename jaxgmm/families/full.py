@@ -59,7 +59,7 @@ def natural(params, reference):
 def maximize_moments(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
     scatter = unpack(sums.xx) - covariances.outer(counts, means)
-    return STRUCTURE.finish(params, means + prepared.reference[..., None, :], scatter, counts, prior)
+    return STRUCTURE.maximize_scatter(params, means + prepared.reference[..., None, :], scatter, counts, prior)
 
 
 def own(params):
@@ -70,8 +70,7 @@ def stored(params, matrices):
     return dataclasses.replace(params, covariances=matrices)
 
 
-def around(means):
-    d = means.shape[-1]
+def around(means, d):
     return Full(means, xp.broadcast_to(xp.eye(d, dtype=means.dtype)[None], (*means.shape, d)))
 
 

@@ -4,7 +4,8 @@
              = -a (t - 1 - log t) - log x + ½ log a - ½ log 2π - δ(a),      t = x / μ
 
 M-step: μ = Σ r x / n, and log a - ψ(a) = s with s = log μ - Σ r log x / n, solved by a fixed number of Newton steps on
-1/a from a closed-form start. At a = 1e5 the moments lose 1 % of s in float32; the accurate form sums t - 1 - log t.
+1/a from a closed-form start. At a = 1e5 the moment form loses 1 % of s in float32; the accurate form sums
+t - 1 - log t.
 
 Source: Minka, Estimating a Gamma distribution (2002), equations 9 and 10.
 """
@@ -88,14 +89,14 @@ def natural(params, reference):
 
 
 def base(x, reference):
-    """What the moment form leaves out, (b,)."""
+    """-Σ_j log x_j, which the moment form leaves out, (b,)."""
     return -xp.log(x).sum(-2)
 
 
 def maximize_moments(params, prepared, sums, counts, prior):
     means, log_means = divide(sums.x, counts), divide(sums.log_x, counts)
     gaps = xp.log(xp.where(means > 0, means, 1)) - log_means
-    return finish(params, means * positive(prepared.reference)[..., None, :], gaps, counts)
+    return with_gaps(params, means * positive(prepared.reference)[..., None, :], gaps, counts)
 
 
 def prepare(params, reference):
@@ -123,11 +124,11 @@ def statistics(prepared, ratios, resp):
 def maximize_residuals(params, prepared, sums, counts, prior):
     excess, gaps = divide(sums.excess, counts), divide(sums.gap, counts)
     means = prepared.means * (1 + excess)
-    return finish(params, means, gaps - gap(1 + excess, excess), counts)
+    return with_gaps(params, means, gaps - gap(1 + excess, excess), counts)
 
 
-def finish(params, means, gaps, counts):
-    """Floor on s, Newton steps on 1/a, empty components."""
+def with_gaps(params, means, gaps, counts):
+    """The parameters with these means, from s = ``gaps`` (k, d), or its floor; empty components keep theirs."""
     floor = least_gap(means.dtype)
     s = xp.where(gaps > floor, gaps, floor)
     a = (3 - s + xp.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
@@ -137,12 +138,12 @@ def finish(params, means, gaps, counts):
 
 
 def least_gap(dtype):
-    """No s = log μ - mean log x is below this."""
+    """The floor under s = log μ - Σ r log x / n."""
     return 1e-9 if dtype == np.float64 else 1e-7
 
 
 def floored(params):
-    """Concentrations that are the floor's and not the rows', (k, d) bool."""
+    """Which concentrations come from the floor under s and not from the rows, (k, d) bool."""
     a = params.concentrations  # s ≈ 1 / 2a where it is small
     return 2.02 * least_gap(a.dtype) * a > 1
 

@@ -1,4 +1,4 @@
-"""What a component says of each of its features alone: cumulants, both tails, and the family of some of the features.
+"""Margins: cumulants and tails of each feature of a component alone, and the family of some of the features.
 
 Cumulants are mean, variance, third central moment, and the fourth less three squared variances.
 
@@ -16,7 +16,7 @@ from .base import parameters
 
 
 def sliced(family, params, features):
-    """The family and the parameters of some features: entries of these numbers along every axis d."""
+    """The family, and the parameters of some features: their entries along every axis d."""
 
     def cut(value, letters):
         for axis, letter in enumerate(letters, start=-len(letters)):
@@ -31,7 +31,7 @@ def sliced(family, params, features):
 
 @dataclasses.dataclass(frozen=True)
 class Margins:
-    """What is known of the features of a component one by one.
+    """The features of a component one by one.
 
     Args:
         cumulants: ``params -> 4 × (k, d)``.

@@ -33,7 +33,7 @@ def estimate(scatter, counts, old):
     return dataclasses.replace(old, covariances=xp.where(whole > 0, new, old.covariances))
 
 
-def around(means):
+def around(means, d):
     return OneBall(means, xp.ones_like(means[..., 0, 0]))
 
 

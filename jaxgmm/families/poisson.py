@@ -1,9 +1,9 @@
-"""Independent counts.
+"""Independent Poisson counts.
 
     log p(x) = x log λ - λ - log x! = -D(x, λ) - ½ log 2πx - δ(x),      D(x, λ) = λ - x + x log(x / λ) >= 0
 
-At a rate of 1e6 the first form errs by nats in float32, so the moment form works with ratios to the feature's mean, and
-the accurate form with the deviance D.
+At a rate of 1e6 the first expression errs by nats in float32. So the moment form works with ratios to the feature's
+mean, and the accurate form with the deviance D.
 
 Source: Loader, Fast and Accurate Computation of Binomial Probabilities (2000).
 """
@@ -57,11 +57,11 @@ def deviance(x, rates):
 def base(x, reference):
     """log p(x) at the reference rates: what the moment form leaves out. (d, b), (d,) -> (b,)."""
     mean = xp.where(reference > 0, reference, 1)
-    return (own(x) - deviance(x, mean[..., None])).sum(-2)
+    return (saturated(x) - deviance(x, mean[..., None])).sum(-2)
 
 
-def own(x):
-    """log p(x) where the rate is x itself, elementwise."""
+def saturated(x):
+    """log p(x) under the saturated model, λ = x, elementwise."""
     positive = xp.where(x > 0, x, 1)
     return xp.where(x > 0, -0.5 * (xp.log(positive) + LOG_2PI) - stirling(positive), 0)
 
@@ -76,7 +76,7 @@ def view(prepared, x):
 
 def log_prob(prepared, x):
     rows = x[..., None, :, :]
-    return own(x).sum(-2)[..., None, :] - deviance(rows, prepared.rates[..., None]).sum(-2)
+    return saturated(x).sum(-2)[..., None, :] - deviance(rows, prepared.rates[..., None]).sum(-2)
 
 
 def statistics(prepared, x, resp):

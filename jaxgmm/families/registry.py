@@ -1,18 +1,23 @@
-"""The names of families: what makes a `Family` of a name and options, here and wherever a file or a pickle is read."""
+"""The registry of families: a `Family` from its name and options, here and wherever a file or a pickle is read."""
 
 import inspect
 from collections.abc import Callable
 
 _REGISTRY: dict[str, Callable] = {}
-OTHERS = {"vvv": "full", "eee": "tied", "vvi": "diag", "vii": "spherical", "diagonal": "diag"}  # what others call them
+OTHERS = {
+    "vvv": "full",
+    "eee": "tied",
+    "vvi": "diag",
+    "vii": "spherical",
+    "diagonal": "diag",
+}  # elsewhere
 
 
 def register(name: str, make: Callable) -> None:
-    """Give a family a name: ``make(**options) -> Family`` is given the `Family.options` of the one that is wanted.
+    """Give a family a name. ``make(**options) -> Family`` is its maker, called with `Family.options`.
 
     Raises:
-        ValueError: the name is taken, in whatever case. The same maker may come again, as it does where its module is
-            reloaded.
+        ValueError: the name is taken, in whatever case. The same maker may come again, when its module is reloaded.
     """
     for taken in _REGISTRY:
         if taken.lower() == name.lower() and (taken != name or _origin(_REGISTRY[taken]) != _origin(make)):
@@ -29,7 +34,7 @@ def lookup(family, **options):
     """The Family of a name and options; a Family is returned as it is.
 
     Raises:
-        ValueError: an unknown name, or options that are not those of the family.
+        ValueError: an unknown name, or options that the family does not have.
     """
     if not isinstance(family, str):
         return family
@@ -43,10 +48,10 @@ def lookup(family, **options):
 
 
 def spelled(name: str) -> str:
-    """The registered name that is meant, in whatever case.
+    """The registered name that equals this one but for case.
 
     Raises:
-        ValueError: there is none, or there are several.
+        ValueError: none does, or several do.
     """
     alike = [name] if name in _REGISTRY else [one for one in _REGISTRY if one.lower() == name.lower()]
     if len(alike) != 1:
@@ -62,15 +67,15 @@ def with_options(name: str, options: tuple):
 
 
 def registered(family) -> bool:
-    """Whether this family is what its name and options stand for."""
+    """Whether `lookup` of its name and options gives this very family."""
     try:
         return with_options(family.name, family.options) == family
-    except Exception:  # the name may be another's, whose maker fails of these options as it likes
+    except Exception:  # another family of this name, whose maker may fail with these options in any way
         return False
 
 
 def _origin(make: Callable):
-    """What tells makers apart: where a function is written, what it says if it has no name, and what it holds."""
+    """What tells makers apart: where a function is written, its code if it is a lambda, its defaults and closure."""
     function = inspect.unwrap(make)
     if not inspect.isfunction(function):
         return make

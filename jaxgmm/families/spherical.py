@@ -32,7 +32,7 @@ def estimate(scatter, counts, old):
     return dataclasses.replace(old, covariances=keep_empty(counts, new, old.covariances))
 
 
-def around(means):
+def around(means, d):
     return Spherical(means, xp.ones_like(means[..., 0]))
 
 

@@ -2,8 +2,7 @@
 
     Σ = (Σ_n w x xᵀ - Σ_k n_k μ_k μ_kᵀ) / W,       logits = xᵀ Σ⁻¹ μ_k - ½ μ_kᵀ Σ⁻¹ μ_k - ½ ‖L⁻¹ x‖²
 
-The second moment is that of the whole data, whatever the responsibilities, so a row costs
-2d a component rather than d².
+The second moment is that of the whole data, whatever the responsibilities, so a row costs 2d a component and not d².
 
 Source: McLachlan and Peel, Finite Mixture Models (2000), section 3.8.1 (homoscedastic components).
 """
@@ -75,12 +74,12 @@ def maximize(params, prepared, sums, counts, prior):
     means = divide(sums.x, counts)
     scatter = sums.xx - product(xp.swapaxes(counts[..., None] * means, -1, -2), means)
     means = means + prepared.reference[..., None, :]
-    return STRUCTURE.finish(params, means, scatter[..., None, :, :], counts, prior)
+    return STRUCTURE.maximize_scatter(params, means, scatter[..., None, :, :], counts, prior)
 
 
 @dataclasses.dataclass(frozen=True)
 class TiedForm:
-    """The moment form: features x alone, and one second moment for the whole data. Cost: 4·n·(k·d + d²)."""
+    """The moment form: first moments of every component, one second moment of the whole data. Cost: 4·n·(k·d + d²)."""
 
     prepare: Any = prepare
     view: Any = view
@@ -112,8 +111,7 @@ def summed(values):
     return values.sum(-3, keepdims=True)
 
 
-def around(means):
-    d = means.shape[-1]
+def around(means, d):
     return Tied(means, xp.broadcast_to(xp.eye(d, dtype=means.dtype), (*means.shape[:-2], d, d)))
 
 

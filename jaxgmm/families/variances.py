@@ -1,9 +1,10 @@
-"""Gaussian structures of variances alone: both forms of EM, over what tells one structure from another.
+"""Gaussian families of independent features: both forms of EM, written once for every structure of the variances.
 
     log N(x; μ, σ²) = Σ_j -½ (x_j - μ_j)² / σ²_j - ½ log σ²_j - ½ log 2π
 
-A structure estimates its variances from the scatter of every component, S_kj = Σ_n w_n r_nk (x_nj - μ_kj)². The prior
-adds n_k lift_j to it, and no floor lets it be smaller than n_k floor_j: so the estimate stays within the structure.
+A structure is how variances are stored, and how they are estimated from the scatter of every component,
+S_kj = Σ_n w_n r_nk (x_nj - μ_kj)². The prior adds n_k lift_j to the scatter, which is then at least n_k floor_j. Both
+act on the scatter, so that the estimate keeps the structure.
 
 Source: Bishop, Pattern Recognition and Machine Learning (2006), section 9.2; Celeux and Govaert (1995).
 """
@@ -16,70 +17,12 @@ import numpy as np
 
 from ..numerics import LOG_2PI, divide, keep_empty, monomials, with_diagonal
 from ..numerics.backend import xp
+from ..numerics.host import choose
 from ..records import record
 from . import gaussian
-from .base import Family
-from .forms import ExponentialForm, Natural, Of, ResidualForm
+from .base import Family, as_it_is
+from .forms import ExponentialForm, Natural, Partial, ResidualForm
 from .margins import Margins, normal_cumulants, normal_tails, sliced
-
-
-@dataclasses.dataclass(frozen=True)
-class Structure:
-    """What a structure of variances is. Its parameters are a record with ``means`` (k, d).
-
-    Args:
-        parameters: the record class.
-        variances: ``params -> (k, d)``, or (k, 1) where all features of a component have the same.
-        estimate: ``(scatter, counts, params) -> params``: of such a shape the scatter of every component, if (k, 1) its
-            mean over features. The parameters that maximise Q, or raise it, with their old means; a component without
-            rows keeps its own.
-        around: ``means -> params`` with variances of 1.
-        features: ``(x, reference)``: what the moments are sums of, z = x - reference and z², or the mean of z².
-        gathered: ``(k, d) -> (k, d)`` or (k, 1), as the variances are: as it is, or the mean over features.
-    """
-
-    parameters: type
-    variances: Callable
-    estimate: Callable
-    around: Callable
-    features: Callable
-    gathered: Callable
-
-    def maximize_moments(self, params, prepared, sums, counts, prior):
-        means = divide(sums.x, counts)
-        scatter = sums.xx - counts[..., None] * self.gathered(means**2)
-        return self.finish(params, means + prepared.reference[..., None, :], scatter, counts, prior)
-
-    def maximize_residuals(self, params, prepared, sums, counts, prior):
-        first = divide(sums.first, counts)
-        inner = sums.second - counts[..., None] * self.gathered(first**2)
-        means = params.means + prepared.lowers * first
-        return self.finish(params, means, self.variances(params) * inner, counts, prior)
-
-    def finish(self, params, means, scatter, counts, prior):
-        """Prior, floors and empty components."""
-        variances = divide(scatter, counts)
-        if variances.shape[-1] == means.shape[-1]:
-            variance = gaussian.spread(means, variances, counts)  # (d,)
-            lift = gaussian.lift(variance, prior)
-        else:
-            variance = gaussian.mean_spread(means, variances, counts)[..., None]  # (1,)
-            lift = mean(gaussian.lift(variance, prior))
-        held = xp.maximum(variances + lift[..., None, :], gaussian.floor(variance)[..., None, :])
-        new = self.estimate(held * counts[..., None], counts, params)
-        return dataclasses.replace(new, means=keep_empty(counts, means, params.means))
-
-    def owed(self, params, weights, prior):
-        """What every component owes to the prior or a floor of its variances, (1, d) or (1, 1); and whether the data
-        vary there."""
-        variances = self.variances(params)
-        whole, middle = gaussian.whole_of(params.means, variances, weights)
-        constant = gaussian.constant(params.means, whole, prior)
-        if variances.shape[-1] < whole.shape[-1]:
-            whole, middle = (value[..., None] for value in gaussian.mean_of(whole, middle))
-            constant = constant.all(-1, keepdims=True)
-        owed = self.gathered(gaussian.owed(whole, middle, prior))
-        return owed[..., None, :], ~constant[..., None, :]
 
 
 @record
@@ -102,12 +45,67 @@ def mean_feature(x, reference):
     return xp.concatenate([z, (z * z).mean(-2, keepdims=True)], axis=-2)
 
 
-def as_they_are(values):
-    return values
-
-
 def mean(values):
     return values.mean(-1, keepdims=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """How variances are stored and estimated: (k, d), or (k, 1) where the features of a component share one.
+
+    Args:
+        parameters: the record class, with ``means`` (k, d).
+        variances: ``params -> (k, d)`` or (k, 1).
+        estimate: ``(scatter, counts, params) -> params``: from scatter of the shape of the variances, (k, 1) its mean
+            over features. The parameters that maximise Q, or raise it, with the old means; a component without rows
+            keeps its variances.
+        around: ``(means, d) -> params`` with variances of 1.
+        features: ``(x, reference)``: the features of the moment form, z = x - reference and z², or the mean of z².
+        over_features: ``(k, d) -> (k, d)`` or (k, 1), as the variances are: as it is, or the mean over features.
+    """
+
+    parameters: type
+    variances: Callable
+    estimate: Callable
+    around: Callable
+    features: Callable = each_feature
+    over_features: Callable = as_it_is
+
+    def maximize_moments(self, params, prepared, sums, counts, prior):
+        means = divide(sums.x, counts)
+        scatter = sums.xx - counts[..., None] * self.over_features(means**2)
+        return self.maximize_scatter(params, means + prepared.reference[..., None, :], scatter, counts, prior)
+
+    def maximize_residuals(self, params, prepared, sums, counts, prior):
+        first = divide(sums.first, counts)
+        inner = sums.second - counts[..., None] * self.over_features(first**2)
+        means = params.means + prepared.lowers * first
+        return self.maximize_scatter(params, means, self.variances(params) * inner, counts, prior)
+
+    def maximize_scatter(self, params, means, scatter, counts, prior):
+        """The new parameters with these means, from scatter, prior and floor; empty components keep theirs."""
+        variances = divide(scatter, counts)
+        if variances.shape[-1] == means.shape[-1]:
+            variance = gaussian.spread(means, variances, counts)  # (d,)
+            lift = gaussian.lift(variance, prior)
+        else:
+            variance = gaussian.mean_spread(means, variances, counts)[..., None]  # (1,)
+            lift = mean(gaussian.lift(variance, prior))
+        lifted = xp.maximum(variances + lift[..., None, :], gaussian.floor(variance)[..., None, :])
+        new = self.estimate(lifted * counts[..., None], counts, params)
+        return dataclasses.replace(new, means=keep_empty(counts, means, params.means))
+
+    def prior_part(self, params, weights, prior):
+        """The part of every variance that is the prior's or a floor's, (1, d) or (1, 1); and whether the data vary
+        there."""
+        variances = self.variances(params)
+        total, mean = gaussian.total_moments(params.means, variances, weights)
+        constant = gaussian.constant(params.means, total, prior)
+        if variances.shape[-1] < total.shape[-1]:
+            total, mean = (value[..., None] for value in gaussian.over_features(total, mean))
+            constant = constant.all(-1, keepdims=True)
+        part = self.over_features(gaussian.prior_part(total, mean, prior))
+        return part[..., None, :], ~constant[..., None, :]
 
 
 def natural(structure, params, reference):
@@ -119,7 +117,7 @@ def natural(structure, params, reference):
         theta=xp.concatenate([linear, -0.5 * repeated * precisions], axis=-1),
         bias=-0.5 * ((linear * means).sum(-1) + constant),
         reference=reference,
-        loss=(1 + structure.gathered(linear * means)).max((-2, -1)),
+        loss=(1 + structure.over_features(linear * means)).max((-2, -1)),
         precisions=repeated * precisions,
     )
 
@@ -133,22 +131,18 @@ def prepare(structure, params, reference):
 
 def statistics(structure, prepared, y, resp):
     weighted = resp[..., None, :] * y  # (k, d, b)
-    return gaussian.Residuals(weighted.sum(-1), structure.gathered((weighted * y).sum(-1)))
-
-
-def around(structure, centres, d):
-    return structure.around(centres)
+    return gaussian.Residuals(weighted.sum(-1), structure.over_features((weighted * y).sum(-1)))
 
 
 def loosen(structure, params, weights, counts, prior):
-    """Collapsed components start with a share of the whole variance instead of their own."""
+    """The start, with an equal share of the whole variance in place of variances that have collapsed."""
     variances = structure.variances(params)
-    whole = structure.gathered(gaussian.total_variance(params.means, variances, weights))
-    whole = whole / gaussian.alive(counts)[..., None]
+    whole = structure.over_features(gaussian.total_variance(params.means, variances, weights))
+    whole = whole / gaussian.n_with_rows(counts)[..., None]
     collapsed = supported_by_prior(structure, params, weights, prior) & (counts > 0)
     free = xp.where(collapsed[..., None], whole[..., None, :], variances)
     loose = structure.estimate(free * counts[..., None], counts, params)
-    return gaussian.where_any(collapsed, loose, params)
+    return choose(collapsed.any(-1), loose, params)
 
 
 def sample(structure, key, params, labels):
@@ -157,14 +151,14 @@ def sample(structure, key, params, labels):
 
 
 def supported_by_prior(structure, params, weights, prior):
-    """Components that owe the larger part of a variance to the prior or a floor, where the data vary at all."""
-    owed, varies = structure.owed(params, weights, prior)
-    return ((structure.variances(params) < 2 * owed) & varies).any(-1)
+    """Components of whose variance prior or floor make the larger part, in a feature in which the data vary."""
+    part, varies = structure.prior_part(params, weights, prior)
+    return ((structure.variances(params) < 2 * part) & varies).any(-1)
 
 
 def slack(structure, params, prepared, counts, prior):
-    owed, varies = structure.owed(params, divide(counts, counts.sum(-1)), prior)
-    return gaussian.slack(prepared, xp.where(varies, owed, structure.variances(params)), counts)
+    part, varies = structure.prior_part(params, divide(counts, counts.sum(-1)), prior)
+    return gaussian.slack(prepared, xp.where(varies, part, structure.variances(params)), counts)
 
 
 def covariance(structure, params):
@@ -183,15 +177,15 @@ def tails(structure, params, x):
 def family(name: str, structure: Structure, scaling: str, marginal: Callable = sliced) -> Family:
     """The family of a structure; ``scaling`` is "common" where features share a variance, or a shape."""
     accurate = ResidualForm(
-        Of(prepare, structure),
+        Partial(prepare, structure),
         gaussian.scaled_residuals,
         gaussian.log_prob,
-        Of(statistics, structure),
+        Partial(statistics, structure),
         gaussian.Residuals,
-        Of(Structure.maximize_residuals, structure),
+        Partial(Structure.maximize_residuals, structure),
     )
     moments = ExponentialForm(
-        structure.features, Of(natural, structure), Moments, Of(Structure.maximize_moments, structure)
+        structure.features, Partial(natural, structure), Moments, Partial(Structure.maximize_moments, structure)
     )
     return Family(
         name=name,
@@ -199,14 +193,14 @@ def family(name: str, structure: Structure, scaling: str, marginal: Callable = s
         support=gaussian.REAL_LINE,
         accurate=accurate,
         moments=moments,
-        around=Of(around, structure),
+        around=structure.around,
         centre=gaussian.centre,
-        loosen=Of(loosen, structure),
-        sample=Of(sample, structure),
-        supported_by_prior=Of(supported_by_prior, structure),
-        covariance=Of(covariance, structure),
-        margins=Margins(Of(cumulants, structure), Of(tails, structure), marginal, normal=True),
+        loosen=Partial(loosen, structure),
+        sample=Partial(sample, structure),
+        supported_by_prior=Partial(supported_by_prior, structure),
+        covariance=Partial(covariance, structure),
+        margins=Margins(Partial(cumulants, structure), Partial(tails, structure), marginal, normal=True),
         scaling=scaling,
-        slack=Of(slack, structure),
+        slack=Partial(slack, structure),
         in_numpy=True,
     )

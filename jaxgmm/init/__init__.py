@@ -1,7 +1,9 @@
 """Where EM starts.
 
 kmeans             centres among the rows: k-means++, Lloyd, random
-subsample          some rows that stand for many
-states             centres, responsibilities or a mixture become the first states of many starts
-streamed_states    the same of rows that stream, by passes over them
+subsample          a sample that stands for many rows
+draws              what is drawn for each start, from the rows or from the sample
+tries              the likeliest of several draws of a start
+states             first states of many starts, from centres, responsibilities or a mixture
+streamed_states    the same for rows that stream, by passes over them
 """

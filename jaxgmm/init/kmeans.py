@@ -2,12 +2,13 @@
 
     k-means++    rows drawn by weight times squared distance from those before it, each the best of some
     kmeans       k-means++, then Lloyd's iterations until the centres rest
-    random       rows drawn by weight, distinct in value while there are k such
+    random       rows drawn by weight, distinct while there are k distinct rows
     spread       rows drawn by weight times the root of their distance from those before
     auto         k-means, spread rows and k-means++ in turn; the first is the likeliest of four k-means
 
-``points`` maps framed rows (d, b) to the points (p, b) in which distance is measured. A draw belongs to its row:
-blocks, padding and dtype do not change it. Of many rows a weighted `sample` stands for all.
+``points`` maps framed rows (d, b) to the points (p, b) between which distance is measured. The random number of a row
+depends on its index alone, so blocks, padding and dtype do not change what is drawn. Centres of many rows are drawn
+from a weighted sample (`init.subsample`).
 
 Starts of one kind fail alike: where a few rows lie far out, k-means++ and k-means never put two centres among the
 others, however many starts they have, and random rows seldom put one among the few; where many components overlap,
@@ -27,10 +28,10 @@ from ..numerics.host import hosted
 from ..numerics.keys import fold_in, row_noise
 
 LLOYD_ITERATIONS = 50
-TRIED = 4  # rows drawn for one centre of k-means++
+CANDIDATES = 4  # rows drawn for one centre of k-means++
 POWERS = {"kmeans": 1.0, "k-means++": 1.0, "random": 0.0, "spread": 0.25}  # of squared distance, in a row's chance
-TURNS = "kmeans", "spread", "k-means++"  # of "auto": of one start, k-means ends best
-TRIES = 4  # draws of the first start of "auto": of them the one under which the rows are likeliest
+TURNS = "kmeans", "spread", "k-means++"  # the kinds of "auto"; a single start ends best from k-means
+TRIES = 4  # draws of the first start of "auto", the likeliest of which is kept
 INITIALIZERS = "auto", *POWERS
 REST = 1e-6  # a shift of the centres, in the frame, that no longer matters to EM
 
@@ -41,12 +42,12 @@ def kinds(init: str, draws: int) -> np.ndarray:
 
 
 def powers(init: str, draws: int) -> np.ndarray:
-    """The power of squared distance that each of the draws chooses rows by, (draws,)."""
+    """The power of squared distance in the chance of a row, for each of the draws, (draws,)."""
     return np.array([POWERS[kind] for kind in kinds(init, draws)], np.float32)
 
 
 def lloyd(rows: Rows, points, centres, active):
-    """Lloyd's iterations from the centres of many lanes (l, k, p), those marked active (l, k), each until its own rest.
+    """Centres (l, k, p) of many lanes after Lloyd's iterations, each lane's until they rest; ``active`` (l, k).
     Cost: O(n·k·p) an iteration of a lane."""
     if hosted():
         centres, moving = centres.copy(), np.arange(len(centres))
@@ -81,7 +82,7 @@ def _moved(rows: Rows, points, old, active):
         # ½ ‖p‖² - ½ ‖p - c‖², by a product rather than differences
         closeness = product(old, p) - offset[..., None]
         top = closeness.max(-2, keepdims=True)
-        # a row between two counts for both
+        # a row halfway between two centres counts for both
         tied = closeness >= top - 16 * eps(p) * (xp.abs(top) + farthest[..., None, None])
         resp = xp.where(tied, weight[None], 0)
         return resp.sum(-1), product(resp, p.T)
@@ -105,15 +106,15 @@ def distinct(centres):
 
 
 def sequence(key, rows: Rows, points, k: int, kind):
-    """Draw k rows one after the other, by weight at first; then by weight times this power of squared distance from
-    those so far, among the rows that differ from them.
+    """The points (k, p) of k rows drawn one after the other: the first by weight, the others by weight times a power of
+    the squared distance from the nearest centre so far, among the rows that differ from all of these.
 
-    Where the power is 1, of ``tried`` rows drawn so the one that leaves the least of Σ w distance² becomes a centre.
-    Two passes over the rows a draw, or one where there is no choice: the distances from the centres so far are all that
-    is kept of a row. ``kind`` is (power, tried). Cost: O(n·k·p).
+    ``kind`` is (power, candidates). Where the power is 1, so many candidates are drawn for a centre, and the one that
+    leaves the least potential Σ w distance² becomes it. A draw is one pass over the rows, or two with candidates; of
+    a row only its distance is kept from one draw to the next. Cost: O(n·k·p).
     """
-    power, tried = kind
-    tried = min(tried, rows.block)
+    power, candidates = kind
+    candidates = min(candidates, rows.block)
     first = points(rows.framed(rows.x[:1]))
 
     def nothing(count):  # noisy logits and rows
@@ -125,7 +126,7 @@ def sequence(key, rows: Rows, points, k: int, kind):
         last = centres[i - 1]
 
         def look(block, carry):
-            distance, wanted, anyone = carry
+            distance, preferred, anyone = carry
             start = rows.start(block).astype(jnp.int32)
             some = rows.take(block)
             old = jax.lax.dynamic_slice_in_dim(distance, start, rows.block)
@@ -133,16 +134,16 @@ def sequence(key, rows: Rows, points, k: int, kind):
             distance = jax.lax.dynamic_update_slice_in_dim(distance, new, start, 0)
             index = rows.global_rows(start + jnp.arange(rows.block))
             noisy = jnp.log(some.weight).astype(jnp.float32) + row_noise(noise_key, *index)
-            preferred = jnp.where(i == 0, noisy, noisy + preference(power, new).astype(jnp.float32))
-            return distance, _best(wanted, preferred, start), _best(anyone, noisy, start)
+            logits = jnp.where(i == 0, noisy, noisy + preference(power, new).astype(jnp.float32))
+            return distance, _best(preferred, logits, start), _best(anyone, noisy, start)
 
-        distance, *found = jax.lax.fori_loop(0, rows.n_blocks, look, (distance, nothing(tried), nothing(1)))
-        (wanted, among), (_, anyone) = (_everywhere(rows, points, *each) for each in found)
+        distance, *found = jax.lax.fori_loop(0, rows.n_blocks, look, (distance, nothing(candidates), nothing(1)))
+        (logits, preferred), (_, anyone) = (_of_all_devices(rows, points, *each) for each in found)
         best = 0
-        if tried > 1:
-            left = jnp.where(wanted > -jnp.inf, _left(rows, points, distance, among), jnp.inf)
-            best = jnp.where((i == 0) | (power < 1), 0, first_of_largest(-left))
-        centre = jnp.where(wanted[0] > -jnp.inf, among[best], anyone[0])  # or no distinct row is left
+        if candidates > 1:
+            potential = jnp.where(logits > -jnp.inf, _potential(rows, points, distance, preferred), jnp.inf)
+            best = jnp.where((i == 0) | (power < 1), 0, first_of_largest(-potential))
+        centre = jnp.where(logits[0] > -jnp.inf, preferred[best], anyone[0])  # any row where no distinct one is left
         return centres.at[i].set(centre), distance
 
     distance = rows.varying(jnp.full(rows.n, jnp.inf, first.dtype))
@@ -150,8 +151,8 @@ def sequence(key, rows: Rows, points, k: int, kind):
 
 
 def sequences_on_host(keys, rows: Rows, points, k: int, kind):
-    """As `sequence`, of several starts (r,) at once in NumPy: keys (r, 2), centres (r, k, p)."""
-    power, tried = kind
+    """As `sequence`, for several starts at once in NumPy: keys (r, 2) -> (r, k, p)."""
+    power, candidates = kind
     p, weight = np.ascontiguousarray(points(rows.framed(rows.x))), rows.weight
     log_weight, every, index = np.log(weight).astype(np.float32), np.arange(len(keys)), np.arange(p.shape[1])
     centres = np.zeros((len(keys), k, len(p)), p.dtype)
@@ -162,59 +163,59 @@ def sequences_on_host(keys, rows: Rows, points, k: int, kind):
             distance = np.minimum(distance, _apart(p, centres[:, i - 1]))
             preferred = noisy + preference(power[:, None], distance).astype(np.float32)
         best = preferred.argmax(1)
-        those = every[power == 1]
-        if i and tried > 1 and len(those):
-            best[those] = _least_left(p, weight, distance[those], preferred[those], tried)
-        best = np.where(preferred[every, best] > -np.inf, best, noisy.argmax(1))  # or no distinct row is left
+        greedy = every[power == 1]
+        if i and candidates > 1 and len(greedy):
+            best[greedy] = _of_least_potential(p, weight, distance[greedy], preferred[greedy], candidates)
+        best = np.where(preferred[every, best] > -np.inf, best, noisy.argmax(1))  # any row where no distinct is left
         centres[:, i] = p[:, best].T
     return centres
 
 
 def _apart(p, centres):
-    """Squared distances (r, n) of points (p, n) from a centre of every start (r, p); no more than that in memory."""
+    """Squared distances (r, n) of points (p, n) from a centre of every start (r, p), without an array (r, p, n)."""
     distance = np.zeros((len(centres), p.shape[1]), p.dtype)
     for along, centre in zip(p, centres.T, strict=True):
         distance += (along - centre[:, None]) ** 2
     return distance
 
 
-def _least_left(p, weight, distance, preferred, tried: int):
-    """Of so many rows that every start prefers the one that leaves the least of Σ w distance², (r,)."""
-    tried = min(tried, p.shape[1])
-    among = np.argpartition(-preferred, tried - 1, axis=1)[:, :tried]
-    values = np.take_along_axis(preferred, among, 1)
-    order = np.lexsort((among, -values))  # by value, of equal ones the first row
-    among, values = np.take_along_axis(among, order, 1), np.take_along_axis(values, order, 1)
-    left = [np.minimum(distance, _apart(p, p[:, row].T)) @ weight for row in among.T]
-    least = np.where(values > -np.inf, np.stack(left, axis=1), np.inf).argmin(1)
-    return among[np.arange(len(among)), least]
+def _of_least_potential(p, weight, distance, preferred, candidates: int):
+    """The row of every start, (r,), that leaves the least potential, among so many of its most preferred rows."""
+    candidates = min(candidates, p.shape[1])
+    rows = np.argpartition(-preferred, candidates - 1, axis=1)[:, :candidates]
+    values = np.take_along_axis(preferred, rows, 1)
+    order = np.lexsort((rows, -values))  # by value, of equal ones the first row
+    rows, values = np.take_along_axis(rows, order, 1), np.take_along_axis(values, order, 1)
+    potential = [np.minimum(distance, _apart(p, p[:, row].T)) @ weight for row in rows.T]
+    least = np.where(values > -np.inf, np.stack(potential, axis=1), np.inf).argmin(1)
+    return rows[np.arange(len(rows)), least]
 
 
 def _best(best, noisy, start):
-    """The largest logits (t,) of those so far and of a block that begins with row ``start``, and their rows; of equal
-    ones the first."""
+    """The largest logits (t,) so far and in a block that begins with row ``start``, and their rows; of equal ones the
+    first."""
     values, index = jax.lax.top_k(noisy, best[0].shape[0])
     values, rows = jnp.concatenate([best[0], values]), jnp.concatenate([best[1], start + index])
     values, index = jax.lax.top_k(values, best[0].shape[0])
     return values, rows[index]
 
 
-def _everywhere(rows: Rows, points, values, index):
-    """The largest logits (t,) of those of all devices, and the points (t, p) of their rows."""
+def _of_all_devices(rows: Rows, points, values, index):
+    """The largest logits (t,) on all devices, and the points (t, p) of their rows."""
     found = points(rows.framed(rows.x[index])).T
     values, found = rows.everyones((values, found))
     values, index = jax.lax.top_k(values, index.shape[0])
     return values, found[index]
 
 
-def _left(rows: Rows, points, distance, among):
-    """Σ w distance² (t,) that would be left if one of these points (t, p) became a centre too."""
+def _potential(rows: Rows, points, distance, candidates):
+    """The potential Σ w distance² (t,) if one of the candidates (t, p) became a centre too."""
 
-    def left(block):
-        there = ((points(block.x)[None] - among[:, :, None]) ** 2).sum(1)
-        return product(jnp.minimum(block.columns["distance"][None], there), block.weight)
+    def potential(block):
+        apart = ((points(block.x)[None] - candidates[:, :, None]) ** 2).sum(1)
+        return product(jnp.minimum(block.columns["distance"][None], apart), block.weight)
 
-    return rows.sum(left, distance=distance)[0]
+    return rows.sum(potential, distance=distance)[0]
 
 
 def preference(power, distance):

@@ -1,7 +1,7 @@
-"""Where lanes begin: centres, responsibilities or a mixture become the first states of many starts.
+"""First states of many starts, from centres, responsibilities or a mixture.
 
 Lanes (l,) are m numbers of components times r starts, the starts innermost. Lanes of different K share a program: a
-component that was not asked for has log weight -inf. ``problem`` is a `search.problem.Problem`.
+component of padding has log weight -inf. ``problem`` is a `search.problem.Problem`.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from .tries import chosen, likelihoods
 
 @record
 class Nearest:
-    """First statistics of lanes (l,) whose rows belong to the nearest of their centres (l, k, p)."""
+    """First statistics of lanes (l,), in which every row belongs to the nearest of the lane's centres (l, k, p)."""
 
     centres: Any
     active: Any
@@ -46,35 +46,36 @@ class Nearest:
 
 
 def begin(problem, start: Start):
-    """First lanes (m·r,) of starts that are drawn."""
+    """First lanes (m·r,), from centres that are drawn among the rows."""
     return (_begun if problem.rows.in_program else _begin)(problem.rows, problem.bare, start)
 
 
 def _begin(rows, problem, start: Start):
-    some, points = centres(rows, problem.family, start)
+    sampled, points = centres(rows, problem.family, start)
     drawn = from_centres(rows, problem, points, start.of_draws)
-    return lanes_of(problem.method, chosen(start, drawn, functools.partial(likelihoods, some, problem)))
+    return lanes_of(problem.method, chosen(start, drawn, functools.partial(likelihoods, sampled, problem)))
 
 
 _begun = compiled(once=True)(per_shard(_begin))
 
 
-def begin_at(problem, centres, active):
-    """First lanes (r,) from centres (r, k, d) in the data's own units, of which those in active (k,) count."""
-    return (_begun_at if problem.rows.in_program else _begin_at)(problem.rows, problem.bare, centres, active)
+def begin_at_centres(problem, centres, active):
+    """First lanes (r,) from given centres (r, k, d) in the data's own units; ``active`` (k,) marks those that count."""
+    begin = _begun_at_centres if problem.rows.in_program else _begin_at_centres
+    return begin(problem.rows, problem.bare, centres, active)
 
 
-def _begin_at(rows, problem, centres, active):
+def _begin_at_centres(rows, problem, centres, active):
     points = each(lambda some: problem.family.points(rows.framed(some)).swapaxes(-1, -2))(centres)
     begun = from_centres(rows, problem, points, xp.broadcast_to(active[None], (len(centres), len(active))))
     return lanes_of(problem.method, begun)
 
 
-_begun_at = compiled(once=True)(per_shard(_begin_at))
+_begun_at_centres = compiled(once=True)(per_shard(_begin_at_centres))
 
 
 def from_centres(rows, problem, centres, active):
-    """First mixtures of lanes (l,), of one pass in which a row belongs to its nearest centre (l, k, p)."""
+    """First mixtures of lanes (l,), by one pass in which every row belongs to its nearest centre (l, k, p)."""
     (count, k, _), problem = centres.shape, problem.bare
     groups = lane_groups(rows, problem.family.moments, k, count)
     begun = [_around(problem, centres[some]) for some in groups]
@@ -89,7 +90,7 @@ def from_centres(rows, problem, centres, active):
 
 @compiled()
 def _around(problem, centres):
-    """Parameters (l, ...) that first statistics are taken under, and prepared."""
+    """The parameters (l, ...) under which first statistics are taken, and what the form prepares from them."""
     family, reference = problem.family, problem.known.frame.reference
     params = each(lambda some: family.around(some, reference.shape[-1]))(centres)
     return params, each(lambda some: family.moments.prepare(some, reference))(params)
@@ -97,23 +98,23 @@ def _around(problem, centres):
 
 @compiled()
 def _firsts(problem, params, prepared, statistics):
-    """First mixtures (l,) of first statistics."""
+    """First mixtures (l,) from first statistics."""
     return each(functools.partial(first_after, problem))(params, prepared, statistics)
 
 
 @compiled("method")
-def lanes_of(method, firsts):
+def lanes_of(method, mixtures):
     """Lanes (l,) that begin with these mixtures."""
-    return each(lambda first: method.start(em.initial_state(first)))(firsts)
+    return each(lambda mixture: method.start(em.initial_state(mixture)))(mixtures)
 
 
-def begin_with(problem, resp):
+def begin_with_responsibilities(problem, resp):
     """First lane (1,) from responsibilities (n, k)."""
-    return _begun_with(problem.rows, problem.bare, resp)
+    return _begun_with_responsibilities(problem.rows, problem.bare, resp)
 
 
 @compiled(once=True)
-def _begun_with(rows, problem, resp):
+def _begun_with_responsibilities(rows, problem, resp):
     return one_lane(problem.method.start(over_shards(rows, _with_columns, {"resp": resp}, problem)))
 
 
@@ -129,13 +130,13 @@ def _with_columns(rows, problem, resp) -> em.State:
     return em.initial_state(first_after(problem, params, prepared, rows.sum(summarise, resp=resp)[0]))
 
 
-def begin_from(problem, mixture: Mixture):
-    """First lane (1,) that judges exactly this mixture of framed data."""
-    return _begun_from(problem.method, mixture)
+def begin_from_mixture(problem, mixture: Mixture):
+    """First lane (1,) from this mixture of framed data as it is."""
+    return _begun_from_mixture(problem.method, mixture)
 
 
 @compiled("method")
-def _begun_from(method, mixture: Mixture):
+def _begun_from_mixture(method, mixture: Mixture):
     return one_lane(method.start(em.initial_state(mixture)))
 
 
@@ -145,21 +146,21 @@ def one_lane(lane):
 
 
 def first_statistics(form, prepared, block, resp) -> Statistics:
-    """Statistics of a block of rows with these responsibilities (k, b)."""
+    """Statistics of a block of rows under these responsibilities (k, b), without a log-likelihood."""
     resp, zero = resp * block.weight[..., None, :], xp.zeros((), block.x.dtype)
     sums = form.statistics(prepared, block.seen(form, prepared), resp)
     return Statistics(zero, zero, block.weight.sum(-1), resp.sum(-1), sums)
 
 
 def first_after(problem, params, prepared, statistics: Statistics):
-    """The first mixture of first statistics, which were taken under these parameters."""
+    """The first mixture, from first statistics that were taken under these parameters in the moment form."""
     under = Mixture(xp.zeros_like(statistics.counts), params, problem.family)
     return first_mixture(problem.family.moments, under, prepared, statistics, problem.known.prior)
 
 
 def first_mixture(form, under: Mixture, prepared, statistics: Statistics, prior):
-    """The mixture of first statistics, which were taken under another one's parameters; freed from boundaries that EM
-    cannot leave."""
+    """The first mixture, from first statistics that were taken under the parameters of ``under``; moved off boundaries
+    that EM could never leave."""
     mixture = em.maximise(form, under, prepared, statistics, prior)
     free = mixture.family.loosen(mixture.components, xp.exp(mixture.log_weights), statistics.counts, prior)
     return dataclasses.replace(mixture, components=free)

@@ -1,4 +1,4 @@
-"""Where the lanes of rows that stream begin: at the same centres as those of the same rows in memory."""
+"""First states of starts for rows that stream: from the same centres as for the same rows in memory."""
 
 import functools
 
@@ -21,29 +21,29 @@ from .subsample import enough_to_draw, stretches
 def begin(problem, start: Start):
     """As `states.begin`, of rows that stream."""
     flow, family = problem.rows, problem.family
-    some = sample(jax.random.fold_in(start.key, SAMPLE_KEY), flow, enough_to_draw(start.k))
-    centres = _centres(some, family, start)
-    if some.x.shape[0] < flow.n_everywhere and not bool(_all_distinct(centres)):
-        centres = _redrawn(problem, some, start, centres)
+    sampled = sample(jax.random.fold_in(start.key, SAMPLE_KEY), flow, enough_to_draw(start.k))
+    centres = _centres(sampled, family, start)
+    if sampled.x.shape[0] < flow.n_everywhere and not bool(_all_distinct(centres)):
+        centres = _redrawn(problem, sampled, start, centres)
     drawn = states.from_centres(flow, problem, centres, start.of_draws)
-    chosen = tries.chosen(start, drawn, functools.partial(_likelihoods, some, problem.bare))
+    chosen = tries.chosen(start, drawn, functools.partial(_likelihoods, sampled, problem.bare))
     return states.lanes_of(problem.method, chosen)
 
 
-def begin_at(problem, centres, active):
-    """As `states.begin_at`, of rows that stream."""
+def begin_at_centres(problem, centres, active):
+    """As `states.begin_at_centres`, of rows that stream."""
     head, family = problem.rows.block(problem.rows.kept["head"], None, 1), problem.family
     points = jax.vmap(lambda each: family.points(head.framed(each)).T)(centres)
     active = jnp.broadcast_to(active, (len(centres), len(active)))
     return states.lanes_of(problem.method, states.from_centres(problem.rows, problem, points, active))
 
 
-_likelihoods = compiled()(tries.likelihoods)  # of some rows in memory: it costs no pass
+_likelihoods = compiled()(tries.likelihoods)  # of the sample, which is in memory: it costs no pass
 
 
 @compiled("family")
-def _centres(some: Rows, family: Family, start: Start):
-    return centres_among(some, some, family, start)
+def _centres(sampled: Rows, family: Family, start: Start):
+    return centres_among(sampled, sampled, family, start)
 
 
 @compiled()
@@ -52,16 +52,17 @@ def _all_distinct(centres):
 
 
 def sample(key, flow: Flow, size: int) -> Rows:
-    """The rows that `subsample.sample` takes of the same rows in memory, by one pass; kept for the next model."""
+    """The sample that `subsample.sample` draws from the same rows in memory, by one pass; kept for the next model."""
     size, length = stretches(flow.n_everywhere, size)
     name = "sample", size, bytes(np.asarray(jax.random.key_data(key)))
     if name not in flow.kept:
-        flow.kept[name] = _everything(flow, size) if length == 1 else _stretched(key, flow, size, length)
+        flow.kept[name] = _all_rows(flow, size) if length == 1 else _sampled(key, flow, size, length)
     x, weight = flow.kept[name]
     return flow.block(x, weight, len(x))
 
 
-def _everything(flow: Flow, n: int):
+def _all_rows(flow: Flow, n: int):
+    """Rows (n, d) and weights (n,) of all processes, in memory."""
     with agreed(flow.mesh):
         pairs = [(x, np.ones(len(x), x.dtype) if w is None else w) for x, w, _ in flow.stream.blocks(flow.size)]
         own = _filled(*(np.concatenate(parts) for parts in zip(*pairs, strict=True)), max(flow.counts))
@@ -71,11 +72,12 @@ def _everything(flow: Flow, n: int):
 
 
 def _filled(x, weight, n: int):
-    """Rows and weights filled up to n: with the last row, of weight 0."""
+    """Rows and weights, with copies of the last row, of weight 0, up to n."""
     return x[np.minimum(np.arange(n), len(x) - 1)], np.concatenate([weight, np.zeros(n - len(x), weight.dtype)])
 
 
-def _stretched(key, flow: Flow, size: int, length: int):
+def _sampled(key, flow: Flow, size: int, length: int):
+    """One row of every stretch of ``length`` rows of all processes (size, d), and the weights of the stretches."""
     with agreed(flow.mesh):
         own = _own_stretches(key, flow, size, length)
     every = everyones(own, flow.mesh)
@@ -90,12 +92,13 @@ def _stretched(key, flow: Flow, size: int, length: int):
 
 
 def _own_stretches(key, flow: Flow, size: int, length: int):
-    """Of this process's rows: the best noisy logit of every stretch, its row and weight; and the last of all rows."""
+    """From this process's rows: the largest noisy logit of every stretch, that row, the stretch's weight; and the last
+    row."""
     best = np.full(size, -np.inf, np.float32)
     x = np.zeros((size, flow.stream.d), flow.stream.dtype)
     weight = np.zeros(size, flow.stream.dtype)
     for block, first in flow.blocks():
-        count = min(len(block.x), flow.stream.n - first)  # the rest fills the block up
+        count = min(len(block.x), flow.stream.n - first)  # what follows is padding
         first += flow.first
         noisy = np.asarray(_noisy(key, block.weight, np.uint32(first % 2**32)))[:count]
         stretch = (first + np.arange(count)) // length
@@ -117,10 +120,9 @@ def _noisy(key, weight, first):
     return jnp.log(weight).astype(jnp.float32) + row_noise(key, index)
 
 
-def _redrawn(problem, some: Rows, start: Start, centres):
-    """Centres of all starts, those that hold a point twice drawn again from all rows, by a pass a centre.
-
-    A rare value may be missing in the sample.
+def _redrawn(problem, sampled: Rows, start: Start, centres):
+    """The centres of all starts. Those that are not distinct are drawn again from all rows, by one pass for each of the
+    K: a rare value may be missing in the sample.
     """
     keys = keys_of(start.key, start.draws)
     again = jnp.zeros((start.draws, start.k, centres.shape[2]), centres.dtype)
@@ -129,31 +131,32 @@ def _redrawn(problem, some: Rows, start: Start, centres):
             found = _found(problem, start, again, keys, i)
         (value, wanted), (_, anyone) = functools.reduce(_higher, everyones(found, problem.rows.mesh))
         again = again.at[:, i].set(jnp.where((value > -jnp.inf)[:, None], wanted, anyone))
-    return _merged(some, problem.family, start, centres, again)
+    return _merged(sampled, problem.family, start, centres, again)
 
 
 def _found(problem, start: Start, again, keys, i: int):
-    """The next centre of every start among this process's rows, as `_sought` has it."""
+    """The best rows of this process for the next centre of every start, as `_better_of` returns them."""
     flow, family = problem.rows, problem.family
     nothing = np.full(len(keys), -np.inf, np.float32), np.zeros((len(keys), again.shape[2]), flow.dtype)
-    found, power = (nothing, nothing), powers(start.init, len(keys))
+    best, power = (nothing, nothing), powers(start.init, len(keys))
     for block, first in flow.blocks():
         index = np.uint32((flow.first + first) % 2**32) + np.arange(len(block.x), dtype=np.uint32)
-        found = _sought(found, (again, keys, power), (block, index), np.int32(i), family)
-    return found
+        best = _better_of(best, (again, keys, power), (block, index), np.int32(i), family)
+    return best
 
 
 def _higher(found, others):
-    """The better of what two processes found, start by start."""
+    """The better rows of two processes, start by start."""
     pairs = zip(found, others, strict=True)
     return [(np.maximum(a, b), np.where((b > a)[:, None], q, p)) for (a, p), (b, q) in pairs]
 
 
 @compiled("family")
-def _sought(found, starts, rows, i, family: Family):
-    """The next centre of every start (r,): the best row so far by weight and distance, and the best by weight alone.
+def _better_of(best, starts, rows, i, family: Family):
+    """The best row for the next centre of every start (r,), so far or in a block: by weight and distance, and by weight
+    alone. Each is a noisy logit and a point.
 
-    ``starts`` are their centres so far, keys and powers, ``rows`` a block and the numbers of its rows.
+    ``starts`` are the centres so far, keys and powers of the starts, ``rows`` a block and the indices of its rows.
     """
     (centres, keys, power), (block, index) = starts, rows
     p, weight = family.points(block.framed(block.x)), block.weight
@@ -163,17 +166,18 @@ def _sought(found, starts, rows, i, family: Family):
         higher = noisy[row] > best[0]
         return jnp.where(higher, noisy[row], best[0]), jnp.where(higher, p[:, row], best[1])
 
-    def one(found, centres, key, power):
+    def one(best, centres, key, power):
         noisy = jnp.log(weight).astype(jnp.float32) + row_noise(jax.random.fold_in(key, i), index)
         far = jnp.full(p.shape[1], jnp.inf, p.dtype)
         distance = jax.lax.fori_loop(0, i, lambda j, d: jnp.minimum(d, ((p - centres[j][:, None]) ** 2).sum(0)), far)
         preferred = jnp.where(i == 0, noisy, noisy + preference(power, distance).astype(jnp.float32))
-        return better(found[0], preferred), better(found[1], noisy)
+        return better(best[0], preferred), better(best[1], noisy)
 
-    return jax.vmap(one)(found, centres, keys, power)
+    return jax.vmap(one)(best, centres, keys, power)
 
 
 @compiled("family")
-def _merged(some: Rows, family: Family, start: Start, centres, again):
-    again = moved(some, family, start, jnp.tile(again, (start.active.shape[0], 1, 1)))
+def _merged(sampled: Rows, family: Family, start: Start, centres, again):
+    """The centres of all starts, those that are not distinct from ``again``."""
+    again = moved(sampled, family, start, jnp.tile(again, (start.active.shape[0], 1, 1)))
     return jnp.where(jax.vmap(distinct)(centres)[:, None, None], centres, again)

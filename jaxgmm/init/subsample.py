@@ -1,4 +1,4 @@
-"""Some of many rows, that stand for all: drawn by weight, each for a stretch of consecutive ones."""
+"""A sample that stands for many rows: of every stretch of consecutive rows one, drawn by weight."""
 
 import dataclasses
 
@@ -11,15 +11,15 @@ from ..data.padding import padded_rows
 from ..numerics.host import hosted
 from ..numerics.keys import here, row_noise
 
-SAMPLED = 2**15  # rows that stand for all: a thousand for each of 32 components
-AT_ONCE = 2**18  # rows that are looked at together on the host
-A_PARAMETER = 8  # rows for each parameter, where whole fits run on them
+SAMPLED = 2**15  # rows of a sample: a thousand for each of 32 components
+AT_ONCE = 2**18  # rows that are read together on the host
+A_PARAMETER = 8  # rows for each parameter, where whole fits run on the sample
 
 
 def sample(key, rows: Rows, size: int) -> Rows:
-    """Some of many rows, each for a stretch of consecutive ones: drawn by weight, with the weight of its stretch.
+    """About ``size`` of the rows, each drawn by weight from a stretch of consecutive rows, with the stretch's weight.
 
-    Few rows as they are. Cost: O(n).
+    Few rows are returned as they are. Cost: O(n).
     """
     n, layout = rows.n, rows.layout
     size, length = stretches(rows.n_everywhere, size)
@@ -76,22 +76,22 @@ def _joined(layout, stretches: tuple[int, int], best, x, weight):
 
 
 def stretches(n: int, size: int) -> tuple[int, int]:
-    """How many stretches n rows are cut into, and the rows of one; few rows are each their own."""
-    n = padded_rows(n)  # as many in memory, in a stream, on a mesh
+    """Number of stretches into which n rows are cut, and the rows of one: 1 where there are few rows."""
+    n = padded_rows(n)  # the same number in memory, in a stream and on a mesh
     return (n, 1) if n <= 2 * size else (size, -(-n // size))
 
 
 def enough_to_draw(k: int) -> int:
-    """Rows among which k centres are drawn."""
+    """Rows of a sample from which k centres are drawn."""
     return max(SAMPLED, 32 << (k - 1).bit_length())
 
 
 def enough_to_fit(form, d: int, k: int) -> int:
-    """Rows on which starts of k components run first."""
+    """Rows of a sample on which starts of k components run before they run on all rows."""
     return max(enough_to_draw(k), 1 << (A_PARAMETER * k * form.width(d, 1) - 1).bit_length())
 
 
-def hold_as_many(rows: Rows, k: int) -> bool:
-    """Whether k of some rows differ."""
+def has_distinct(rows: Rows, k: int) -> bool:
+    """Whether k of the rows of positive weight differ."""
     x = np.asarray(rows.x)[np.asarray(rows.weight) > 0]
-    return any(len(np.unique(x[:some], axis=0)) >= k for some in (4 * k, len(x)))
+    return any(len(np.unique(x[:count], axis=0)) >= k for count in (4 * k, len(x)))  # the first rows mostly suffice

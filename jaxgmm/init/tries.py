@@ -1,6 +1,6 @@
-"""The likeliest of several draws of one start: the log-likelihood that a draw begins with tells much of where it ends.
+"""The likeliest of several draws of one start: a higher log-likelihood before EM mostly means a higher one after it.
 
-Of four draws by k-means, over seven sets of data, this takes three fifths of what the best of four fits would gain.
+Over seven data sets, the likeliest of four draws by k-means had three fifths of the gain of the best of four fits.
 
 Source: Biernacki, Celeux and Govaert (2003), short runs of EM before a long one; these are the shortest.
 """
@@ -17,20 +17,21 @@ from ..numerics.compiling import compiled
 from ..numerics.host import each
 from .draws import Start
 
-LEVEL = 1e-4  # nats per unit weight: two draws of the same
+LEVEL = 1e-4  # nats per unit weight: draws that differ by less are equally likely
 
 
 def chosen(start: Start, drawn, likelihoods):
-    """The mixtures that first lanes (m·r,) begin with, of those that were drawn (m·draws,). ``likelihoods`` of mixtures
-    are as the function below."""
+    """The mixtures (m·r,) from which lanes begin, of those that were drawn (m·draws,). ``likelihoods`` of mixtures are
+    as those of the function below."""
     if start.draws == start.r or start.runs_tries:
         return drawn
-    values = likelihoods(those_at(drawn, start.tries.reshape(-1)))
-    return those_at(drawn, kept(start, values if in_trace(values) else np.asarray(values)))
+    values = likelihoods(entries(drawn, start.tries.reshape(-1)))
+    return entries(drawn, kept(start, values if in_trace(values) else np.asarray(values)))
 
 
 def kept(start: Start, values):
-    """The draws (m·r,) that are begun from, by values of the tries (m·t,); of those that are level the first."""
+    """The numbers (m·r,) of the draws that are kept, by log-likelihoods of the tries (m·t,); of equally likely ones the
+    first."""
     values = values.reshape(start.tries.shape)
     values = xp.where(xp.isnan(values), -np.inf, values)
     level = values >= values.max(-1, keepdims=True) - LEVEL
@@ -40,26 +41,26 @@ def kept(start: Start, values):
 
 
 @compiled()
-def those_at(tree, index):
-    """What a tree of arrays holds at these numbers."""
+def entries(tree, index):
+    """The entries at these indices of every array of a tree."""
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 def likelihoods(rows, problem, mixtures):
-    """The mean log-likelihood (l,) per unit weight under each of the mixtures, of rows or some that stand for them;
-    -inf where the moment form has no digits to tell."""
+    """The mean log-likelihood (l,) per unit weight of the rows, or of a sample, under each of the mixtures; -inf where
+    the moment form loses its digits."""
     count, k = mixtures.log_weights.shape
     rows = rows.cut(problem.family.moments, k, count)
     groups = lane_groups(rows, problem.family.moments, k, count)
-    looks, losses = zip(
-        *(_looking(problem.bare, those_at(mixtures, np.arange(count)[some])) for some in groups), strict=True
+    steps, losses = zip(
+        *(_e_step(problem.bare, entries(mixtures, np.arange(count)[some])) for some in groups), strict=True
     )
-    return _likely(rows.sum(*looks), losses)
+    return _means(rows.sum(*steps), losses)
 
 
 @compiled()
-def _looking(problem, mixtures):
-    """The E-step of mixtures (l,), and how much its form may err."""
+def _e_step(problem, mixtures):
+    """The E-step of mixtures (l,), and the rounding of its form in units of eps (l,)."""
     form, reference = problem.family.moments, problem.known.frame.reference
 
     def of_one(mixture):
@@ -71,9 +72,11 @@ def _looking(problem, mixtures):
 
 
 @compiled()
-def _likely(sums, losses):
-    def likely(sums, loss):
-        mean = sums.log_likelihood / sums.weight
-        return xp.where(loss * eps(mean) > LOSS_LIMIT, -np.inf, mean)
+def _means(sums, losses):
+    """The mean log-likelihoods (l,) of groups of lanes."""
 
-    return xp.concatenate([likely(*pair) for pair in zip(sums, losses, strict=True)])
+    def mean(sums, loss):
+        value = sums.log_likelihood / sums.weight
+        return xp.where(loss * eps(value) > LOSS_LIMIT, -np.inf, value)
+
+    return xp.concatenate([mean(*pair) for pair in zip(sums, losses, strict=True)])

@@ -1,4 +1,4 @@
-"""Where a fit begins: `init` as users pass it, checked, and the first lanes that it makes."""
+"""The beginning of a fit: ``init`` as users pass it, checked, and the first lanes made from it."""
 
 import dataclasses
 
@@ -24,10 +24,10 @@ from .problem import Problem
 from .rungs import begun
 
 
-def checked_init(init, n_init: int, x, *, like: tuple, in_processes: bool = False):
-    """What a fit of rows x is to start from; ``like`` is the family and the number of components asked for, and the
-    names of the columns of x."""
-    family, k, columns = like
+def checked_init(init, n_init: int, x, *, model: tuple, in_processes: bool = False):
+    """``init``, checked for a fit of rows x. ``model`` is the family, the number of components, and the names of the
+    columns of x."""
+    family, k, columns = model
     if isinstance(init, str):
         return checks.choice(init, "init", INITIALIZERS)
     if callable(init):
@@ -52,39 +52,42 @@ def checked_init(init, n_init: int, x, *, like: tuple, in_processes: bool = Fals
     if resp.shape != (x.shape[0], k):
         raise ValueError(f"init must hold responsibilities of shape {(x.shape[0], k)}, got {resp.shape}")
     if not checks.in_trace(resp):
-        values = np.asarray(resp)
-        if not (np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4)):
-            raise ValueError("init must hold responsibilities >= 0 whose rows sum to 1")
+        checks.responsibilities(np.asarray(resp), "init")
     return init
 
 
 def first_lanes(problem: Problem, start: Start, x, sample_weight):
-    """First lanes of the starts; x and its weights are as the caller gave them."""
+    """First lanes of the starts. A callable ``init`` is called with x and its weights as the user passed them."""
     init, k, family, dtype = start.init, start.k, problem.family, problem.rows.dtype
     if isinstance(init, str):
         return begun(problem, start)
     begins = streamed_states if problem.streams else states
     problem = dataclasses.replace(problem, rows=problem.rows.cut(family.moments, k, start.r))
     if callable(init):
-        with on_host(False):  # the function may use JAX
-            every = keys_of(start.key, start.r)
-            given = [init(every[i], x, sample_weight, k) for i in range(start.r)]
-            centres = [jnp.asarray(checks.centres(some, (k, x.shape[1]), "init"), dtype) for some in given]
+        centres = [jnp.asarray(each, dtype) for each in called(start, x, sample_weight, "init")]
         layout = None if problem.streams else problem.rows.layout
         stack = jnp.stack if layout is None and not hosted() else lambda arrays: np.stack(list(map(np.asarray, arrays)))
-        return begins.begin_at(problem, stack(centres), start.active[0])
+        return begins.begin_at_centres(problem, stack(centres), start.active[0])
     if isinstance(init, Mixture):
-        return states.begin_from(problem, _framed(cast(init, dtype), problem))
-    return states.begin_with(problem, _placed(plain(init, "init").astype(dtype), problem.rows))
+        return states.begin_from_mixture(problem, _framed(cast(init, dtype), problem))
+    return states.begin_with_responsibilities(problem, _placed(plain(init, "init").astype(dtype), problem.rows))
+
+
+def called(start: Start, x, sample_weight, name: str) -> list:
+    """The centres (k, d) of every start, from a user's function: ``start.init``, the option ``name``."""
+    with on_host(False):  # the function may use JAX
+        keys = keys_of(start.key, start.r)
+        given = [start.init(keys[i], x, sample_weight, start.k) for i in range(start.r)]
+        return [checks.centres(each, (start.k, x.shape[1]), name) for each in given]
 
 
 def _framed(mixture: Mixture, problem: Problem) -> Mixture:
-    """A mixture to start from, in the frame of the rows and where they lie."""
+    """A mixture to start from, in the frame of the rows, and on their devices."""
     frame = problem.rows.frame
     if hosted():
         mixture = jax.tree.map(np.asarray, mixture)
-    elif not problem.streams and problem.rows.layout is not None:  # values of one device and of all do not mix
-        mixture, frame = at_home((mixture, frame))
+    elif not problem.streams and problem.rows.layout is not None:  # JAX does not mix values of one device and of a mesh
+        mixture, frame = on_default_device((mixture, frame))
     return dataclasses.replace(mixture, components=_entered(mixture.components, frame))
 
 
@@ -92,7 +95,7 @@ _entered = compiled(once=True)(enter)  # one program, not one an operation
 
 
 def _placed(resp, rows):
-    """Responsibilities (n, k) where the rows lie."""
+    """Responsibilities (n, k) on the devices of the rows, padded as they are."""
     if hosted():
         return np.asarray(resp)
     if rows.layout is not None:
@@ -101,10 +104,10 @@ def _placed(resp, rows):
 
 
 def keeps_order(init) -> bool:
-    """Whether the components of a result stand as those it started from."""
+    """Whether the components of a result keep the order of those in ``init``: a mixture or responsibilities."""
     return not isinstance(init, str) and not callable(init)
 
 
-def at_home(tree):
-    """Values that are the same on all devices of a mesh, on the default one."""
+def on_default_device(tree):
+    """The tree on the default device, from values that are the same on all devices of a mesh."""
     return jax.tree.map(lambda leaf: on_device(np.asarray(leaf)), tree)

@@ -1,4 +1,4 @@
-"""What a callback receives during a fit, and ready-made callbacks: a history, a bar, a line on the terminal."""
+"""`Glance`, which a callback receives during a fit, and ready-made callbacks: a history, a bar, a printed line."""
 
 import dataclasses
 import sys
@@ -7,13 +7,13 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Glance:
-    """How a search stands.
+    """Where a search stands.
 
-    ``iteration`` counts updates, 0 is the start; those of starts that run one after another add up. ``log_likelihood``
-    is the total, in the data's units, of the best start so far that is sound, in a sweep among the numbers of
-    components that run together; ``gain`` is what its last update added per unit weight (inf at the start).
-    ``fits_done`` of ``fits`` have ended; `fit` is one. Where rows stream, ``rows`` were read by these iterations, at
-    the rate ``rows_per_second``; None otherwise.
+    ``iteration`` counts updates, 0 at the start; those of starts that run one after another add up. ``log_likelihood``
+    is the total, in the data's units, of the best start so far that is neither degenerate nor failed (in a sweep, among
+    the numbers of components that run together); ``gain`` is what its last update added per unit weight, inf at first.
+    ``fits_done`` of ``fits`` have ended; `fit` is one. Where rows stream, ``rows`` is the number of rows that these
+    iterations have read, at the rate ``rows_per_second``; both are None otherwise.
     """
 
     iteration: int
@@ -28,7 +28,7 @@ class Glance:
 class History:
     """A callback that keeps every `Glance` in ``records``; with ``every=1``, the whole trace of a fit.
 
-    Used for several fits, it goes on with the same list.
+    One history may serve several fits: their glances follow one another in the list.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class History:
 
 
 class Progress:
-    """A callback that shows a tqdm bar (the extra ``progress``): fits done, and how the running ones stand.
+    """A callback that shows a tqdm bar (the extra ``progress``): fits done, and where the running ones stand.
 
     Raises:
         ModuleNotFoundError: tqdm is not installed.

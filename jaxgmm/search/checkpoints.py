@@ -1,8 +1,9 @@
 """A long fit on disk: one file, written as it runs, from which it resumes to the same bits.
 
-    format, about        what wrote it, and of which fit it is, as JSON
+    format, about        the format's name, and the description of the fit, as JSON
+    iteration            the last one
     concluded.<p>.<i>    arrays of the results of searches that have ended (`select` makes several, `fit` one)
-    search.<i>           the search that has not ended
+    search.<i>           arrays of the search that has not ended
 
 A search is a value: a fit resumes from the one in the file.
 """
@@ -31,12 +32,12 @@ from .stages import Search
 
 KIND = "jaxgmm checkpoint"
 FORMAT = f"{KIND} 4"
-SECONDS = 60.0  # from one file to the next, unless iterations are asked for
-UNKNOWN = "of unknown functions"
+SECONDS = 60.0  # between two files, where no number of iterations is asked for
+UNKNOWN = "of unknown functions"  # in the description of what has no digest
 
 
 class Checkpoint:
-    """The file of one call of `fit` or `select`, and what was read from it."""
+    """The checkpoint of one call of `fit` or `select`: writes the file, and holds what was read from it."""
 
     def __init__(self, path, every: int | None, resume: bool, mesh):
         self.path, self.mesh, self.writes = Path(path), mesh, not (spans(mesh) and jax.process_index() > 0)
@@ -46,40 +47,40 @@ class Checkpoint:
                 raise ValueError(f"{path}: its folder does not exist")
         self.concluded: list[list[np.ndarray]] = []
         self.search: list[np.ndarray] = []
-        self.iteration, self.program = -1, 0
+        self.iteration, self.turn = -1, 0  # the turn counts searches that have ended
         self.about, self.written, self.resume = {}, time.monotonic(), resume
 
     def begin(self, about: dict):
-        """State which fit this is; where it is to resume and the file exists, read it.
+        """Keep the description of the fit; read the file where it exists and the fit is to resume.
 
         Raises:
             ValueError: the file is of another fit, damaged, or no checkpoint; it is left as it is.
         """
         self.about = json.loads(json.dumps(about))
         with agreed(self.mesh):
-            there = self._found() if self.writes else None
+            content = self._content() if self.writes else None
         if spans(self.mesh):
-            there = from_first(there)
-        if there is not None:
-            self._take(there)
+            content = from_first(content)
+        if content is not None:
+            self._read(content)
 
-    def _found(self) -> bytes | None:
-        """The content to resume from."""
+    def _content(self) -> bytes | None:
+        """The content of the file, where the fit is to resume from it; a file of another fit is not written over."""
         forget_unfinished(self.path)
         if not self.path.exists():
             return None
         if self.resume:
             return self.path.read_bytes()
-        kind, theirs = _described(self.path)
+        kind, theirs = _header(self.path)
         if not kind.startswith(KIND):
             raise ValueError(f"{self.path}: not a checkpoint, so it is not written over; name another file")
-        if other := self._other(theirs):
+        if other := self._difference(theirs):
             advice = "so it is not written over; remove it, or name another file"
             raise ValueError(f"{self.path}: a checkpoint of {other}, {advice}")
         return None
 
-    def _other(self, theirs: dict) -> str:
-        """What a file is of, where it is not of this fit; nothing where it is."""
+    def _difference(self, theirs: dict) -> str:
+        """What a file with this description is of, in words; "" where it is of this fit."""
         for name, ours in self.about.items():
             if name == "data" and not (name in theirs and alike(theirs[name], ours)):
                 return "other data"
@@ -88,40 +89,40 @@ class Checkpoint:
         return ""
 
     def conclusion(self):
-        """Arrays of the result of the search whose turn it is, where it had ended; else None, and it begins."""
-        if self.program < len(self.concluded):
-            self.program += 1
-            return self.concluded[self.program - 1]
+        """Arrays of the result of the next search, where the file has it; else None, and the search is to begin."""
+        if self.turn < len(self.concluded):
+            self.turn += 1
+            return self.concluded[self.turn - 1]
         return None
 
     def conclude(self, results):
-        """A search has ended, with these results."""
+        """Keep the results of the search that has ended, and write the file."""
         self.concluded.append(_arrays(results))
-        self.search, self.program = [], self.program + 1
+        self.search, self.turn = [], self.turn + 1
         self.write()
 
     def resumed(self, search: Search) -> Search:
-        """The search that begins, or the one in the file in its place."""
+        """The search in the file in place of the one that begins, if there is one."""
         if not self.search:
             return search
-        held, self.search = self.search, []
-        return jax.tree.unflatten(jax.tree.structure(search), held)
+        arrays, self.search = self.search, []
+        return jax.tree.unflatten(jax.tree.structure(search), arrays)
 
     def due(self, iteration: int) -> int:
         """The iteration at which the file is to be written next."""
         return 2**31 - 1 if self.every is None else (iteration // self.every + 1) * self.every
 
-    def look(self, search: Search, at_least: bool = False):
-        """Write the search where it is time to."""
+    def look(self, search: Search, now: bool = False):
+        """Write the search if it is time to, or if it must be ``now``."""
         self.iteration = int(search.iteration)
         waited = time.monotonic() - self.written > SECONDS if self.every is None else self.iteration % self.every == 0
-        if waited or at_least:
+        if waited or now:
             self.search = _arrays(search)
             self.write()
             self.search = []
 
     def write(self):
-        """The file, whole or not at all; where that cannot be, a warning, and the fit goes on."""
+        """Write the file, whole or not at all. Where it cannot be written, warn, and let the fit go on."""
         self.written = time.monotonic()
         if not self.writes:
             return
@@ -135,7 +136,8 @@ class Checkpoint:
             words = f"the checkpoint {self.path} cannot be written ({error.strerror}); the fit goes on without"
             warnings.warn(FitWarning(words), stacklevel=2)
 
-    def _take(self, content: bytes):
+    def _read(self, content: bytes):
+        """Take results and the search from the content of a file."""
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 entries = {name: file[name] for name in file.files}
@@ -145,7 +147,7 @@ class Checkpoint:
         if str(entries.get("format")) != FORMAT:
             whose = "of another jaxgmm" if str(entries.get("format")).startswith(KIND) else "not a checkpoint"
             raise ValueError(f"{self.path}: {whose}, and this one cannot go on with it; it is left as it is")
-        if other := self._other(json.loads(str(entries["about"]))):
+        if other := self._difference(json.loads(str(entries["about"]))):
             raise ValueError(f"{self.path}: a checkpoint of {other}; it is left as it is")
         for name, ours in self.about.items():
             if UNKNOWN in str(ours):
@@ -157,7 +159,7 @@ class Checkpoint:
 
 
 def opened(path, every: int | None, resume: bool, mesh) -> Checkpoint | None:
-    """The checkpoint that the options of `fit` and `select` ask for."""
+    """The checkpoint that these options of `fit` and `select` ask for, or None."""
     if path is not None:
         return Checkpoint(path, every, resume, mesh)
     if every is not None or resume:
@@ -165,11 +167,11 @@ def opened(path, every: int | None, resume: bool, mesh) -> Checkpoint | None:
     return None
 
 
-def take_up(driver, problems, priors, data, asked: dict):
-    """Give the driver's checkpoint, where there is one, the description of its fit; the driver resumes its count.
+def begin_checkpoint(driver, problems, priors, data, asked: dict):
+    """Begin the driver's checkpoint, if it has one, with the description of its fit, and resume the driver's iteration.
 
-    ``data`` are rows, weights and block_size; ``asked`` the start and other options that the answer depends on, which
-    problems do not know.
+    ``data`` are rows, weights and block_size. ``asked`` are the options that the answer depends on and that are not in
+    the problems, such as key and init.
     """
     if driver.checkpoint is None:
         return
@@ -197,23 +199,23 @@ def take_up(driver, problems, priors, data, asked: dict):
 
 
 def description(value) -> str:
-    """A start or a family in words: its name, and what tells its functions or arrays from others."""
+    """A start or a family in words: its name, and a digest of its functions or arrays."""
     if isinstance(value, str):
         return value
     if isinstance(value, Family) or callable(value):
         name = repr(value) if isinstance(value, Family) else getattr(value, "__qualname__", type(value).__qualname__)
-        found = digest(value)
+        known = digest(value)
     else:
-        name, found = type(value).__name__, digest(_arrays(value))
-    return f"{name} {found[:16] if found else UNKNOWN}"
+        name, known = type(value).__name__, digest(_arrays(value))
+    return f"{name} {known[:16] if known else UNKNOWN}"
 
 
-def _described(path: Path) -> tuple[str, dict]:
-    """What a file says it is, and of which fit; nothing where it is no checkpoint."""
+def _header(path: Path) -> tuple[str, dict]:
+    """Format and description in a file; empty where it is no checkpoint."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return str(file["format"]), json.loads(str(file["about"]))
-    except Exception:  # as many as there are kinds of files
+    except Exception:  # a foreign file fails in a dozen ways, none of them documented
         return "", {}
 
 

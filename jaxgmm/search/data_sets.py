@@ -1,6 +1,6 @@
-"""Many data sets, each a problem of its own, fitted side by side: every lane has rows to itself.
+"""Many data sets, each a problem of its own, fitted side by side: every lane has its own rows.
 
-On a device under ``vmap``, on the host with all of their numbers led by the lanes.
+On a device lanes run under ``vmap``; on the host they are a leading axis of all arrays.
 """
 
 import dataclasses
@@ -33,8 +33,8 @@ from .problem import Problem, resumed
 
 @record
 class DataSets:
-    """Data sets to be fitted: x (b, n, d), weights (b, n), and what is known of each, (b, ...), or None so far; the
-    rest as in `Problem`."""
+    """The problems of b data sets: x (b, n, d), weights (b, n), and what is known of each, (b, ...), or None at first;
+    the rest as in `Problem`."""
 
     x: Any
     weight: Any
@@ -46,7 +46,7 @@ class DataSets:
 
     @property
     def forms(self) -> tuple:
-        """Of one feature the accurate form is no more work than both, and one program does."""
+        """The forms of EM; for one feature the accurate one alone, which costs no more there and saves a program."""
         return self.family.forms if self.x.shape[2] > 1 else self.family.forms[-1:]
 
     @property
@@ -56,17 +56,17 @@ class DataSets:
     rungs = (None,)  # all rows at once
 
     def suiting(self, search) -> "DataSets":
-        """As of `Problem`."""
+        """As in `Problem`."""
         return self if search.dtype == self.dtype else self.in_float64
 
     @property
     def widened(self) -> bool:
-        """As of `Problem`."""
+        """As in `Problem`."""
         return self.x.dtype == np.float32 and self.dtype == "float64"
 
     @functools.cached_property
     def in_float64(self) -> "DataSets":
-        """As of `Problem`."""
+        """As in `Problem`."""
         weight, known, limits = floats_in(np.float64, (self.weight, self.known, self.limits))
         return dataclasses.replace(self, weight=weight, known=known, limits=limits)
 
@@ -75,18 +75,18 @@ class DataSets:
 
     def slots(self, form: int, k: int, lanes: int, in_trace: bool) -> int:
         _, n, d = self.x.shape
-        most = block_bytes()[0] // 2  # where every slot has rows of its own, half is faster: benchmarks/profile.md
+        most = block_bytes()[0] // 2  # half is faster where every slot has its own rows: benchmarks/profile.md
         width = self.forms[form].width(d, k)
         return int(np.clip(most // (n * width * np.dtype(self.dtype).itemsize), 8, 1024))
 
     def one(self, i) -> Problem:
-        """The problem of one of the data sets; on the host those of several, which lead in its numbers."""
+        """The problem of the i-th data set; on the host i may be an array, and its axis leads in all arrays."""
         x, weight, known = self.at(i, (self.x, self.weight, self.known))
         rows = (HostRows if hosted() else Rows)(x, weight, known.frame, self.x.shape[1], self.dtype)
         return Problem(rows, known, self.limits, self.family, self.method, self.search)
 
     def at(self, i, tree):
-        """What a tree of arrays (b, ...) holds of one of the data sets, on the host of several; numbers are shared."""
+        """The entries of data set i in a tree of arrays (b, ...), as in `one`; numbers () are shared."""
         return jax.tree.map(lambda leaf: _at(leaf, i) if np.ndim(leaf) else leaf, tree)
 
     def run(self, search, form: int, rounds):
@@ -95,7 +95,7 @@ class DataSets:
 
 
 def _at(leaf, i):
-    """The i-th of a leaf, which under `jax.disable_jit` is NumPy's even where i is a tracer."""
+    """The i-th entry of a leaf; under `jax.disable_jit` the leaf is NumPy's, which takes no tracer for i."""
     return leaf[i] if hosted() else jnp.asarray(leaf)[i]
 
 
@@ -139,7 +139,7 @@ def begin(sets: DataSets, start: Start, prior, traced: bool):
 
 @compiled()
 def _begin(some: DataSets, start: Start, prior):
-    """What is known of every one of some data sets, and first lanes (b, r)."""
+    """What is known of each of these data sets, and first lanes (b, r)."""
     _, n, d = some.x.shape
 
     def one(x, weight):
@@ -174,7 +174,7 @@ def _begin_on_host(sets: DataSets, start: Start, prior):
     def likelihoods(mixtures):
         def of_some(some):
             problem = sets.one(some // start.tries.shape[1])
-            return tries.likelihoods(problem.rows, problem, tries.those_at(mixtures, some))
+            return tries.likelihoods(problem.rows, problem, tries.entries(mixtures, some))
 
         return in_pieces(of_some, start.tries.size, most)
 
@@ -182,7 +182,7 @@ def _begin_on_host(sets: DataSets, start: Start, prior):
 
 
 def in_pieces(function, count: int, most: int):
-    """``function`` of the numbers up to ``count``, of so many at a time; what it returns, put together."""
+    """``function`` of the indices below ``count``, at most ``most`` at a time; its results, concatenated."""
     parts = [function(np.arange(first, min(first + most, count))) for first in range(0, count, most)]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
@@ -198,7 +198,7 @@ def conclude(sets: DataSets, lanes, traced: bool):
             return ranking.conclude_one(sets.one(i).known, own, method=sets.method)
 
         return one_by_one(of_one, np.arange(b))
-    lanes = lanes if traced else jax.tree.map(np.asarray, lanes)  # or a program would be compiled for the next line
+    lanes = lanes if traced else jax.tree.map(np.asarray, lanes)  # JAX would compile a program for the next line
     lanes = jax.tree.map(lambda leaf: leaf.reshape(b, -1, leaf.shape[-1]), lanes)
     return _by_groups(lambda some: _conclude(*some, sets.method), (sets.known, lanes), traced)
 
@@ -209,7 +209,7 @@ def _conclude(known, lanes, method):
 
 
 def _by_groups(function, sets, traced: bool):
-    """``function`` of data sets (b, ...), of `TOGETHER` at a time: one program, however many there are."""
+    """``function`` of data sets (b, ...), `TOGETHER` at a time, so that one program serves any number of them."""
     if traced:
         return in_groups(lambda one: jax.tree.map(lambda leaf: leaf[0], function(states.one_lane(one))), sets, TOGETHER)
     begins = range(0, jax.tree.leaves(sets)[0].shape[0], TOGETHER)

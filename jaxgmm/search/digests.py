@@ -1,8 +1,8 @@
-"""What a value is, as a number: equal for values that do the same, in whichever process.
+"""Digests of values, functions among them: equal for values that do the same, also in another process.
 
-A function is its name, its code, its defaults, and what it looks up: closure and globals, followed to the end. What is
-installed (Python's own library, site-packages, this package) is known by its name, a module of the user's by its text.
-What a value of another kind is, pickle says.
+The digest of a function is made of its name, its code, its defaults, and the values that it looks up: closure and
+globals, and so on to the end. What is installed (Python's library, site-packages, this package) counts by its name, a
+module of the user's by its text. The digest of another value is made of what pickle would store.
 """
 
 import dataclasses
@@ -18,15 +18,15 @@ from pathlib import Path
 import jax
 import numpy as np
 
-MAY_LEAD_BACK = (dict, types.MethodType, functools.partial)
+MAY_BE_CYCLIC = (dict, types.MethodType, functools.partial)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), np.generic, np.dtype)
 
 
 def digest(value) -> str | None:
-    """A number in hexadecimal; None for what cannot be known."""
+    """The digest in hexadecimal; None for a value that cannot be pickled."""
     try:
         return _Digests().of(value)
-    except Exception:  # what cannot be pickled says so in as many ways as there are kinds of objects
+    except Exception:  # objects refuse to be pickled by errors of any kind
         return None
 
 
@@ -34,10 +34,10 @@ class _Digests:
     """The digests of values that may refer to each other."""
 
     def __init__(self):
-        self.met = {}  # what refers to others, by its id; kept, so that no other value gets that id
+        self.met = {}  # values that may refer to others, by their ids; kept, so that no other value gets such an id
 
     def of(self, value) -> str:
-        if isinstance(value, MAY_LEAD_BACK) or hasattr(value, "__dict__"):
+        if isinstance(value, MAY_BE_CYCLIC) or hasattr(value, "__dict__"):
             if id(value) in self.met:
                 return f"met as {self.met[id(value)][0]}"
             self.met[id(value)] = len(self.met), value
@@ -50,7 +50,7 @@ class _Digests:
         return map(self.of, values)
 
     def parts(self, value):
-        """What tells a value from others: words and bytes."""
+        """Strings and bytes that tell a value from others."""
         if isinstance(value, enum.Enum):
             return type(value).__qualname__, value.name
         if isinstance(value, PLAIN):
@@ -67,7 +67,7 @@ class _Digests:
         if isinstance(value, types.ModuleType):
             return "module", value.__name__, b"" if _installed(value) else Path(value.__file__).read_bytes()
         if isinstance(value, types.CodeType):
-            return self.code(value)
+            return "code", value.co_code, *self.all((value.co_names, value.co_consts))
         if isinstance(value, types.FunctionType):
             return self.function(value)
         if isinstance(value, types.MethodType):
@@ -85,14 +85,11 @@ class _Digests:
             return "installed", value.__module__, value.__qualname__
         if hasattr(value, "__wrapped__"):  # as jit and cache leave it
             return type(value).__qualname__, self.of(value.__wrapped__)
-        if dataclasses.is_dataclass(value):  # a family is pickled by its name, which does not say what it does
+        if dataclasses.is_dataclass(value):  # not as pickled: a family is pickled by its name, without its functions
             return "instance", *self.all((type(value), vars(value)))
         pieces = value.__reduce_ex__(4)
         pieces = [list(each) if isinstance(each, Iterator) else each for each in pieces]
         return "pickled", *self.all((type(value), *pieces))
-
-    def code(self, code):
-        return "code", code.co_code, *self.all((code.co_names, code.co_consts))
 
     def function(self, function):
         cells = [cell.cell_contents for cell in function.__closure__ or ()]
@@ -116,7 +113,7 @@ class _Digests:
 
 
 def _looked_up(code) -> set[str]:
-    """Names of globals that a function's code reads, and the functions within it."""
+    """Names of the globals that a function's code reads, with those of functions within it."""
     names = {each.argval for each in dis.get_instructions(code) if each.opname == "LOAD_GLOBAL"}
     return names.union(*(_looked_up(const) for const in code.co_consts if isinstance(const, types.CodeType)))
 

@@ -1,4 +1,4 @@
-"""From what users pass to what fits run on: checked options, and checked rows in the frame of every model."""
+"""Options and rows of a call, checked, and a `Problem` made of them for every model: the rows in its frame."""
 
 import dataclasses
 from typing import Any
@@ -29,7 +29,7 @@ from .pruning import SEARCHES
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a fit runs, as users say it, whatever its data and its model."""
+    """Options of a fit that concern neither data nor model, under their public names."""
 
     tol: Any
     max_iter: Any
@@ -53,7 +53,8 @@ class Options:
 
 
 def family_of(family, x, mesh=None) -> Family:
-    """The Family asked for; the codes of "categorical" are read off concrete data, in every process that has some."""
+    """The `Family` of a name, or as it is passed; the codes of "categorical" are those in the concrete data, of all
+    processes."""
     family = checks.family_name(family)
     if family != "categorical":
         return checks.of_features(lookup(family), x.shape[-1])
@@ -65,11 +66,11 @@ def family_of(family, x, mesh=None) -> Family:
     return of_shown(shown(x, mesh))
 
 
-def spread(x, sample_weight, k: int, mesh):
+def cut_over_mesh(x, sample_weight, k: int, mesh):
     """Rows and weights on the devices of a mesh, and their layout.
 
-    Arrays that are cut over the mesh already stay where they are. Of many processes each hands over its own rows, or
-    all of them the same global array.
+    Arrays that are cut over the mesh already stay where they are. Of several processes each passes its own rows, or all
+    of them pass the same global array.
     """
     layout, dtype = already_there(x, mesh), compute_dtype(x)
     with agreed(mesh):
@@ -94,7 +95,7 @@ def spread(x, sample_weight, k: int, mesh):
 
 
 def _own_weights(x, sample_weight, dtype, layout):
-    """Weights (n,) of this process's rows; None where they need no copy on the host."""
+    """Weights (n,) of this process's rows, on the host; None where weights on the devices serve."""
     if layout is None:
         if isinstance(x, jax.Array) and not x.is_fully_addressable:
             raise ValueError("x lies on several processes, but is not cut by rows over mesh: pass own rows")
@@ -110,9 +111,9 @@ def _own_weights(x, sample_weight, dtype, layout):
 
 
 def load(x, sample_weight, k: int, models, options: Options) -> list[Problem]:
-    """Check the options and the data, and frame the data for every model (family, prior); they share one copy.
+    """The problems of all models, pairs of family and prior, from checked options and data; they share one copy of x.
 
-    There must be k rows of positive weight; how many there are is in what is measured.
+    There must be k rows of positive weight; their number is in ``known.measured``.
     """
     options = options.checked()
     dtype = compute_dtype(x)
@@ -122,7 +123,7 @@ def load(x, sample_weight, k: int, models, options: Options) -> list[Problem]:
             x = x if sample_weight is None else rows(x, sample_weight)
         loaded = streamed_summary.measure(x, models, k, options.mesh)
     else:
-        raw = held(x, sample_weight, k, options)
+        raw = raw_rows(x, sample_weight, k, options)
         loaded = [_framed(raw, x, options.mesh, *model) for model in models]
     return [
         Problem(*found, options.limits(dtype), family, method_of(options.accelerate, family), options.search)
@@ -130,12 +131,12 @@ def load(x, sample_weight, k: int, models, options: Options) -> list[Problem]:
     ]
 
 
-def held(x, sample_weight, k: int, options: Options) -> Rows:
-    """Rows where they will be summed, in the unit frame: on the host, on a device, or over a mesh."""
+def raw_rows(x, sample_weight, k: int, options: Options) -> Rows:
+    """The rows where they will be summed, on the host, on a device, or over a mesh; in their own units."""
     (n, d), dtype, layout = x.shape, compute_dtype(x), None
     kind = HostRows if hosted() else Rows
     if options.mesh is not None:
-        x, weight, layout = spread(x, sample_weight, k, options.mesh)
+        x, weight, layout = cut_over_mesh(x, sample_weight, k, options.mesh)
         n = layout.rows
     else:
         weight = checks.weights(sample_weight, n, dtype)
@@ -149,7 +150,7 @@ def held(x, sample_weight, k: int, options: Options) -> Rows:
 
 
 def _framed(raw: Rows, x, mesh, family: Family, prior):
-    """The rows in the frame of a family, and what is known of them; bad values are refused."""
+    """The rows in the frame of a family, and what is measured of them; ValueError for bad values."""
     known = measure(raw, prior, family)
     if not checks.in_trace(raw, known):
         with agreed(mesh):

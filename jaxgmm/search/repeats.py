@@ -1,7 +1,7 @@
 """Equal rows that a fit has collapsed onto: zeros, a detection limit, a rounded value.
 
-A component whose rows are the same number in a feature has no variance there but what the prior or a floor gives it.
-It is found by its labels, in NumPy, so that a warning waits for no compiler.
+A component whose rows have the same value in a feature has no variance there but that of the prior or a floor. The rows
+are found by their labels, in NumPy, so that a warning waits for no compiler.
 """
 
 import jax
@@ -13,17 +13,17 @@ from ..inference import labels_of
 from ..numerics.dtypes import compute_dtype
 from ..records import Mixture
 
-MOST = 2**26  # numbers in the residuals of all rows: of more, the words would cost what a fit does
+MOST = 2**26  # numbers in the residuals of all rows: for more, the search would take as long as a fit
 BLOCK = 2**12  # rows labelled at a time
 SHARE = 0.9  # of a component's rows: the width that a prior gives it lets a few others in
 NAMED = 3  # columns
 
 
-def named(mixture: Mixture, x, sample_weight=None) -> str:
-    """The equal rows of x (n, d) that most of a component consists of, in words; "" where there are none such."""
+def words(mixture: Mixture, x, sample_weight=None) -> str:
+    """A sentence about the equal rows of x (n, d) onto which a component has collapsed; "" where there are none."""
     if x is None or isinstance(x, Stream) or x.size * mixture.n_components > MOST:
         return ""
-    if mixture.family.supported_by_prior is never_supported:  # equal rows are nothing odd there
+    if mixture.family.supported_by_prior is never_supported:  # of a bounded likelihood: equal rows are nothing odd
         return ""
     x = np.asarray(x, compute_dtype(x))
     x = x if sample_weight is None else x[np.asarray(sample_weight) > 0]
@@ -39,16 +39,16 @@ def named(mixture: Mixture, x, sample_weight=None) -> str:
 
 
 def _most_equal(mixture: Mixture, x):
-    """How many rows of a component are equal, the most of any, in which columns and what they hold there."""
+    """The largest number of equal rows of a component, the columns in which they are equal, and their values there."""
     with np.errstate(all="ignore"):
         blocks = (np.ascontiguousarray(x[start : start + BLOCK].T) for start in range(0, len(x), BLOCK))
         labels = np.concatenate([np.asarray(labels_of(mixture, block)) for block in blocks])
     varies, found = (x != x[0]).any(0), (0, [], [])
     for k in np.unique(labels):
         own = x[labels == k]
-        middle = np.median(own, axis=0)  # the value that more than half of them have, if there is one
-        equal = own == middle
+        median = np.median(own, axis=0)  # the value of more than half of the rows, if there is one
+        equal = own == median
         columns = np.flatnonzero(varies & (equal.mean(0) >= SHARE))
         count = int(equal[:, columns].all(1).sum()) if len(columns) else 0
-        found = max(found, (count, columns.tolist(), middle[columns].tolist()))
+        found = max(found, (count, columns.tolist(), median[columns].tolist()))
     return found

@@ -27,7 +27,7 @@ def with_sample(problem: Problem, start: Start) -> Problem:
         return problem
     draw = streamed_states.sample if problem.streams else subsample.sample if hosted() else _sample
     some = draw(fold_in(here(start.key), SAMPLE_KEY), rows, size)
-    if not subsample.hold_as_many(some, start.k):
+    if not subsample.has_distinct(some, start.k):
         return problem
     tries = start.draws - start.r + 1
     return dataclasses.replace(problem, sample=some, tries=tries if start.r < tries else 1)

@@ -1,4 +1,4 @@
-"""Do different starts find the same clusters? Adjusted Rand indices between the labels of every two of them.
+"""How alike the clusters of different starts are: adjusted Rand indices between the labels of every two starts.
 
 Source: Hubert and Arabie (1985), Comparing partitions.
 """
@@ -23,28 +23,28 @@ from ..numerics.keys import as_key
 from ..search import stages
 from ..search.loading import Options, load
 
-MOST = 10_000  # rows: of more, evenly spaced ones stand for all
+MOST = 10_000  # rows: of more rows, evenly spaced ones are labelled
 
 
 def thinned(x, weight):
-    """Evenly spaced rows and their weights, `MOST` at most, and Σ w of all; of a stream by one pass."""
+    """At most `MOST` evenly spaced rows, their weights, and Σ w of all rows; of a stream by one pass."""
     step = -(-x.shape[0] // MOST)
     if not isinstance(x, Stream):
         return x[::step], weight[::step], float(np.asarray(weight, np.float64).sum())
-    parts, whole = [], 0.0
+    parts, total = [], 0.0
     for block, own, first in x.blocks(x.block_size):
         own = np.ones(len(block), x.dtype) if own is None else own
         some = slice(-first % step, None, step)
-        parts.append((block[some].copy(), own[some]))  # a view would keep the block
-        whole += float(own.sum(dtype=np.float64))
-    return *map(np.concatenate, zip(*parts, strict=True)), whole
+        parts.append((block[some].copy(), own[some]))  # a view would keep the whole block in memory
+        total += float(own.sum(dtype=np.float64))
+    return *map(np.concatenate, zip(*parts, strict=True)), total
 
 
 @in_precision_of("x")
 def agreement(seed: int, x, weight, family: str, *, ks: list[int], n_init: int) -> np.ndarray:
-    """Adjusted Rand index of every pair of ``n_init`` starts, (len(ks), pairs): 1 where both label alike.
+    """Adjusted Rand index of every pair of ``n_init`` starts, (len(ks), pairs): 1 where both have the same clusters.
 
-    The starts are those of `jaxgmm.select` with the same seed; all of them run in one program.
+    The starts are those of `jaxgmm.select` with the same seed, all run to their ends in one program.
     """
     n, family = x.shape[0], lookup(family)
     ks = [min(k, n) for k in ks]

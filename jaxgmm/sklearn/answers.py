@@ -1,7 +1,8 @@
-"""What a fitted estimator says of rows: labels, densities, criteria, samples. And how rows are checked."""
+"""The methods of a fitted estimator: labels, densities, criteria and samples; and the checks of X."""
 
 import abc
 import numbers
+import types
 from typing import Any
 
 import jax
@@ -23,17 +24,19 @@ from ..numerics.plain import columns_of, plain
 from ..records import Mixture
 from . import arrays, few, starts
 
+OUTSIDE = types.SimpleNamespace(not_finite=0, outside=1)  # in place of what a fit measures
+
 
 class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
     """The methods that need nothing but a fitted mixture. A subclass has ``mixture_`` and ``random_state``.
 
-    X is an array, a frame, or rows that stream (what `jaxgmm.rows` makes; paths, and memory maps of more than a quarter
-    of free memory, are taken for such): those are answered block by block, in NumPy.
+    X is an array, a frame, or rows that stream: what `jaxgmm.rows` makes, paths, and memory maps of more than a quarter
+    of free memory. The answer for rows that stream is made block by block, in NumPy.
     """
 
     n_features_in_: int
     feature_names_in_: np.ndarray
-    _dtypes = "numeric"  # what X may be; integers stay as they are
+    _dtypes = "numeric"  # dtypes that X keeps: of "numeric" all, integers too
 
     @property
     @abc.abstractmethod
@@ -81,14 +84,14 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
         weights = np.exp(mixture.log_weights.astype(np.float64))
         counts = rng.multinomial(n_samples, weights / weights.sum())
         labels = np.repeat(np.arange(mixture.n_components), counts)
-        return self._make(self._drawn(rng, mixture, labels)), self._make(labels)
+        return self._as_fitted(self._drawn(rng, mixture, labels)), self._as_fitted(labels)
 
     def _drawn(self, rng, mixture: Mixture, labels):
-        """Rows (n, d) of components (n,)."""
+        """Rows (n, d) drawn from the components ``labels`` (n,)."""
         some = np.pad(labels.astype(np.int32), (0, padded_rows(len(labels)) - len(labels)))
         return np.asarray(_draw(inference.as_key(starts.seed(rng)), mixture, some))[: len(labels)]
 
-    def _make(self, values):
+    def _as_fitted(self, values):
         """An array of the kind that the estimator was fitted to."""
         return arrays.maker(self.weights_)(values)
 
@@ -96,26 +99,26 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
         return inference.n_parameters(self.mixture_)
 
     def _rows(self, X, reset=False, least=1):
-        """X checked: NumPy, or JAX where it lives on a device. ``reset``: what is fitted to, and checked there. Rows
-        that stream are checked as they are read."""
+        """X checked, in NumPy, or in JAX where it lies on a device. With ``reset`` it is to be fitted: the fit checks
+        the support. Rows that stream are checked as they are read."""
         x = self._read(X, reset, max(least, 2) if reset else least)
         if not reset and not isinstance(x, Stream):
             family = self.mixture_.family
-            if few.few(x, 1):
-                few.check_support(x, family)
-            elif family.scaling not in ("feature", "common") and _outside(x, family):
-                checks.row_values(x, family, few.Wrong)
+            if few.are_few(x, 1) or not family.located:
+                rows = on_host(x)
+                if isinstance(rows, np.ndarray) or _outside(rows, family):
+                    checks.row_values(rows, family, OUTSIDE, elsewhere=True)
         return x
 
     def _read(self, X, reset, least):
         X = arrays.source(X)
         if isinstance(X, Stream):
-            self._know(X, reset)
+            self._keep_or_compare_features(X, reset)
             return X
         x = arrays.on_device(X)
         if x is None:
             x = plain(X, "X")
-            x = x.astype(np.float32) if x.dtype.name in HALF else x  # of which scikit-learn knows one, as float64
+            x = x.astype(np.float32) if x.dtype.name in HALF else x  # scikit-learn would make float16 float64
             x = check_array(x, dtype=self._dtypes, ensure_min_samples=least, estimator=self, input_name="X")
             named = x if isinstance(X, np.ndarray) or columns_of(X) is None else X
             validate_data(self, named, reset=reset, skip_check_array=True)
@@ -130,8 +133,8 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
             check_non_negative(x, type(self).__name__)
         return x
 
-    def _know(self, stream: Stream, reset):
-        """The features of rows that stream, as `validate_data` has them of frames: kept, or held against those kept."""
+    def _keep_or_compare_features(self, stream: Stream, reset):
+        """As `validate_data`, for rows that stream: keep number and names of features, or compare them with those."""
         if reset:
             self.n_features_in_ = stream.d
             if stream.columns:
@@ -152,7 +155,7 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
             )
 
     def _pieces(self, X, sample_weight=None):
-        """Checked rows in memory and their weights or None: X itself, or its blocks where it streams."""
+        """Pairs of checked rows in memory and their weights or None: X itself, or its blocks where it streams."""
         x = self._rows(X)
         if isinstance(x, Stream):
             yield from streamed_summary.checked(arrays.weighted(x, sample_weight)[0], self.mixture_.family)
@@ -172,19 +175,19 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
 
     def _log_likelihood(self, X, sample_weight):
         """Σ w log p(x) and Σ w, in float64."""
-        mixture, total, whole = self.mixture_, 0.0, 0.0
+        mixture, total, total_weight = self.mixture_, 0.0, 0.0
         for x, weight in self._pieces(X, sample_weight):
             values = np.asarray(self._of_rows(inference.log_prob, mixture, x), np.float64)
             weight = np.ones_like(values) if weight is None else np.asarray(weight, np.float64)
             total += float(np.where(weight > 0, weight * values, 0).sum())
-            whole += float(weight.sum())
-        if whole == 0:
+            total_weight += float(weight.sum())
+        if total_weight == 0:
             raise ValueError("sample_weight must not be all zero")
-        return total, whole
+        return total, total_weight
 
     def _of_rows(self, function, mixture, x):
-        """What a function of the core says of rows in memory, in their kind."""
-        if mixture.family.in_numpy and few.few(x, mixture.n_components):
+        """A function of the core applied to rows in memory, as an array of their kind."""
+        if mixture.family.in_numpy and few.are_few(x, mixture.n_components):
             return few.answer(function, mixture, x)
         answers = function(mixture, x)
         return np.asarray(answers) if isinstance(x, np.ndarray) else answers
@@ -192,8 +195,8 @@ class MixtureAnswers(DensityMixin, BaseEstimator, metaclass=abc.ABCMeta):
 
 def _certainty(mixture, x, weight):
     """Σ w log max_k r_k of rows in memory."""
-    here = mixture.family.in_numpy and few.few(x, mixture.n_components)
-    return (few if here else criteria).certainty(mixture, x, weight)
+    in_numpy = mixture.family.in_numpy and few.are_few(x, mixture.n_components)
+    return (few if in_numpy else criteria).certainty(mixture, x, weight)
 
 
 @in_precision_of("x")
@@ -203,10 +206,8 @@ def _finite(x):
 
 @in_precision_of("x")
 def _outside(x, family):
-    x = on_host(x)
-    if isinstance(x, jax.Array):
-        return bool(_any_outside(filled(x, padded_rows(len(x))), family))
-    return bool(checks.first(x, lambda block: checks.outside(block, family), True))
+    """Whether a value of rows on a device is outside the support."""
+    return bool(_any_outside(filled(x, padded_rows(len(x))), family))
 
 
 @compiled("family")

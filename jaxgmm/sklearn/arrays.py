@@ -1,4 +1,4 @@
-"""Arrays in and out: NumPy for NumPy, JAX for JAX, and what speaks DLPack (torch, CuPy) in kind, without a copy."""
+"""Kinds of arrays: answers are NumPy's for NumPy's X, JAX's for JAX's, and torch's or CuPy's by DLPack, uncopied."""
 
 import sys
 from typing import TypeAlias
@@ -16,13 +16,13 @@ Array: TypeAlias = np.ndarray | jax.Array  # of the kind that an estimator was f
 
 
 def source(X):
-    """X, or the stream that it is. A memory map that memory can hold is an array: joblib hands arrays to its workers as
-    maps, and they should mean the same there."""
+    """X, or the stream that it stands for. A memory map that memory can hold is taken for an array, because joblib
+    passes arrays to its workers as memory maps."""
     return np.asarray(X) if isinstance(X, np.memmap) and not too_large(X.nbytes) else marked(X)
 
 
 def on_device(X) -> jax.Array | None:
-    """X as a JAX array where it is one, or comes by DLPack; None where it is for scikit-learn to read."""
+    """X as a JAX array, where it is one or of another library by DLPack; None where scikit-learn is to read it."""
     if isinstance(X, jax.Array):
         return X
     if isinstance(X, (np.ndarray, np.generic)) or not (hasattr(X, "__dlpack__") and hasattr(X, "ndim")):
@@ -47,14 +47,14 @@ def _to_jax(values):
 
 
 def weighted(x, sample_weight):
-    """Rows x and their weights (n,); those of rows that stream are with their blocks, and None here."""
+    """Rows x and their weights (n,). A stream has its weights in its blocks, and None here."""
     if isinstance(x, Stream):
         return x if sample_weight is None else rows(x, sample_weight), None
     return x, weights(x, sample_weight)
 
 
 def weights(x, sample_weight):
-    """Weights (n,) of rows x in the dtype that they are fitted in, 1 where none are given."""
+    """Weights (n,) of rows x in the dtype of the fit, 1 where none are given."""
     given = on_device(sample_weight)
     with jax.enable_x64(True):  # or float64 would become float32
         return checks.weights(sample_weight if given is None else given, x.shape[0], compute_dtype(x))

@@ -1,4 +1,4 @@
-"""How estimators are fitted: `fit`, `partial_fit`, their checks, and the fitted attributes of any family."""
+"""What all estimators share: `fit`, `partial_fit`, their checks, and the fitted attributes."""
 
 import abc
 import dataclasses
@@ -39,7 +39,7 @@ class MixtureEstimator(MixtureAnswers):
     lower_bound_: float
     lower_bounds_: list[float]
 
-    # -- what a subclass says ------------------------------------------------------------------------------------
+    # -- for a subclass to define --------------------------------------------------------------------------------
 
     @abc.abstractmethod
     def _family(self, x) -> Family:
@@ -56,8 +56,8 @@ class MixtureEstimator(MixtureAnswers):
     def _prior(self):
         return None
 
-    def _given(self, d: int, dtype):
-        """Weights (k,) or None, and parameters by name, that take the place of those of a start."""
+    def _initial_parameters(self, d: int, dtype):
+        """Weights (k,) or None, and parameters by name, that replace those of every start."""
         return None, {}
 
     # -- fitting -------------------------------------------------------------------------------------------------
@@ -79,10 +79,10 @@ class MixtureEstimator(MixtureAnswers):
                 in which X does not vary.
         """
         x = self._rows(X, reset=True)
-        goes_on = bool(self.warm_start) and hasattr(self, "converged_")
-        options = self._options(x, goes_on)
+        warm = bool(self.warm_start) and hasattr(self, "converged_")
+        options = self._options(x, warm)
         x, weight = arrays.weighted(x, sample_weight)
-        x, weight = few.held(x, weight, options.family, options.k, options.n_init)
+        x, weight = few.in_memory(x, weight, options.family, options.k, options.n_init)
         solution = solving.solve(x, weight, options, check_random_state(self.random_state))
         if self._collapsed(solution):
             raise ValueError(
@@ -90,7 +90,7 @@ class MixtureEstimator(MixtureAnswers):
                 "instance caused by singleton or collapsed samples). Try to decrease the number of components, "
                 "increase reg_covar, or scale the input data."
             )
-        self._adopt(solution.mixture, arrays.maker(X))
+        self._set_attributes(solution.mixture, arrays.maker(X))
         self.converged_ = solution.converged
         self.n_iter_ = solution.n_iter
         self.lower_bounds_ = solution.bounds
@@ -140,10 +140,10 @@ class MixtureEstimator(MixtureAnswers):
         columns = None if names is None else tuple(names)
         return Mixture(log_weights, family.parameters(**values), family, columns)
 
-    # -- below the surface ---------------------------------------------------------------------------------------
+    # -- helpers -------------------------------------------------------------------------------------------------
 
-    def _options(self, x, goes_on: bool) -> Options:
-        """The checked parameters; where a fit goes on, its start is the fitted mixture."""
+    def _options(self, x, warm: bool) -> Options:
+        """The checked parameters; of a ``warm`` start, which is the fitted mixture, or of starts that are drawn."""
         n, d = x.shape
         k = checks.count(self.n_components, "n_components")
         n_init = checks.count(self.n_init, "n_init")
@@ -156,13 +156,13 @@ class MixtureEstimator(MixtureAnswers):
         tol = self.tol if isinstance(self.tol, str) else checks.number(self.tol, "tol")
         if isinstance(tol, str) and tol != "limit":
             raise ValueError(f"tol must be a number >= 0 or 'limit', got {tol!r}")
-        if n is not None and n < k and not goes_on:
+        if n is not None and n < k and not warm:
             raise ValueError(f"Expected n_samples >= n_components but got n_components = {k}, n_samples = {n}")
         family = self._family(x)
-        weights, given = self._given(d, compute_dtype(x))
+        weights, given = self._initial_parameters(d, compute_dtype(x))
         bound = -np.inf
-        if goes_on:
-            init, weights, given, bound = self._going_on(family, k, d), None, {}, self.lower_bound_
+        if warm:
+            init, weights, given, bound = self._fitted_start(family, k, d), None, {}, self.lower_bound_
             family = init.family
         elif weights is not None and set(given) == set(parameters(family.parameters)):
             with np.errstate(divide="ignore"):
@@ -185,8 +185,8 @@ class MixtureEstimator(MixtureAnswers):
             interval=interval,
         )
 
-    def _going_on(self, family, k, d) -> Mixture:
-        """The fitted mixture, which must be one of what is asked for."""
+    def _fitted_start(self, family, k, d) -> Mixture:
+        """The fitted mixture, checked to have the family, components and features that are asked for."""
         mixture = self.mixture_
         fitted = mixture.n_components, mixture.n_features
         declared = parameters(family.parameters)
@@ -199,25 +199,25 @@ class MixtureEstimator(MixtureAnswers):
         return mixture
 
     def _step(self, x, weight, options: Options, make):
-        """One update of stepwise EM."""
+        """The estimator after one update of stepwise EM; ``make`` makes the arrays of its attributes."""
         before = getattr(self, "_stepwise", None)
         mixture, bound, self._stepwise = stepwise.update(x, weight, options, before, self.random_state)
-        self._adopt(mixture, make)
+        self._set_attributes(mixture, make)
         self.converged_ = False
         self.n_iter_ = int(self._stepwise.steps)
         self.lower_bound_ = bound
         self.lower_bounds_ = [*(self.lower_bounds_ if before else []), bound]
         return self
 
-    def _adopt(self, mixture: Mixture, make):
-        """The mixture's numbers as fitted attributes, made by ``make``."""
+    def _set_attributes(self, mixture: Mixture, make):
+        """Set the fitted attributes to the mixture's parameters, as arrays that ``make`` makes."""
         self.weights_ = make(np.exp(mixture.log_weights))
         for name in parameters(mixture.family.parameters):
             setattr(self, f"{name}_", make(getattr(mixture.components, name)))
 
-    def _fitted_by(self, result: FitResult, X, weight: float):
-        """The estimator with the answer of the core to X of total weight ``weight``."""
-        self._adopt(jax.tree.map(np.asarray, result.mixture), arrays.maker(X))
+    def _fitted_to(self, result: FitResult, X, weight: float):
+        """The estimator with the result of `jaxgmm.select` for X, whose weights sum to ``weight``."""
+        self._set_attributes(jax.tree.map(np.asarray, result.mixture), arrays.maker(X))
         self.converged_, self.n_iter_ = bool(result.converged), result.n_iter
         self.lower_bound_ = float(result.log_likelihood) / weight
         self.lower_bounds_ = [self.lower_bound_]
@@ -239,25 +239,25 @@ class MixtureEstimator(MixtureAnswers):
             warnings.warn(
                 "a component is held up by the prior or by less than a row of data: ask for fewer components, more "
                 "starts (n_init), or a larger reg_covar where there is one"
-                + repeats.named(solution.mixture, x, weight),
+                + repeats.words(solution.mixture, x, weight),
                 DegenerateWarning,
                 stacklevel=3,
             )
         if not isinstance(x, Stream) and solution.n_iter > 0 and floors.has_floors(solution.mixture.family):
             columns = getattr(self, "feature_names_in_", None)
             mixture = dataclasses.replace(solution.mixture, columns=None if columns is None else tuple(columns))
-            said = floors.words(mixture, self._prior(), floors.varying(x, weight), (x, weight))
-            if said:
-                warnings.warn(said, DegenerateWarning, stacklevel=3)
+            message = floors.words(mixture, self._prior(), floors.varying(x, weight), (x, weight))
+            if message:
+                warnings.warn(message, DegenerateWarning, stacklevel=3)
 
     def __getstate__(self):
-        """JAX arrays keep their dtype, as those of records."""
+        """The state, in which JAX arrays keep their dtype, as those of records do."""
         return {n: kept(v) if isinstance(v, jax.Array) else v for n, v in super().__getstate__().items()}
 
     def __setstate__(self, state):
         super().__setstate__({n: restored(v) if isinstance(v, Kept) else v for n, v in state.items()})
 
     def __sklearn_clone__(self):
-        """As scikit-learn clones: by copies, which JAX makes in float32 where its x64 mode is off."""
+        """As scikit-learn clones, but in JAX's x64 mode: without it, copies of JAX arrays would be float32."""
         with jax.enable_x64(True):
             return super().__sklearn_clone__()

@@ -1,6 +1,7 @@
-"""Starts of few rows as scikit-learn draws them, from the same ``random_state`` the same.
+"""Starts of few rows as scikit-learn draws them: the same ones from the same ``random_state``.
 
-K-means and k-means++ look at locations in the data's own units, as there; at what has no location where the core does.
+For Gaussian families, distances are measured in the data's own units, as in scikit-learn; for other families between
+the points of the core (`Family.points`).
 """
 
 import dataclasses
@@ -17,27 +18,27 @@ from .options import Options
 
 
 def begin(problem, options: Options, rng) -> em.State:
-    """First states (n_init,) of rows in NumPy."""
+    """First states (n_init,) for rows in NumPy."""
     rows, family, k = problem.rows, problem.family, options.k
     block = dataclasses.replace(rows, block=rows.n).take(0)
-    points, located = family.points(block.x), family.scaling in ("feature", "common")  # (p, n)
-    seen = np.asarray(rows.x, block.x.dtype) if located else points.T
-    uneven = None if (rows.weight == rows.weight[0]).all() else rows.weight
+    points, located = family.points(block.x), family.located  # (p, n)
+    x = np.asarray(rows.x, block.x.dtype) if located else points.T  # (n, d) or (n, p)
+    weight = None if (rows.weight == rows.weight[0]).all() else rows.weight
     alone = located and options.init in DRAWN and options.prior.reg_covar > 0
     mixtures = []
     for _ in range(options.n_init):
         if options.init == "kmeans":
-            resp = k_means(seen, uneven, k, rng) == np.arange(k)[:, None]
+            resp = k_means(x, weight, k, rng) == np.arange(k)[:, None]
         else:
-            index = DRAWN[options.init](seen, uneven, k, rng)
+            index = DRAWN[options.init](x, weight, k, rng)
             resp = index[:, None] == np.arange(rows.n) if alone else nearest(points, points[:, index])
         mixtures.append(_first(problem, block, resp.astype(block.x.dtype), alone))
     return em.initial_state(jax.tree.map(lambda *leaves: np.stack(leaves), *mixtures))
 
 
 def _first(problem, block, resp, alone: bool) -> Mixture:
-    """The mixture of first responsibilities (k, n); of rows ``alone``, components of one weight as wide as reg_covar:
-    scikit-learn's start, where there is such a width."""
+    """The first mixture, from responsibilities (k, n). Where every component has one row ``alone``, its width is
+    reg_covar and its weight 1 / k, as in scikit-learn."""
     family, (k, _), prior = problem.family, resp.shape, problem.known.prior
     form, reference = family.accurate, problem.known.frame.reference
     params = family.around(np.zeros((k, len(family.points(block.x[:, :1]))), resp.dtype), len(block.x))
@@ -50,13 +51,13 @@ def _first(problem, block, resp, alone: bool) -> Mixture:
     return dataclasses.replace(em.maximise(form, under, prepared, statistics, prior), log_weights=even)
 
 
-def spread_out(x, weight, k: int, rng):
-    """Numbers of k rows drawn by k-means++."""
+def drawn_apart(x, weight, k: int, rng):
+    """Indices (k,) of rows drawn by k-means++."""
     return kmeans_plusplus(x, k, sample_weight=weight, random_state=rng)[1]
 
 
 def drawn(x, weight, k: int, rng):
-    """Numbers of k rows drawn by weight, distinct in value while there are k such."""
+    """Indices (k,) of rows drawn by weight, distinct while there are k distinct rows."""
     index = rng.choice(len(x), k, replace=False, p=None if weight is None else weight / weight.sum())
     if len(np.unique(x[index], axis=0)) == k:
         return index
@@ -66,11 +67,11 @@ def drawn(x, weight, k: int, rng):
     return np.concatenate([some, index[: k - len(some)]])
 
 
-DRAWN = {"k-means++": spread_out, "random_from_data": drawn}
+DRAWN = {"k-means++": drawn_apart, "random_from_data": drawn}
 
 
 def nearest(points, centres):
-    """Responsibilities (k, n) of the nearest of centres (p, k) to points (p, n); equal ones share a point."""
+    """Responsibilities (k, n) of the nearest of centres (p, k) for points (p, n), shared among equally near ones."""
     distances = ((points[None] - centres.T[:, :, None]) ** 2).sum(1)
     closest = distances == distances.min(0, keepdims=True)
     return closest / closest.sum(0, keepdims=True)

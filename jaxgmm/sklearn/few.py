@@ -1,12 +1,12 @@
-"""Few rows: how many these are, and what an estimator answers of them in NumPy, before a program would be compiled.
+"""Few rows: how many these are, and the answers of an estimator for them, in NumPy and without a compiler.
 
-The family's own functions run as they stand (see `numerics.backend`). Starts of few rows are in `drawing`.
+The family's own functions run as they are written (see `numerics.backend`). Starts of few rows are in `drawing`.
 """
 
 import jax
 import numpy as np
 
-from .. import checks, criteria, inference
+from .. import criteria, inference
 from ..data import streamed_summary
 from ..data.sources import Stream
 from ..families.base import Family
@@ -17,8 +17,8 @@ from ..records import Block, Mixture
 from . import arrays
 from .options import Options
 
-MOST = 2**21  # numbers in the residuals of all starts: up to here a fit is through before a program is compiled
-LEAST = 2**16  # that a start counts for, however few: many starts are one wide product to a compiled program
+MOST = 2**21  # numbers in the residuals of all starts: up to here a fit takes less time than a compilation
+LEAST = 2**16  # numbers that a start counts for at least, because many starts are one wide product once compiled
 IN_BLOCK = {
     inference.predict: inference.labels_of,
     inference.responsibilities: inference.responsibilities_of,
@@ -26,8 +26,8 @@ IN_BLOCK = {
 }
 
 
-def few(x, k: int, n_init: int = 1) -> bool:
-    """Whether rows x (n, d) under k components are so few, and in the host's memory."""
+def are_few(x, k: int, n_init: int = 1) -> bool:
+    """Whether rows x (n, d) are few for starts of k components, and in the host's memory."""
     if isinstance(x, jax.Array) and not platforms.holds(x):
         return False
     return not isinstance(x, Stream) and _numbers(len(x), x.shape[1], k, n_init) <= MOST
@@ -37,19 +37,19 @@ def _numbers(n: int, d: int, k: int, n_init: int) -> int:
     return max(n * d * k, LEAST) * n_init
 
 
-def plain(x, options: Options) -> bool:
+def fitted_as_sklearn(x, options: Options) -> bool:
     """Whether rows are few, and are fitted by plain EM under scikit-learn's rule."""
-    as_there = options.tol != "limit" and options.accelerate != "squarem"
-    return as_there and options.family.in_numpy and few(x, options.k, options.n_init)
+    plain = options.tol != "limit" and options.accelerate != "squarem"
+    return plain and options.family.in_numpy and are_few(x, options.k, options.n_init)
 
 
-def drawn_as_there(x, options: Options) -> bool:
-    """Whether starts are drawn as scikit-learn draws them, which is so for `plain` fits of few rows."""
-    return isinstance(options.init, str) and options.init != "random" and plain(x, options)
+def drawn_as_sklearn(x, options: Options) -> bool:
+    """Whether starts are drawn as scikit-learn draws them: by a named kind, for fits as above."""
+    return isinstance(options.init, str) and options.init != "random" and fitted_as_sklearn(x, options)
 
 
-def held(x, weight, family: Family, k: int, n_init: int):
-    """Rows and weights; those of a stream of few rows as arrays."""
+def in_memory(x, weight, family: Family, k: int, n_init: int):
+    """The rows and weights, as arrays where they are a stream of few rows."""
     if not isinstance(x, Stream) or (x.n is not None and _numbers(x.n, x.d, k, n_init) > MOST):
         return x, weight
     blocks, n = [], 0
@@ -63,20 +63,8 @@ def held(x, weight, family: Family, k: int, n_init: int):
     return rows, arrays.weights(rows, np.concatenate(weights) if x.weighted else None)
 
 
-class Wrong:
-    """What `checks.row_values` reads of data with a value outside the support."""
-
-    not_finite, outside = 0, 1
-
-
-def check_support(x, family: Family):
-    """As `checks.row_values`, for finite rows."""
-    if checks.outside(np.asarray(x, np.float64), family).any():
-        checks.row_values(x, family, Wrong)
-
-
 def answer(function, mixture: Mixture, x):
-    """What `predict`, `responsibilities` or `log_prob` of the core says of rows x (n, d), in NumPy."""
+    """As `predict`, `responsibilities` or `log_prob` of the core, which ``function`` is, for rows x (n, d) in NumPy."""
     with np.errstate(all="ignore"), one_for_each_product():
         return IN_BLOCK[function](*_of_one_dtype(mixture, x))
 

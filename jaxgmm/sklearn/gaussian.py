@@ -18,11 +18,11 @@ TYPES = ("full", "tied", "diag", "spherical")
 
 
 class GaussianMixture(MixtureEstimator):
-    """Mixture of Gaussians: scikit-learn's estimator of that name, with weights, more starts for the time, and more.
+    """Mixture of Gaussians: scikit-learn's estimator of that name, faster, and with sample weights among other things.
 
-    Few rows are fitted in NumPy, from scikit-learn's own starts: nothing is compiled, and the same
-    ``random_state`` gives the same clusters. Few is up to 2,097,152 for n_samples · n_features · n_components · n_init,
-    where a start counts for 65,536 at least.
+    Few rows are fitted in NumPy, from scikit-learn's own starts: nothing is compiled, and the same ``random_state``
+    gives the same clusters. Rows are few where n_samples · n_features · n_components · n_init is at most 2,097,152, and
+    each start counts for at least 65,536.
 
     Args:
         n_components: K >= 1.
@@ -96,16 +96,16 @@ class GaussianMixture(MixtureEstimator):
     def to_sklearn(self) -> sklearn.mixture.GaussianMixture:
         """scikit-learn's own estimator with the same parameters, fitted where this one is.
 
-        What scikit-learn does not know becomes its default: ``tol="limit"``, starts that it has no name for.
+        Parameters that scikit-learn does not have become its defaults: ``tol="limit"``, starts other than by name.
         """
         theirs = sklearn.mixture.GaussianMixture()
-        told = {name: value for name, value in self.get_params(deep=False).items() if name in theirs.get_params()}
+        shared = {name: value for name, value in self.get_params(deep=False).items() if name in theirs.get_params()}
         if isinstance(self.tol, str):
-            del told["tol"]
+            del shared["tol"]
         if not isinstance(self.init_params, str):
-            del told["init_params"]
-        theirs.set_params(**told)
-        for name, value in _fitted(self).items():
+            del shared["init_params"]
+        theirs.set_params(**shared)
+        for name, value in _fitted_attributes(self).items():
             setattr(theirs, name, value)
         return theirs
 
@@ -115,7 +115,7 @@ class GaussianMixture(MixtureEstimator):
         if not isinstance(model, sklearn.mixture.GaussianMixture):
             raise ValueError(f"model must be a sklearn.mixture.GaussianMixture, got {type(model).__name__}")
         ours = cls(**model.get_params(deep=False))
-        for name, value in _fitted(model).items():
+        for name, value in _fitted_attributes(model).items():
             setattr(ours, name, value)
         return ours
 
@@ -133,7 +133,7 @@ class GaussianMixture(MixtureEstimator):
     def _prior(self):
         return GaussianPrior(reg_covar=float(checks.number(self.reg_covar, "reg_covar")))
 
-    def _given(self, d, dtype):
+    def _initial_parameters(self, d, dtype):
         k, given = self.n_components, {}
         weights = None if self.weights_init is None else _weights(self.weights_init, k, dtype)
         if self.means_init is not None:
@@ -142,8 +142,8 @@ class GaussianMixture(MixtureEstimator):
             given["covariances"] = _covariances(self.precisions_init, self.covariance_type, k, d, dtype)
         return weights, given
 
-    def _adopt(self, mixture: Mixture, make):
-        super()._adopt(mixture, make)
+    def _set_attributes(self, mixture: Mixture, make):
+        super()._set_attributes(mixture, make)
         name = mixture.family.name
         with one_for_each_product():
             factors = cholesky_of_precisions(mixture.components.covariances, name)
@@ -159,7 +159,7 @@ class GaussianMixture(MixtureEstimator):
             noise = rng.standard_normal((len(labels), means.shape[1]))
             return (means[labels] + noise * deviations[labels]).astype(means.dtype)
         of_each = zip(means, np.broadcast_to(covariances, (len(means), *covariances.shape[-2:])), counts, strict=True)
-        # float32 is not symmetric to the last digit, which NumPy would mention
+        # NumPy would warn of float32 covariances, which are not symmetric to the last digit
         rows = [rng.multivariate_normal(*own, check_valid="ignore") for own in of_each]
         return np.concatenate(rows).astype(means.dtype)
 
@@ -167,7 +167,7 @@ class GaussianMixture(MixtureEstimator):
         return self.reg_covar == 0 and self.tol != "limit" and solution.on_floors and solution.converged
 
 
-def _fitted(model) -> dict:
+def _fitted_attributes(model) -> dict:
     """Fitted attributes by name, in NumPy where they are arrays of another kind."""
     fitted = {name: value for name, value in vars(model).items() if name.endswith("_") and not name.startswith("_")}
     return {name: value if arrays.on_device(value) is None else np.asarray(value) for name, value in fitted.items()}

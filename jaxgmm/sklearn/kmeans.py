@@ -1,7 +1,7 @@
-"""K-means of few rows: the clusters that `sklearn.cluster.KMeans` finds, without its threads.
+"""K-means of few rows: the clusters of `sklearn.cluster.KMeans`, without its threads.
 
-In a busy machine its threads wait for one another, 60 ms where the work takes 1; and a process's first call looks for
-libraries whose threads it can limit, for 20 ms.
+On a busy machine the threads wait for one another, 60 ms for a work of 1 ms; and its first call in a process spends
+20 ms on looking for libraries whose threads it can limit.
 
 Source: Lloyd (1982); first centres, the end, and what becomes of empty clusters as in scikit-learn.
 """

@@ -6,7 +6,7 @@ from ..data.sources import Stream
 
 
 def labelled(X) -> bool:
-    """Whether rows in an array, a list or a frame hold any word."""
+    """Whether X, an array, a list or a frame, holds any string."""
     if isinstance(X, Stream) or not (hasattr(X, "to_numpy") or isinstance(X, (np.ndarray, list, tuple))):
         return False
     values = values_of(X)
@@ -14,12 +14,12 @@ def labelled(X) -> bool:
 
 
 def values_of(X) -> np.ndarray:
-    """What is in an array, a list or a frame, labels as they are."""
+    """The values of an array, a list or a frame, with labels as they are."""
     if hasattr(X, "to_numpy"):
         return X.to_numpy()
     try:
         return np.asarray(X)
-    except ValueError:  # rows of different lengths, of which scikit-learn has its own words
+    except ValueError:  # rows of different lengths, for which scikit-learn has an error of its own
         return np.empty(0)
 
 

@@ -18,8 +18,8 @@ class Options:
     n_init: int
     accelerate: str
     init: Any  # as `starts.begin` takes it
-    weights: Any  # (k,) that replace those of the start, or None
-    given: dict  # parameters that do, by name
-    bound: float  # of the parameters in ``init``, where a fit goes on; -inf
+    weights: Any  # (k,) in place of those of every start, or None
+    given: dict  # parameters in place of those of every start, by name
+    bound: float  # of a warm start, whose parameters ``init`` holds; else -inf
     verbose: int
     interval: int

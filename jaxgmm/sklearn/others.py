@@ -154,8 +154,8 @@ class CategoricalMixture(OtherMixture):
             return lookup("categorical", n_categories=self.probs_.shape[-1])
         return of_shown(tuple(tuple(codes.tolist()) for codes in self.categories_))
 
-    def _adopt(self, mixture, make):
-        super()._adopt(mixture, make)
+    def _set_attributes(self, mixture, make):
+        super()._set_attributes(mixture, make)
         self.categories_ = self._labels or list(map(np.array, codes_of(mixture.family, self.n_features_in_)))
 
     def _read(self, X, reset, least):
@@ -234,8 +234,8 @@ class FamilyMixture(OtherMixture):
     def _fitted_family(self):
         return self.family_
 
-    def _adopt(self, mixture, make):
-        super()._adopt(mixture, make)
+    def _set_attributes(self, mixture, make):
+        super()._set_attributes(mixture, make)
         self.family_ = mixture.family
 
     def __sklearn_tags__(self):

@@ -36,7 +36,7 @@ class MixtureSearch(MixtureAnswers):
 
     Attributes:
         best_estimator_: a fitted `GaussianMixture`; predictions and scores are its own.
-        best_params_, best_score_, best_index_: its place in the grid, and its criterion.
+        best_params_, best_score_, best_index_: its parameters, its criterion, and its place in ``cv_results_``.
         cv_results_: dict of arrays, one entry a fit, that a DataFrame takes: params, param_covariance_type,
             param_n_components, log_likelihood, n_parameters, bic, aic, icl, status (a `jaxgmm.Status` name), rank (1 is
             best; degenerate fits come last).
@@ -90,7 +90,7 @@ class MixtureSearch(MixtureAnswers):
             checks.choice(covariance_type, "covariance_types", TYPES)
         x, weight = arrays.weighted(x, sample_weight)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "the best fit ended", FitWarning)  # said below, as scikit-learn's kind
+            warnings.filterwarnings("ignore", "the best fit ended", FitWarning)  # `_warn` says so in its place
             seed = starts.seed(check_random_state(self.random_state))
             chosen = selection.select(
                 seed,
@@ -101,8 +101,8 @@ class MixtureSearch(MixtureAnswers):
                 n_init=self.n_init,
                 sample_weight=weight,
             )
-        some, own, whole = thinned(x, weight)
-        self._keep(chosen, X, whole)
+        some, own, total = thinned(x, weight)
+        self._set_results(chosen, X, total)
         family, ks = self.best_params_["covariance_type"], sorted(set(self.cv_results_["param_n_components"].tolist()))
         self.stability_ = {
             "n_components": np.array(ks),
@@ -121,13 +121,14 @@ class MixtureSearch(MixtureAnswers):
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.mixture_
 
-    def _make(self, values):
-        return self.best_estimator_._make(values)
+    def _as_fitted(self, values):
+        return self.best_estimator_._as_fitted(values)
 
     def _drawn(self, rng, mixture, labels):
         return self.best_estimator_._drawn(rng, mixture, labels)
 
-    def _keep(self, chosen: Selection, X, weight: float):
+    def _set_results(self, chosen: Selection, X, weight: float):
+        """Set the fitted attributes, from a selection for X of total weight ``weight``."""
         table = chosen.table
         params = [{"covariance_type": row["family"], "n_components": row["n_components"]} for row in table]
         best = next(i for i, result in enumerate(chosen.results) if result is chosen.best)
@@ -150,7 +151,7 @@ class MixtureSearch(MixtureAnswers):
             n_init=self.n_init,
             init_params="k-means++",
             random_state=self.random_state,
-        )._fitted_by(chosen.best, X, weight)
+        )._fitted_to(chosen.best, X, weight)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(self.best_estimator_, name, getattr(self, name))
@@ -159,6 +160,6 @@ class MixtureSearch(MixtureAnswers):
         status = best.status
         if status in ADVICE:
             degenerate = status is Status.DEGENERATE
-            cause = repeats.named(best.mixture, x, weight) if degenerate else ""
+            cause = repeats.words(best.mixture, x, weight) if degenerate else ""
             kind = DegenerateWarning if degenerate else ConvergenceWarning
             warnings.warn(f"the best fit ended {status.name}: {ADVICE[status]}{cause}", kind, stacklevel=3)

@@ -1,4 +1,4 @@
-"""Where an estimator's fits start: scikit-learn's names, responsibilities, a function, a mixture, given parameters."""
+"""Starts of an estimator: scikit-learn's names, responsibilities, a function, a mixture, or given parameters."""
 
 import dataclasses
 
@@ -10,14 +10,15 @@ from ..data.frame import enter
 from ..data.padding import filled
 from ..data.sources import Stream
 from ..init import states, streamed_states
-from ..init.draws import Start, keys_of
+from ..init.draws import Start
 from ..mixtures import cast
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
-from ..numerics.host import hosted, on_host
+from ..numerics.host import hosted
 from ..numerics.keys import as_key
 from ..numerics.plain import plain
 from ..records import FitResult, Mixture, Selection, mixture_of
+from ..search.beginnings import called
 
 NAMES = {"kmeans": "kmeans", "k-means++": "k-means++", "random_from_data": "random"}  # ours for scikit-learn's
 ALLOWED = (*NAMES, "random")
@@ -28,30 +29,32 @@ def seed(rng: np.random.RandomState) -> int:
 
 
 def begin(problem, options, x, weight, rng) -> em.State:
-    """First states (r,) of rows x (n, d), which the problem holds framed: padded in memory, or streaming.
+    """First states (r,) for rows x (n, d), which the problem holds in their frame, padded in memory or streaming.
 
-    r is ``options.n_init`` where ``options.init`` draws, and 1 where it is a mixture or responsibilities.
+    r is ``options.n_init`` where ``options.init`` is a name or a function, and 1 where it is a mixture or
+    responsibilities.
     """
     init, k, n_init, dtype = options.init, options.k, options.n_init, problem.rows.dtype
     begins = streamed_states if problem.streams else states
     problem = dataclasses.replace(problem, rows=problem.rows.cut(problem.family.moments, k, n_init))
     if isinstance(init, Mixture):
         given = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), init) if hosted() else cast(init, dtype)
-        return states.begin_from(problem, entered(given, problem.known.frame))
+        return states.begin_from_mixture(problem, entered(given, problem.known.frame))
     if isinstance(init, str) and init == "random":
         lanes = [_with(problem, random(rng, x.shape[0], k)) for _ in range(n_init)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *lanes)
-    every = np.ones((1, k), bool)
+    if not (isinstance(init, str) or callable(init)):
+        return _with(problem, init)
+    kind = NAMES[init] if isinstance(init, str) else init
+    start = Start(kind, n_init, as_key(seed(rng)), np.ones((1, k), bool))
     if isinstance(init, str):
-        return begins.begin(problem, Start(NAMES[init], n_init, as_key(seed(rng)), every))
-    if callable(init):
-        centres = [each.astype(dtype) for each in called(options, x, weight, rng)]
-        return begins.begin_at(problem, np.stack(centres), every[0])
-    return _with(problem, init)
+        return begins.begin(problem, start)
+    centres = [np.asarray(each).astype(dtype) for each in called(start, x, weight, "init_params")]
+    return begins.begin_at_centres(problem, np.stack(centres), start.active[0])
 
 
 def check(init, x, k: int, family):
-    """``init_params`` as `begin` takes it, for rows x (n, d)."""
+    """``init_params``, checked for rows x (n, d), as `begin` takes it."""
     n = x.shape[0]
     init = mixture_of(init) if isinstance(init, (FitResult, Selection)) or hasattr(init, "mixture_") else init
     drawn = isinstance(init, str) and init != "random"
@@ -73,18 +76,8 @@ def check(init, x, k: int, family):
             f"init_params must be one of {', '.join(map(repr, ALLOWED))}, a callable, a Mixture, or responsibilities "
             f"of shape {(n, k)}, got {init!r:.80}"
         )
-    if not (np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4)):
-        raise ValueError("init_params must hold responsibilities >= 0 whose rows sum to 1")
+    checks.responsibilities(values, "init_params")
     return values
-
-
-def called(options, x, weight, rng) -> list:
-    """The centres (k, d) that a user's function gives, one array a start."""
-    shape = options.k, x.shape[1]
-    with on_host(False):  # the function may use JAX
-        keys = keys_of(as_key(seed(rng)), options.n_init)
-        every = [options.init(keys[i], x, weight, options.k) for i in range(options.n_init)]
-    return [np.asarray(checks.centres(each, shape, "init_params")) for each in every]
 
 
 def random(rng, n: int, k: int):
@@ -95,24 +88,24 @@ def random(rng, n: int, k: int):
 
 def _with(problem, resp):
     resp = np.asarray(resp).astype(problem.rows.dtype)
-    return states.begin_with(problem, resp if hosted() else filled(resp, problem.rows.x.shape[0]))
+    return states.begin_with_responsibilities(problem, resp if hosted() else filled(resp, problem.rows.x.shape[0]))
 
 
 @compiled()
 def entered(mixture: Mixture, frame) -> Mixture:
-    """The mixture of the framed data."""
+    """The mixture, in the frame."""
     return dataclasses.replace(mixture, components=enter(mixture.components, frame))
 
 
 @compiled()
 def replaced(states: em.State, frame, weights, given) -> em.State:
-    """First states (l,) with the given weights (k,) and parameters (a dict) in place of their own; None keeps them."""
+    """First states (l,) with these weights (k,), if not None, and these parameters by name, in place of their own."""
     mixture = states.candidate
     log_weights, components = mixture.log_weights, mixture.components
     if weights is not None:
         log_weights = xp.broadcast_to(xp.log(weights)[None], log_weights.shape)
     if given:
-        first = jax.tree.map(lambda leaf: leaf[0], components)  # stands for what is not given, and is not read again
+        first = jax.tree.map(lambda leaf: leaf[0], components)  # a whole record to enter the frame with
         framed = enter(dataclasses.replace(first, **given), frame)
         shapes = {name: getattr(components, name).shape for name in given}
         new = {name: xp.broadcast_to(getattr(framed, name)[None], shape) for name, shape in shapes.items()}
