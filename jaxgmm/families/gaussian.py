@@ -146,7 +146,9 @@ def supported_matrices(means, covariances, weights, prior):
     whole, middle = whole_of(means, own_variances, weights)
     due = owed(whole, middle, prior)  # (d,)
     total = total_covariance(means, covariances, weights) - with_diagonal(due)
-    varies = ~constant(means, whole, prior) & (diagonal(total) > 0)
+    vary = ~constant(means, whole, prior)
+    varies = vary & (diagonal(total) > 0)
+    swallowed = (vary & (diagonal(total) <= 0)).any(-1)  # beside the prior, the variance of the data is rounding
     scale = xp.sqrt(xp.where(varies, diagonal(total), 1))
     units, counted = outer(scale, scale), outer(varies, varies)
     values, vectors = linalg(total).eigh(xp.where(counted, total / units, 0))
@@ -162,7 +164,7 @@ def supported_matrices(means, covariances, weights, prior):
     own = xp.sqrt(xp.maximum(diagonal(along(covariances)), np.finfo(means.dtype).tiny))  # (k, d)
     due = xp.maximum(due[..., None, :], ridge(covariances) * own_variances)  # (k, d)
     excess = along(covariances - with_diagonal(2 * due)) / outer(own, own)
-    return linalg(excess).eigvalsh(excess)[..., 0] < 0
+    return (linalg(excess).eigvalsh(excess)[..., 0] < 0) | swallowed[..., None]
 
 
 def outer(a, b):
