@@ -54,13 +54,14 @@ def words(mixture: Mixture, prior: GaussianPrior | None, varies, rows: tuple) ->
 
 
 def set_a_variance(mixture: Mixture) -> bool:
-    """Whether a floor or a ridge sets a variance of a Gaussian component of the mixture, to which no prior adds."""
+    """Whether a floor or a ridge sets a variance of a Gaussian component of the framed mixture, to which no prior adds."""
     params, weights = jax.tree.map(np.asarray, (mixture.components, np.exp(mixture.log_weights)))
     covariances = mixture.family.covariance(params)
     variances, middle = diagonal(covariances), weights @ params.means
     whole = weights @ (variances + (params.means - middle) ** 2)
     rounding = 8 * eps(variances)
-    least = (rounding**2) * np.where(whole > (rounding * np.abs(middle)) ** 2, whole, 1)
+    constant = (params.means == 0).all(0) & (whole < rounding)  # 0 in the frame, and all that varies is the floor
+    least = rounding**2 * np.where(constant, 1, whole)
     scale = np.sqrt(variances)
     pivots = diagonal(cholesky(covariances / (scale[:, :, None] * scale[:, None, :]))) ** 2
     return bool((variances < 2 * least).any() or not (pivots > 2 * ridge(covariances)).all())
