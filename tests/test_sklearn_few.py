@@ -1,5 +1,6 @@
 """Estimators of few rows run in NumPy: nothing is compiled, and the fit is scikit-learn's, or the compiled one's."""
 
+import contextlib
 import warnings
 
 import jax
@@ -243,3 +244,35 @@ def test_float32_of_any_size_is_fitted(unit):
     told = {"covariance_type": "diag", "reg_covar": 0.0, "random_state": 0}
     small = GaussianMixture(3, **told).fit((x * unit).astype(np.float32))
     np.testing.assert_allclose(small.means_ / unit, GaussianMixture(3, **told).fit(x).means_, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("constant", [[2], [0, 1, 2]], ids=str)
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_constant_column_without_a_width_is_refused_where_scikit_learn_does(constant, k, covariance_type, dtype):
+    x = DATA["blobs"].astype(dtype)
+    x[:, constant] = 7.25
+    models = [
+        kind(k, covariance_type=covariance_type, reg_covar=0, random_state=0)
+        for kind in (GaussianMixture, sklearn.mixture.GaussianMixture)
+    ]
+    sound = covariance_type == "spherical" and len(constant) < 3
+    refused = pytest.raises(ValueError, match="ill-defined empirical covariance")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer distinct rows than clusters
+        for model in models:
+            with contextlib.nullcontext() if sound else refused:
+                model.fit(x)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@pytest.mark.parametrize("max_iter", [1, 2, 5])
+def test_matrices_that_float32_cannot_hold_take_no_update_more(max_iter, covariance_type):
+    x = DATA["blobs"][:, :2]
+    x = np.column_stack([x, x[:, 0] - 2 * x[:, 1]]).astype(np.float32)
+    model = GaussianMixture(2, covariance_type=covariance_type, reg_covar=0, tol=0, max_iter=max_iter, random_state=0)
+    with pytest.warns(UserWarning, match="not vary beyond rounding"):
+        model.fit(x)
+    assert model.n_iter_ == len(model.lower_bounds_) == max_iter
+    assert np.isfinite(np.linalg.cholesky(model.covariances_)).all()

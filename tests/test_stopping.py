@@ -229,6 +229,16 @@ def test_degenerate_is_where_the_prior_gives_more_than_the_rows(family, kind, sh
     assert (result.status is Status.DEGENERATE) is degenerate
 
 
+@pytest.mark.parametrize("family", STRUCTURES)
+@pytest.mark.parametrize("unit", [1e-3, 1e-6, 1e-9, 1e-12])
+@DTYPES
+def test_degenerate_is_where_the_data_are_rounding_beside_the_prior(family, unit, dtype):
+    x = (unit * np.random.default_rng(0).normal(size=(200, 2))).astype(dtype)
+    with pytest.warns(jaxgmm.FitWarning):
+        result = jaxgmm.fit(0, x, 3, family=family, prior=jaxgmm.GaussianPrior(reg_covar=1.0), max_iter=3)
+    assert result.status is Status.DEGENERATE
+
+
 def test_a_component_that_has_died_is_degenerate():
     far = two("full", {"means": 1e4, "covariances": [[1.0]]}, {"means": 0, "covariances": [[1.0]]})
     with pytest.warns(jaxgmm.FitWarning):

@@ -10,7 +10,7 @@ from ..families.base import nonsingular
 from ..numerics import eps
 from ..numerics.backend import xp
 from ..numerics.host import choose
-from ..records import Mixture, Statistics, record, static
+from ..records import Mixture, Statistics, Status, record, static
 from .steps import Expected
 
 RUNNING = -1  # status of a lane that goes on; no result has it
@@ -102,7 +102,8 @@ def resume_in_another_dtype(method, lane, again, doubt):
     """
     if method.update.resume is not None:
         state = lane.state
-        status = choose(again, xp.full_like(state.status, LOSSY), state.status)
+        goes_on = again & (state.status != Status.MAX_ITER)
+        status = choose(goes_on, xp.full_like(state.status, LOSSY), state.status)
         state = dataclasses.replace(state, status=status, candidate=_nonsingular(state.candidate))
         return method.update.resume(dataclasses.replace(lane, state=state))
     state = method.finish(lane)

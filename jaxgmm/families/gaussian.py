@@ -146,7 +146,8 @@ def supported_matrices(means, covariances, weights, prior):
     total, mean = total_moments(means, own_variances, weights)
     part = prior_part(total, mean, prior)  # (d,)
     of_data = total_covariance(means, covariances, weights) - with_diagonal(part)
-    varies = ~constant(means, total, prior) & (diagonal(of_data) > 0)
+    known, positive = ~constant(means, total, prior), diagonal(of_data) > 0
+    varies, swallowed = known & positive, (known & ~positive).any(-1)  # by the prior: the data are rounding beside it
     scale = xp.sqrt(xp.where(varies, diagonal(of_data), 1))
     units, counted = outer(scale, scale), outer(varies, varies)
     values, vectors = linalg(of_data).eigh(xp.where(counted, of_data / units, 0))
@@ -162,7 +163,7 @@ def supported_matrices(means, covariances, weights, prior):
     own = xp.sqrt(xp.maximum(diagonal(along(covariances)), np.finfo(means.dtype).tiny))  # (k, d)
     part = xp.maximum(part[..., None, :], ridge(covariances) * own_variances)  # (k, d)
     excess = along(covariances - with_diagonal(2 * part)) / outer(own, own)
-    return linalg(excess).eigvalsh(excess)[..., 0] < 0
+    return (linalg(excess).eigvalsh(excess)[..., 0] < 0) | swallowed[..., None]
 
 
 def outer(a, b):

@@ -53,13 +53,15 @@ def words(mixture: Mixture, prior: GaussianPrior | None, varies, rows: tuple) ->
 
 
 def set_a_variance(mixture: Mixture) -> bool:
-    """Whether a floor or a ridge sets a variance of a Gaussian component of the mixture; there must be no prior."""
+    """Whether a floor or a ridge sets a variance of a Gaussian component of the mixture, which is in the frame; there
+    must be no prior."""
     params, weights = jax.tree.map(np.asarray, (mixture.components, np.exp(mixture.log_weights)))
     covariances = mixture.family.covariance(params)
     variances, mean = diagonal(covariances), weights @ params.means
     total = weights @ (variances + (params.means - mean) ** 2)
     rounding = 8 * eps(variances)
-    least = (rounding**2) * np.where(total > (rounding * np.abs(mean)) ** 2, total, 1)
+    constant = (params.means == 0).all(0) & (total < rounding)  # 0 in the frame, where only the floor varies
+    least = rounding**2 * np.where(constant, 1, total)
     scale = np.sqrt(variances)
     pivots = diagonal(cholesky(covariances / (scale[:, :, None] * scale[:, None, :]))) ** 2
     return bool((variances < 2 * least).any() or not (pivots > 2 * ridge(covariances)).all())
