@@ -54,7 +54,7 @@ def words(mixture: Mixture, prior: GaussianPrior | None, varies, rows: tuple) ->
 
 
 def set_a_variance(mixture: Mixture) -> bool:
-    """Whether a floor or a ridge sets a variance of a Gaussian component of the framed mixture, to which no prior adds."""
+    """Whether a floor or a ridge sets a variance of a framed Gaussian mixture, to which no prior adds."""
     params, weights = jax.tree.map(np.asarray, (mixture.components, np.exp(mixture.log_weights)))
     covariances = mixture.family.covariance(params)
     variances, middle = diagonal(covariances), weights @ params.means
