@@ -104,6 +104,18 @@ def test_few_starts_run_all_tries_and_many_only_the_likeliest(races):
     assert len(races[-1][1].alive) == 1
 
 
+def test_of_tries_that_were_stopped_the_best_begins_anew(races):
+    places = []
+    for key in range(4):
+        jaxgmm.fit(key, overlapping(), 8, callback=lambda glance: glance.iteration >= 2, every=1)
+        _, before, after = races[-1]
+        values = np.asarray(before.standing.log_likelihood)
+        places.append(np.argmax(values > values.max() - 1e-4 * N))  # of level ones the first
+        first, drawn = (each.firsts.state.candidate.components.means for each in (after, before))
+        np.testing.assert_array_equal(first[0], drawn[places[-1]])
+    assert max(places) > 0  # or the first try had been the best each time
+
+
 def test_on_the_host_and_compiled_it_is_the_same_race():
     x = clusters(dtype=np.float32)
     for family, rows in (("full", x), ("poisson", np.random.default_rng(2).poisson([[2, 9], [7, 1]] * (N // 2)))):

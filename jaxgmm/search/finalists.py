@@ -89,7 +89,8 @@ def _of_fits(search):
 def _from_the_best(problem, value, sound):
     """Places of starts (m, r) in the order of their likelihoods, those that have not ended well behind the others; of
     level ones the first stands first, whatever rounding says."""
-    top, weight = np.where(sound, value, -np.inf).max(1, keepdims=True), float(problem.known.measured.weight)
+    weight, among = float(problem.known.measured.weight), sound | ~sound.any(1, keepdims=True)
+    top = np.where(among, value, -np.inf).max(1, keepdims=True)
     level = value >= top - SAMPLE_TOL * weight
     return np.lexsort((-np.where(level, top, value), ~sound))
 
