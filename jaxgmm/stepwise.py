@@ -20,7 +20,7 @@ from . import checks, em
 from .calls import public
 from .data import streamed_summary
 from .data.arrays import Rows
-from .data.frame import Frame, enter, leave
+from .data.frame import Frame, enter, leave, of_first_rows
 from .data.out_of_core import Flow
 from .data.sources import Stream, opens
 from .data.sources import rows as streamed
@@ -216,8 +216,9 @@ def _begin(key, stream: Stream, k: int, options: dict):
         checks.like_mixture(x, init)
     model = family, checks.prior_for(options["prior"], family, stream.dtype)
     [problem] = load(x, weight, k, [model], Options(options["tol"], options["max_iter"], "none"))
-    problem = dataclasses.replace(problem, rows=problem.rows.cut(mergeable_form(family), k, 1))
-    mixture = cast(init, problem.rows.dtype)
+    rows = problem.rows.cut(mergeable_form(family), k, 1)
+    problem = dataclasses.replace(problem, rows=dataclasses.replace(rows, frame=of_first_rows(rows.frame)))
+    mixture = cast(init, rows.dtype)
     framed = dataclasses.replace(mixture, components=enter(mixture.components, problem.rows.frame))
     return framed, problem
 

@@ -10,7 +10,7 @@ import pytest
 from families import BY_NAME, CASES, ROUTED, K, N, assert_mixtures_close
 
 import jaxgmm
-from jaxgmm.sklearn import stepwise
+from jaxgmm.sklearn import GaussianMixture, stepwise
 
 
 def many(case, n=24_000, dtype=np.float64):
@@ -167,3 +167,27 @@ def test_a_family_without_a_prior_starts_from_its_first_block():
     x = many(BY_NAME["poisson"], 600)
     result = jaxgmm.fit_stepwise(0, x, K, family="poisson", passes=2)
     assert result.log_likelihood > jaxgmm.fit(0, x, K, family="poisson", tol=0, max_iter=0).log_likelihood
+
+
+@pytest.mark.parametrize("family", ["full", "diag", "VEI"])
+def test_a_column_that_is_constant_in_the_first_block_is_fitted_all_the_same(family):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 2)) + rng.integers(3, size=(3000, 1)) * 4.0
+    x[:400, 1] = 7
+    result = jaxgmm.fit_stepwise(0, jaxgmm.rows(x, block_size=300), 3, family=family, passes=10)
+    best = jaxgmm.fit(0, x, 3, family=family, init=result.mixture)
+    np.testing.assert_allclose(result.log_likelihood, np.asarray(jaxgmm.log_prob(result.mixture, x)).sum(), rtol=1e-9)
+    assert 0 <= best.log_likelihood - result.log_likelihood < 0.02 * len(x)
+    assert np.asarray(result.mixture.components.means)[:, 1].std() > 1
+
+
+def test_the_estimator_takes_such_blocks_too():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 2)) + rng.integers(3, size=(3000, 1)) * 4.0
+    x[:400, 1] = 7
+    model = GaussianMixture(3, random_state=0)
+    for _ in range(5):
+        for first in range(0, len(x), 300):
+            model.partial_fit(x[first : first + 300])
+    whole = GaussianMixture(3, random_state=0).fit(x)
+    assert abs(model.score(x) - whole.score(x)) < 0.1

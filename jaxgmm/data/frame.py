@@ -59,6 +59,11 @@ def frame_of(scaling: str | None, mean, variance) -> Frame:
     return Frame(zeros, ones, ones, mean)
 
 
+def of_first_rows(frame: Frame) -> Frame:
+    """The frame of some rows, for others to follow: features that do not vary among the first may vary among those."""
+    return dataclasses.replace(frame, inverse=1 / frame.scale)
+
+
 def _inverse(scale, varies):
     return xp.where(xp.isfinite(scale), varies / scale, np.nan)
 

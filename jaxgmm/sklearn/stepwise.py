@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 
 from .. import checks, em
 from ..data.arrays import Rows
-from ..data.frame import enter_prior, leave, log_volume
+from ..data.frame import enter_prior, leave, log_volume, of_first_rows
 from ..data.padding import padded
 from ..mixtures import cast
 from ..numerics.compiling import compiled
@@ -50,7 +50,8 @@ def _first(x, weight, options, random_state):
     problem, options = dataclasses.replace(problem, method=em.PLAIN), dataclasses.replace(options, n_init=1)
     states = starts.begin(problem, options, x, weight, rng)
     states = starts.replaced(states, problem.known.frame, options.weights, options.given)
-    return start(problem.rows, jax.tree.map(lambda leaf: leaf[0], states.candidate)), problem.rows
+    rows = dataclasses.replace(problem.rows, frame=of_first_rows(problem.rows.frame))
+    return start(rows, jax.tree.map(lambda leaf: leaf[0], states.candidate)), rows
 
 
 def _next(x, weight, options, before: Blend):
