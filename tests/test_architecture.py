@@ -4,6 +4,7 @@ import ast
 import graphlib
 import re
 import tomllib
+import traceback
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,25 @@ def test_no_function_takes_more_than_five_positional_arguments(path):
 def test_the_package_says_the_version_of_its_metadata():
     metadata = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
     assert metadata["project"]["version"] == jaxgmm.__version__
+
+
+def test_the_way_from_fit_to_the_first_product_is_short(monkeypatch):
+    """Ten functions in seven files, and the form's own; decorators and comprehensions apart."""
+    import numpy as np
+
+    from jaxgmm.families import forms
+
+    ways, log_prob = [], forms.ExponentialForm.log_prob
+
+    def noting(self, *args):
+        ways.append(traceback.extract_stack()[:-1])
+        return log_prob(self, *args)
+
+    monkeypatch.setattr(forms.ExponentialForm, "log_prob", noting)
+    resp = np.repeat(np.eye(2), 50, axis=0)
+    jaxgmm.fit(0, np.random.default_rng(0).normal(size=(100, 2)), 2, init=resp, tol=0, max_iter=2)
+    house = Path(jaxgmm.__file__).parent
+    frames = [(Path(frame.filename), frame.name) for frame in ways[0]]
+    names = [(path.name, name) for path, name in frames if house in path.parents]
+    way = [pair for pair in names if pair[1] != "wrapper" and not pair[1].startswith("<")]
+    assert way[0] == ("fitting.py", "fit") and len(way) <= 10 and len({file for file, _ in way}) <= 7, way

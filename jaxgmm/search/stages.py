@@ -193,9 +193,10 @@ def climbed(problem, search: Search) -> Search:
 
 def chosen(problem, search: Search) -> Search:
     """The search with the best of the tries of every first start in the place of all of them."""
-    lanes = finalists.with_the_best_try(problem, search)
-    groups = jax.tree.map(lambda leaf: leaf[lanes], (search.lanes, search.alive, search.standing, search.firsts))
-    return dataclasses.replace(search, **dict(zip(("lanes", "alive", "standing", "firsts"), groups, strict=True)))
+    kept = finalists.with_the_best_try(problem, search)
+    of_lanes = search.lanes, search.alive, search.standing, search.firsts
+    lanes, alive, standing, firsts = jax.tree.map(lambda leaf: leaf[kept], of_lanes)
+    return dataclasses.replace(search, lanes=lanes, alive=alive, standing=standing, firsts=firsts)
 
 
 @compiled("method")
