@@ -19,7 +19,7 @@ from .calls import public
 from .data.arrays import in_groups
 from .data.padding import TOGETHER, few_sizes, filled, on_host, padded, padded_sets
 from .data.route import goes_to_host
-from .inference import e_step, expected, joint, n_parameters, rows_for
+from .inference import e_step, expected, n_parameters
 from .mixtures import cast
 from .numerics import host
 from .numerics.backend import xp
@@ -27,6 +27,7 @@ from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of
 from .numerics.plain import plain
 from .records import Mixture, Model, record
+from .scoring import joint, rows_for
 
 
 @public

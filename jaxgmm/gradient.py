@@ -19,12 +19,12 @@ from . import checks, em
 from .calls import public
 from .families.base import Family
 from .fitting import concrete, ended_lane, named, traced_status, warn
-from .inference import joint
 from .init.draws import Start
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of
 from .numerics.keys import Key, as_key
 from .records import Block, FitResult, Init, Status
+from .scoring import joint
 from .search import ranking
 from .search.beginnings import checked_init, first_lanes, keeps_order
 from .search.loading import Options, family_of, load

@@ -1,7 +1,6 @@
 """Functions of one mixture and rows: E-step and M-step, densities, responsibilities, labels; and samples.
 
-They are pure, and run under ``jit``, ``vmap`` and ``grad``. Concrete rows are padded to few sizes (`data.padding`), so
-that a new number of rows compiles nothing.
+They are pure, and run under ``jit``, ``vmap`` and ``grad``.
 """
 
 import dataclasses
@@ -14,28 +13,18 @@ from numpy.typing import ArrayLike
 
 from . import checks, em
 from .calls import public
-from .data.arrays import Rows, block_rows
-from .data.frame import unit_frame
-from .data.host import HostRows
-from .data.padding import filled, on_host, padded, padded_rows
+from .data.arrays import Rows
+from .data.padding import padded
 from .data.route import goes_to_host, in_numpy
 from .data.summary import left_out
 from .mixtures import cast
-from .numerics import first_of_largest, host
+from .numerics import host
 from .numerics.backend import xp
 from .numerics.compiling import compiled
 from .numerics.dtypes import compute_dtype, in_precision_of, on_device
 from .numerics.keys import Key, as_key
 from .records import GaussianPrior, Mixture, Model, Statistics
-
-SCORED_TOGETHER = 2**16  # most rows in a call of a compiled function
-
-
-def rows_for(mixture: Mixture, x, sample_weight, form, block_size) -> Rows:
-    """Concrete or traced rows, cut into blocks for one mixture; into one block where their number is symbolic."""
-    (n, d), k, dtype = x.shape, mixture.n_components, compute_dtype(x)
-    block = min(block_size or block_rows(n, form.width(d, k), dtype.itemsize), n) if checks.known_size(n) else n
-    return (HostRows if host.hosted() else Rows)(x, sample_weight, unit_frame(d, dtype), block, str(dtype))
+from .scoring import by_rows, densities, joints, labels, posteriors, rows_for
 
 
 @public
@@ -140,71 +129,6 @@ def _maximise(mixture, statistics, prior, form):
     return em.maximise(form, mixture, prepared, statistics, prior)
 
 
-def joint(mixture: Mixture, x):
-    """log π_k + log p_k(x) of a block of rows, -inf outside the support. (d, b) -> (k, b)."""
-    family = mixture.family
-    form = family.accurate
-    reference = family.centre(mixture.components, xp.exp(mixture.log_weights))
-    prepared = form.prepare(mixture.components, reference)
-    logits = form.log_prob(prepared, form.view(prepared, x)) + mixture.log_weights[..., None]
-    if form.base is not None:
-        logits = logits + form.base(x, reference)[..., None, :]
-    return em.supported(logits, family.support.contains, x)
-
-
-def _joint(mixture, x):
-    """`joint` with rows first, (d, b) -> (b, k)."""
-    return joint(mixture, x).T
-
-
-def log_prob_of(mixture: Mixture, x):
-    """Log density of a block of rows, (d, b) -> (b,)."""
-    return em.normalise(joint(mixture, x), mixture.log_weights)[0]
-
-
-def responsibilities_of(mixture: Mixture, x):
-    """Posterior probabilities of a block of rows, (d, b) -> (b, k)."""
-    return em.normalise(joint(mixture, x), mixture.log_weights)[1].T
-
-
-def labels_of(mixture: Mixture, x):
-    """Most probable component of every row of a block, -1 where the row has NaN. (d, b) -> (b,)."""
-    logits = joint(mixture, x)
-    impossible = (logits == -np.inf).all(0, keepdims=True)
-    labels = first_of_largest(xp.where(impossible, mixture.log_weights[:, None], logits))
-    return xp.where(xp.isnan(logits).any(0), np.int32(-1), labels)
-
-
-@compiled("function")
-def _whole(function, mixture, rows):
-    return rows.each(lambda block: function(mixture, block.x))
-
-
-def _by_rows(function, mixture, x):
-    """``function(mixture, block)`` of all rows of x: on the host, or compiled; large arrays some rows at a time."""
-    x = checks.rows_of(x, mixture)
-    mixture = cast(mixture, compute_dtype(x))
-    form = mixture.family.accurate
-    x, n = on_host(x), x.shape[0]
-    if goes_to_host([mixture.family], x, 1, mixture.n_components, mixture):
-        with host.on_host():
-            held, dtype = jax.tree.map(np.asarray, mixture), compute_dtype(x)
-            return on_device(function(held, np.ascontiguousarray(np.asarray(x).T, dtype)))
-    if not isinstance(x, np.ndarray) or checks.in_trace(mixture):
-        rows = rows_for(mixture, *padded(x, checks.ones(n, compute_dtype(x))), form, None)
-        return _whole(function, mixture, rows)[:n]
-    size = min(padded_rows(n), SCORED_TOGETHER)
-    parts = []
-    for start in range(0, n, size):
-        part = x[start : start + size]
-        rows = rows_for(mixture, filled(part, size), np.ones(size, compute_dtype(x)), form, None)
-        answer = _whole(function, mixture, rows)
-        parts.append((answer if checks.in_trace(answer) else np.asarray(answer))[: len(part)])
-    if checks.in_trace(parts):  # x and mixture are constants of a trace
-        return jnp.concatenate(parts)
-    return on_device(parts[0] if len(parts) == 1 else np.concatenate(parts))
-
-
 @public
 @in_precision_of("x", differentiable=True)
 def log_prob(mixture: Model, x: Any) -> jax.Array:
@@ -213,7 +137,7 @@ def log_prob(mixture: Model, x: Any) -> jax.Array:
     Raises:
         ValueError: x is not (n, d) with the mixture's d.
     """
-    return _by_rows(log_prob_of, mixture, x)
+    return by_rows(densities, mixture, x)
 
 
 @public
@@ -224,7 +148,7 @@ def joint_log_prob(mixture: Model, x: Any) -> jax.Array:
     Raises:
         ValueError: x is not (n, d) with the mixture's d.
     """
-    return _by_rows(_joint, mixture, x)
+    return by_rows(joints, mixture, x)
 
 
 @public
@@ -237,7 +161,7 @@ def responsibilities(mixture: Model, x: Any) -> jax.Array:
     Raises:
         ValueError: x is not (n, d) with the mixture's d.
     """
-    return _by_rows(responsibilities_of, mixture, x)
+    return by_rows(posteriors, mixture, x)
 
 
 @public
@@ -250,7 +174,7 @@ def predict(mixture: Model, x: Any) -> jax.Array:
     Raises:
         ValueError: x is not (n, d) with the mixture's d.
     """
-    return _by_rows(labels_of, mixture, x)
+    return by_rows(labels, mixture, x)
 
 
 @public

@@ -32,20 +32,22 @@ HOUSE = {
     "em": "numerics records families unconstrained data",
     "implicit": "numerics records families unconstrained data em",
     "init": "numerics distributed records families checks data em",
-    "inference": "numerics records calls checks mixtures data em",
-    "algebra": "numerics records families checks mixtures data inference",
-    "search": "numerics distributed records families checks mixtures data em init inference",
-    "criteria": "numerics records calls checks mixtures data em inference",
+    "scoring": "numerics records checks mixtures data em",
+    "inference": "numerics records calls checks mixtures data em scoring",
+    "algebra": "numerics records families checks mixtures data scoring inference",
+    "search": "numerics distributed records families checks mixtures data em init scoring",
+    "criteria": "numerics records calls checks mixtures data em scoring inference",
     "storage": "numerics records calls families mixtures data",
     "planning": "numerics families checks data search",
     "fitting": "numerics distributed records calls families checks data em implicit init search",
     "selection": "numerics distributed records calls families checks data em init inference search criteria fitting",
     "many": "numerics records calls families checks data em implicit init search",
     "stepwise": "numerics records calls families checks mixtures data em init search fitting",
-    "gradient": "numerics records calls families unconstrained checks em init inference search fitting",
+    "gradient": "numerics records calls families unconstrained checks em init scoring search fitting",
     "plot": "records checks inference",
     "sklearn": (
-        "numerics pytrees records families checks mixtures data em init inference search criteria fitting selection "
+        "numerics pytrees records families checks mixtures data em init scoring inference search criteria fitting "
+        "selection "
         "stepwise"
     ),
     "cli": "numerics distributed tables records families checks data inference search storage selection plot",

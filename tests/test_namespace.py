@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from families import DTYPES, FAMILIES, GAUSSIANS, precision
 
-from jaxgmm import em, inference
+from jaxgmm import em, scoring
 from jaxgmm.criteria import Certainty
 from jaxgmm.data.frame import enter, frame_of, leave
 from jaxgmm.init.states import first_mixture, first_statistics
@@ -28,7 +28,7 @@ def an_update(mixture, x, weight, form):
     prepared = form.prepare(params, reference)
     statistics = em.expect(form, prepared, mixture.log_weights, Block(x, weight), family.support.contains)
     new = em.maximise(form, mixture, prepared, statistics, PRIOR)
-    resp = inference.responsibilities_of(mixture, x).T
+    resp = scoring.posteriors(scoring.joint(mixture, x), mixture.log_weights).T
     first = first_mixture(form, mixture, prepared, first_statistics(form, prepared, Block(x, weight), resp), PRIOR)
     frame = frame_of(family.scaling, x.mean(1), x.var(1))
     return {
@@ -42,7 +42,7 @@ def an_update(mixture, x, weight, form):
         "first": first,
         "around": family.around(family.points(x)[:, :3].T, x.shape[0]),
         "there and back": leave(enter(params, frame), frame),
-        "answers": (inference.labels_of(mixture, x), inference.log_prob_of(mixture, x), resp),
+        "answers": (scoring.labels_of(mixture, x), scoring.log_prob_of(mixture, x), resp),
         "certainty": Certainty(mixture)(Block(x, weight)),
     }
 

@@ -16,10 +16,10 @@ import jax
 import numpy as np
 
 from ..families.forms import Partial
-from ..inference import joint
 from ..numerics import LOG_2PI, cholesky, constant, diagonal, product, triangular_inverse
 from ..numerics.backend import xp
 from ..records import Mixture, record
+from ..scoring import joint
 from . import arguments
 from .normals import Normals, axes_of, mixture_from, normals
 from .running import evaluated

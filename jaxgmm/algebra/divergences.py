@@ -15,11 +15,11 @@ import jax
 import numpy as np
 
 from .. import checks
-from ..inference import log_prob_of
 from ..mixtures import cast
 from ..numerics import cholesky, with_diagonal
 from ..numerics.backend import xp
 from ..numerics.keys import as_key
+from ..scoring import log_prob_of
 from . import arguments, transport
 from .drawing import DRAWS, averaged, draws, log_densities
 from .normals import each_its_own, normals

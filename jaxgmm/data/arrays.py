@@ -19,7 +19,7 @@ from .frame import Frame
 # Most bytes of a block of features and responsibilities, and of one feature in it. Compiled on a CPU: about the second-
 # and first-level caches (65,536 rows of 2 features at a time take four times as long as 4,096). In NumPy a feature is
 # longer, because every call costs time. On an accelerator: enough to keep it busy.
-ON_CPU, ON_HOST, ELSEWHERE = (6 * 2**20, 2**14), (6 * 2**20, 2**16), (2**28, 2**22)
+ON_CPU, ON_HOST, ELSEWHERE = (6 * 2**20, 2**14), (12 * 2**20, 2**17), (2**28, 2**22)
 HOST_NUMBERS = 2**22  # most numbers of a block times lanes in one call of NumPy: more do not fit into caches
 LANE_BYTES = 2**28  # most bytes of statistics and parameters of the lanes that run together
 

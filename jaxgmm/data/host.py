@@ -17,7 +17,7 @@ from ..records import Block, record
 from .arrays import Rows
 
 LEAST_RUNS, LONGEST_RUN = 16, 16  # runs of blocks, where there are so many blocks; blocks in a run
-MOST_KEPT = 2**23  # numbers of framed rows, and of features, that are kept from one sum to the next
+MOST_KEPT = 2**24  # numbers of framed rows, and of features, that are kept from one sum to the next
 
 
 class KeptBlock:

@@ -17,15 +17,20 @@ random and spread rows seldom find them all.
 Source: Arthur and Vassilvitskii (2007) for k-means++, in the greedy variant of the authors' program; Lloyd (1982).
 """
 
+import functools
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..data.arrays import Rows
-from ..numerics import divide, eps, first_of_largest, product
+from ..data.padding import padded_rows
+from ..numerics import LOG_ZERO, divide, eps, first_of_largest, keep_empty, over_rows, product
 from ..numerics.backend import xp
 from ..numerics.host import hosted
 from ..numerics.keys import fold_in, row_noise
+from ..numerics.threads import mapped
 
 LLOYD_ITERATIONS = 50
 CANDIDATES = 4  # rows drawn for one centre of k-means++
@@ -33,7 +38,9 @@ POWERS = {"kmeans": 1.0, "k-means++": 1.0, "random": 0.0, "spread": 0.25}  # of 
 TURNS = "kmeans", "spread", "k-means++"  # the kinds of "auto"; a single start ends best from k-means
 TRIES = 4  # draws of the first start of "auto", the likeliest of which is kept
 INITIALIZERS = "auto", *POWERS
-REST = 1e-6  # a shift of the centres, in the frame, that no longer matters to EM
+REST = 1e-6  # a shift of the centres, in the frame, below which they rest
+MANY, NEAR = 2**13, 1e-2  # among more rows a larger shift is rest: half the iterations, and EM ends as well
+SPAN = 2**16  # points times starts that a thread looks at together
 
 
 def kinds(init: str, draws: int) -> np.ndarray:
@@ -49,23 +56,24 @@ def powers(init: str, draws: int) -> np.ndarray:
 def lloyd(rows: Rows, points, centres, active):
     """Centres (l, k, p) of many lanes after Lloyd's iterations, each lane's until they rest; ``active`` (l, k).
     Cost: O(n·k·p) an iteration of a lane."""
+    rest = NEAR if padded_rows(rows.n_everywhere) > MANY else REST
     if hosted():
         centres, moving = centres.copy(), np.arange(len(centres))
         for _ in range(LLOYD_ITERATIONS):
             centres[moving], shift = _moved(rows, points, centres[moving], active[moving])
-            moving = moving[shift > REST]
+            moving = moving[shift > rest]
             if not len(moving):
                 break
         return centres
 
     def moving(state):
         _, shift, i = state
-        return (shift > REST).any() & (i < LLOYD_ITERATIONS)
+        return (shift > rest).any() & (i < LLOYD_ITERATIONS)
 
     def step(state):
         centres, shift, i = state
         new, now = jax.vmap(lambda *lane: _moved(rows, points, *lane))(centres, active)
-        goes = shift > REST
+        goes = shift > rest
         return jnp.where(goes[:, None, None], new, centres), jnp.where(goes, now, shift), i + 1
 
     infinite = np.full(len(centres), np.inf, centres.dtype)
@@ -73,30 +81,37 @@ def lloyd(rows: Rows, points, centres, active):
 
 
 def _moved(rows: Rows, points, old, active):
-    """Centres (..., k, p) moved to the means of their rows, and the largest shift (...) of any."""
-    offset = xp.where(active, (old**2).sum(-1) / 2, np.inf)
-    farthest = xp.where(active, offset, 0).max(-1)
+    """Centres (..., k, p) moved to the means of their rows, and the largest shift (...) of any. A row halfway between
+    two centres counts for both."""
 
     def assign(block):
-        p, weight = points(block.x), block.weight
-        # ½ ‖p‖² - ½ ‖p - c‖², by a product rather than differences
-        closeness = product(old, p) - offset[..., None]
-        top = closeness.max(-2, keepdims=True)
-        # a row halfway between two centres counts for both
-        tied = closeness >= top - 16 * eps(p) * (xp.abs(top) + farthest[..., None, None])
-        resp = xp.where(tied, weight[None], 0)
-        return resp.sum(-1), product(resp, p.T)
+        p, near = closest(points(block.x), old, active)
+        return over_rows(xp.where(near, block.weight[None], 0), p)
 
-    [(counts, sums)] = rows.sum(assign)
-    new = xp.where(counts[..., None] > 0, divide(sums, counts), old)
+    [sums] = rows.sum(assign)
+    new = keep_empty(sums[..., -1], divide(sums[..., :-1], sums[..., -1]), old)
     return new, xp.abs(new - old).max((-2, -1))
 
 
+def closest(p, centres, active):
+    """Points (p, b) with a constant 1 after their features, and which of the active centres (..., k, p) are as near to
+    each as any, up to rounding: (..., k, b) bool.
+
+    ½ ‖p‖² - ½ ‖p - c‖² is computed, by a product rather than differences.
+    """
+    offset = (centres**2).sum(-1) / 2
+    farthest = xp.where(active, offset, 0).max(-1)
+    theta = xp.concatenate([centres, xp.where(active, -offset, LOG_ZERO)[..., None]], axis=-1)
+    p = xp.concatenate([p, xp.ones_like(p[..., :1, :])], axis=-2)
+    closeness = product(theta, p)
+    top = closeness.max(-2, keepdims=True)
+    return p, closeness >= top - 16 * eps(p) * (xp.abs(top) + farthest[..., None, None])
+
+
 def nearest(p, centres, active):
-    """One-hot (k, b) of the nearest active centre of every point (p, b); ties go to the lowest index."""
-    distance = ((p[..., None, :, :] - centres[..., None]) ** 2).sum(-2)
-    index = first_of_largest(xp.where(active[..., None], -distance, -np.inf), -2)
-    return (index[..., None, :] == np.arange(centres.shape[-2])[:, None]).astype(p.dtype)
+    """One-hot (..., k, b) of the nearest active centre of every point (p, b); ties go to the lowest index."""
+    near = closest(p, centres, active)[1].astype(p.dtype)
+    return (first_of_largest(near, -2)[..., None, :] == np.arange(centres.shape[-2])[:, None]).astype(p.dtype)
 
 
 def distinct(centres):
@@ -151,44 +166,74 @@ def sequence(key, rows: Rows, points, k: int, kind):
 
 
 def sequences_on_host(keys, rows: Rows, points, k: int, kind):
-    """As `sequence`, for several starts at once in NumPy: keys (r, 2) -> (r, k, p)."""
+    """As `sequence`, for several starts at once in NumPy: keys (r, 2) -> (r, k, p). Threads take spans of points."""
     power, candidates = kind
-    p, weight = np.ascontiguousarray(points(rows.framed(rows.x))), rows.weight
-    log_weight, every, index = np.log(weight).astype(np.float32), np.arange(len(keys)), np.arange(p.shape[1])
+    p = np.ascontiguousarray(points(rows.framed(rows.x)))
+    size = max(SPAN // len(keys), 1)
+    spans = [Span(p, rows.weight, first, first + size, len(keys)) for first in range(0, p.shape[1], size)]
     centres = np.zeros((len(keys), k, len(p)), p.dtype)
-    distance = np.full((len(keys), p.shape[1]), np.inf, p.dtype)
+    every, greedy = np.arange(len(keys)), np.flatnonzero(power == 1)
     for i in range(k):
-        preferred = noisy = log_weight + row_noise(fold_in(keys, i), index)  # (r, n)
-        if i:
-            distance = np.minimum(distance, _apart(p, centres[:, i - 1]))
-            preferred = noisy + preference(power[:, None], distance).astype(np.float32)
-        best = preferred.argmax(1)
-        greedy = every[power == 1]
-        if i and candidates > 1 and len(greedy):
-            best[greedy] = _of_least_potential(p, weight, distance[greedy], preferred[greedy], candidates)
-        best = np.where(preferred[every, best] > -np.inf, best, noisy.argmax(1))  # any row where no distinct is left
-        centres[:, i] = p[:, best].T
+        noise_keys, last, tried = fold_in(keys, i), centres[:, i - 1] if i else None, candidates if i else 1
+        found = mapped(operator.methodcaller("preferred", noise_keys, last, power, tried), spans)
+        index, values = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
+        order = np.lexsort((index, -values))[:, :tried]  # by value, of equal ones the first row
+        index, values = np.take_along_axis(index, order, 1), np.take_along_axis(values, order, 1)
+        best = index[:, 0].copy()
+        if tried > 1 and len(greedy):
+            drawn = p[:, index[greedy]].transpose(1, 2, 0)  # (g, t, p)
+            potential = sum(mapped(operator.methodcaller("potential", drawn, greedy), spans))
+            least = np.where(values[greedy] > -np.inf, potential, np.inf).argmin(1)
+            best[greedy] = index[greedy, least]
+        if (values[:, 0] == -np.inf).any():  # any row where no distinct one is left
+            noisy = np.log(rows.weight).astype(np.float32) + row_noise(noise_keys, np.arange(p.shape[1]))
+            best = np.where(values[:, 0] > -np.inf, best, noisy.argmax(1))
+        centres[every, i] = p[:, best].T
     return centres
 
 
-def _apart(p, centres):
-    """Squared distances (r, n) of points (p, n) from a centre of every start (r, p), without an array (r, p, n)."""
-    distance = np.zeros((len(centres), p.shape[1]), p.dtype)
-    for along, centre in zip(p, centres.T, strict=True):
-        distance += (along - centre[:, None]) ** 2
-    return distance
+class Span:
+    """Points (p, b) that one thread looks at, and their squared distances (r, b) from the nearest centre so far."""
 
+    def __init__(self, p, weight, first: int, last: int, starts: int):
+        self.p, self.weight = p[:, first:last], weight[first:last]
+        self.index, self.log_weight = first + np.arange(self.p.shape[1]), np.log(self.weight).astype(np.float32)
+        self.distance = np.full((starts, len(self.index)), np.inf, p.dtype)
 
-def _of_least_potential(p, weight, distance, preferred, candidates: int):
-    """The row of every start, (r,), that leaves the least potential, among so many of its most preferred rows."""
-    candidates = min(candidates, p.shape[1])
-    rows = np.argpartition(-preferred, candidates - 1, axis=1)[:, :candidates]
-    values = np.take_along_axis(preferred, rows, 1)
-    order = np.lexsort((rows, -values))  # by value, of equal ones the first row
-    rows, values = np.take_along_axis(rows, order, 1), np.take_along_axis(values, order, 1)
-    potential = [np.minimum(distance, _apart(p, p[:, row].T)) @ weight for row in rows.T]
-    least = np.where(values > -np.inf, np.stack(potential, axis=1), np.inf).argmin(1)
-    return rows[np.arange(len(rows)), least]
+    @functools.cached_property
+    def _extended(self):
+        """The points in float64 with 1 and ‖p‖² after their features, (p + 2, b)."""
+        p = self.p.astype(np.float64)
+        return np.concatenate([p, np.ones_like(p[:1]), (p**2).sum(0, keepdims=True)])
+
+    def preferred(self, keys, last, power, count: int):
+        """The rows (r, t) that are drawn first, at most ``count``, and the noisy logs of their chances; after the last
+        centres (r, p), or None before the first."""
+        noisy, every = self.log_weight + row_noise(keys, self.index), np.arange(len(self.distance))
+        if last is not None:
+            apart, square = np.zeros_like(self.distance), np.empty_like(self.distance)
+            for along, centre in zip(self.p, last.T, strict=True):
+                np.subtract(along, centre[:, None], out=square)
+                square *= square
+                apart += square
+            np.minimum(self.distance, apart, out=self.distance)
+            noisy += preference(power[:, None], self.distance).astype(np.float32)
+        rows, values = [], []
+        for _ in range(min(count, len(self.index))):
+            best = noisy.argmax(1)
+            rows.append(self.index[best])
+            values.append(noisy[every, best])
+            noisy[every, best] = -np.inf
+        return np.stack(rows, axis=1), np.stack(values, axis=1)
+
+    def potential(self, centres, starts):
+        """Σ w distance² (g, t) of some of the starts (g,) if one of their candidates (g, t, p) became a centre too. By
+        a product in float64, whose rounding does not matter to a sum."""
+        centres = centres.astype(np.float64)
+        theta = np.concatenate([-2 * centres, (centres**2).sum(-1, keepdims=True), np.ones_like(centres[..., :1])], -1)
+        apart = product(theta.reshape(-1, theta.shape[-1]), self._extended)
+        apart = np.maximum(apart, 0, out=apart).reshape(*centres.shape[:2], -1)
+        return np.minimum(apart, self.distance[starts, None], out=apart) @ self.weight
 
 
 def _best(best, noisy, start):

@@ -85,10 +85,14 @@ def _hash(key, first, second):
     """
     keys = [key[..., :1], key[..., 1:], key[..., :1] ^ key[..., 1:] ^ np.uint32(0x1BD11BDA)]
     first, second = first + keys[0], second + keys[1]
+    high = np.empty_like(second)
     for i in range(5):
-        for turn in ROTATIONS[i % 2]:
-            first = first + second
-            second = (second << np.uint32(turn) | second >> np.uint32(32 - turn)) ^ first
-        first = first + keys[(i + 1) % 3]
-        second = second + keys[(i + 2) % 3] + np.uint32(i + 1)
+        for turn in ROTATIONS[i % 2]:  # in place: arrays made anew take twice as long
+            first += second
+            np.right_shift(second, np.uint32(32 - turn), out=high)
+            second <<= np.uint32(turn)
+            second |= high
+            second ^= first
+        first += keys[(i + 1) % 3]
+        second += keys[(i + 2) % 3] + np.uint32(i + 1)
     return first, second

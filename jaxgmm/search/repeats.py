@@ -9,9 +9,9 @@ import numpy as np
 
 from ..data.sources import Stream
 from ..families.base import never_supported
-from ..inference import labels_of
 from ..numerics.dtypes import compute_dtype
 from ..records import Mixture
+from ..scoring import labels_of
 
 MOST = 2**26  # numbers in the residuals of all rows: for more, the search would take as long as a fit
 BLOCK = 2**12  # rows labelled at a time

@@ -13,13 +13,13 @@ from ..checks import prior_for
 from ..data.route import goes_to_host
 from ..data.sources import Stream
 from ..families.base import lookup
-from ..inference import labels_of
 from ..init import states
 from ..init.draws import Start
 from ..numerics.compiling import compiled
 from ..numerics.dtypes import compute_dtype, in_precision_of
 from ..numerics.host import on_host, one_by_one
 from ..numerics.keys import as_key
+from ..scoring import labels_of
 from ..search import stages
 from ..search.loading import Options, load
 

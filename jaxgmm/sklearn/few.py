@@ -6,23 +6,23 @@ The family's own functions run as they are written (see `numerics.backend`). Sta
 import jax
 import numpy as np
 
-from .. import criteria, inference
+from .. import criteria, inference, scoring
 from ..data import streamed_summary
 from ..data.sources import Stream
 from ..families.base import Family
 from ..numerics import platforms
 from ..numerics.dtypes import compute_dtype
-from ..numerics.threads import one_for_each_product
-from ..records import Block, Mixture
+from ..numerics.host import on_host
+from ..records import Mixture
 from . import arrays
 from .options import Options
 
 MOST = 2**21  # numbers in the residuals of all starts: up to here a fit takes less time than a compilation
 LEAST = 2**16  # numbers that a start counts for at least, because many starts are one wide product once compiled
-IN_BLOCK = {
-    inference.predict: inference.labels_of,
-    inference.responsibilities: inference.responsibilities_of,
-    inference.log_prob: inference.log_prob_of,
+BY_ROW = {
+    inference.predict: scoring.labels,
+    inference.responsibilities: scoring.posteriors,
+    inference.log_prob: scoring.densities,
 }
 
 
@@ -65,19 +65,19 @@ def in_memory(x, weight, family: Family, k: int, n_init: int):
 
 def answer(function, mixture: Mixture, x):
     """As `predict`, `responsibilities` or `log_prob` of the core, which ``function`` is, for rows x (n, d) in NumPy."""
-    with np.errstate(all="ignore"), one_for_each_product():
-        return IN_BLOCK[function](*_of_one_dtype(mixture, x))
+    with on_host():
+        return scoring.in_numpy_by_rows(BY_ROW[function], _in_dtype_of(x, mixture), x)
 
 
 def certainty(mixture: Mixture, x, weight) -> float:
     """As `criteria.certainty`."""
-    mixture, block = _of_one_dtype(mixture, x)
-    with np.errstate(all="ignore"), one_for_each_product():
-        weight = np.ones(len(x), block.dtype) if weight is None else weight
-        return criteria.Certainty(mixture)(Block(block, weight))
+    mixture, x = _in_dtype_of(x, mixture), np.asarray(x)
+    weight = np.ones(len(x), compute_dtype(x)) if weight is None else weight
+    with on_host():
+        return criteria.certainty_of(scoring.rows_for(mixture, x, weight, mixture.family.accurate, None), mixture)
 
 
-def _of_one_dtype(mixture: Mixture, x):
-    """The mixture, and rows (n, d) as a block (d, n), in the dtype of the rows."""
-    dtype, block = compute_dtype(x), np.ascontiguousarray(np.asarray(x).T)
-    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (mixture, block))
+def _in_dtype_of(x, mixture: Mixture) -> Mixture:
+    """The mixture in NumPy, in the dtype that is computed in on rows x."""
+    dtype = compute_dtype(x)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), mixture)
