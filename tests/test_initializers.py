@@ -226,12 +226,12 @@ def test_several_starts_find_near_clusters_that_far_rows_hide():
 
 @pytest.mark.filterwarnings("ignore::jaxgmm.FitWarning")  # components without spread
 def test_a_value_too_rare_for_the_sample_still_starts_a_component():
-    """Of many rows one in four stands for all; the only row of a third value is among them in one draw of four."""
+    """Of many rows one in fifteen stands for all; the only row of a third value is seldom among them."""
     x = np.repeat(np.float32([[0.0], [1.0]]), 60_000, axis=0)
     x[50_001] = 9
     rows = Rows(jax.numpy.asarray(x), jax.numpy.ones(len(x)), None, 4096, "float32")
-    starts = subsample.sample(jax.random.key(0), rows, subsample.enough_to_draw(3))
-    assert len(starts.x) == subsample.SAMPLED and float(starts.weight.sum()) == len(x)
+    starts = subsample.sample(jax.random.key(0), rows, subsample.enough_to_draw(3, 1))
+    assert len(starts.x) == subsample.DRAWN and float(starts.weight.sum()) == len(x)
     for seed in range(3):
         means = np.ravel(start(seed, x, 3, family="spherical").mixture.components.means)
         np.testing.assert_allclose(np.sort(means), [0, 1, 9], atol=1e-4)

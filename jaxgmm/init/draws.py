@@ -62,7 +62,7 @@ def centres(rows, family: Family, start: Start):
     start = dataclasses.replace(start, key=here(start.key))
     together = max(LANE_BYTES // (n * itemsize), 1)
     rows = dataclasses.replace(rows, block=max(rows.block, draw_rows(n, rows.d, min(start.draws, together), itemsize)))
-    sampled = sample(fold_in(start.key, SAMPLE_KEY), rows, enough_to_draw(start.k))
+    sampled = sample(fold_in(start.key, SAMPLE_KEY), rows, enough_to_draw(start.k, rows.d))
     return sampled, centres_among(sampled, rows, family, start)
 
 

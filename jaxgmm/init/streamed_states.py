@@ -21,7 +21,7 @@ from .subsample import enough_to_draw, stretches
 def begin(problem, start: Start):
     """As `states.begin`, of rows that stream."""
     flow, family = problem.rows, problem.family
-    sampled = sample(jax.random.fold_in(start.key, SAMPLE_KEY), flow, enough_to_draw(start.k))
+    sampled = sample(jax.random.fold_in(start.key, SAMPLE_KEY), flow, enough_to_draw(start.k, flow.d))
     centres = _centres(sampled, family, start)
     if sampled.x.shape[0] < flow.n_everywhere and not bool(_all_distinct(centres)):
         centres = _redrawn(problem, sampled, start, centres)

@@ -11,7 +11,8 @@ from ..data.padding import padded_rows
 from ..numerics.host import hosted
 from ..numerics.keys import here, row_noise
 
-SAMPLED = 2**15  # rows of a sample: a thousand for each of 32 components
+SAMPLED = 2**15  # rows of a sample on which fits run: a thousand for each of 32 components
+DRAWN, A_NUMBER = 2**13, 40  # rows from which centres are drawn, at least; and for each number of the centres
 AT_ONCE = 2**18  # rows that are read together on the host
 A_PARAMETER = 8  # rows for each parameter, where whole fits run on the sample
 
@@ -81,14 +82,20 @@ def stretches(n: int, size: int) -> tuple[int, int]:
     return (n, 1) if n <= 2 * size else (size, -(-n // size))
 
 
-def enough_to_draw(k: int) -> int:
-    """Rows of a sample from which k centres are drawn."""
-    return max(SAMPLED, 32 << (k - 1).bit_length())
+def enough_to_draw(k: int, d: int) -> int:
+    """Rows of a sample from which k centres of d features are drawn."""
+    wanted = max(DRAWN, _power_of_two(A_NUMBER * k * d))
+    return max(min(wanted, SAMPLED), 32 * _power_of_two(k))
 
 
 def enough_to_fit(form, d: int, k: int) -> int:
     """Rows of a sample on which starts of k components run before they run on all rows."""
-    return max(enough_to_draw(k), 1 << (A_PARAMETER * k * form.width(d, 1) - 1).bit_length())
+    return max(SAMPLED, 32 * _power_of_two(k), _power_of_two(A_PARAMETER * k * form.width(d, 1)))
+
+
+def _power_of_two(number: int) -> int:
+    """The least power of two that is not below a positive number."""
+    return 1 << (number - 1).bit_length()
 
 
 def has_distinct(rows: Rows, k: int) -> bool:
