@@ -10,8 +10,9 @@ import pytest
 from families import BY_NAME, DTYPES, FAMILIES, K, N, assert_mixtures_close
 
 import jaxgmm
-from jaxgmm.data import route
+from jaxgmm.data import arrays, route
 from jaxgmm.families import full
+from jaxgmm.init import kmeans
 from jaxgmm.numerics import host, keys, platforms
 
 FULL = BY_NAME["full"]
@@ -89,6 +90,35 @@ def test_draws_belong_to_rows_as_they_do_compiled():
     with host.on_host():
         np.testing.assert_array_equal(keys.fold_in(keys.here(key), 77), folded)
         np.testing.assert_allclose(keys.row_noise(keys.here(key), index), there, rtol=0, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::jaxgmm.FitWarning")  # float32 cannot tell the rows of the far group apart
+@pytest.mark.parametrize("far", [0.0, 1e6])
+@DTYPES
+def test_centres_do_not_depend_on_how_threads_share_the_rows(far, dtype, monkeypatch):
+    """Nor on how candidates of k-means++ are compared: by a product here, by differences in the compiled program."""
+    rng = np.random.default_rng(4)
+    x = np.concatenate([rng.normal(size=(900, 3)), rng.normal(size=(100, 3)) + far + 6]).astype(dtype)
+    options = {"n_init": 4, "max_iter": 0, "tol": 0.0, "init": "k-means++", "search": "exhaustive"}
+    here, there = both(jaxgmm.fit, 5, x, 6, **options)
+    monkeypatch.setattr(kmeans, "SPAN", 64)  # of 4 starts: 16 rows at a time
+    apart = jaxgmm.fit(5, x, 6, compiled=False, **options)
+    bound = 1e-9 if dtype == np.float64 else 1e-4
+    for other in (there, apart):
+        np.testing.assert_allclose(
+            here.mixture.components.means, other.mixture.components.means, rtol=bound, atol=bound
+        )
+
+
+@FAMILIES
+def test_answers_by_row_do_not_depend_on_blocks(case, monkeypatch):
+    mixture, x = case.mixture(), case.data()
+    x[[3, 50, 119]] = np.nan
+    answers = jaxgmm.log_prob, jaxgmm.joint_log_prob, jaxgmm.responsibilities, jaxgmm.predict
+    whole = [np.asarray(answer(mixture, x)) for answer in answers]
+    monkeypatch.setattr(arrays, "ON_HOST", (1, 2**17))  # the least rows of a block: 64
+    for answer, wanted in zip(answers, whole, strict=True):
+        np.testing.assert_allclose(answer(mixture, x), wanted, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.long

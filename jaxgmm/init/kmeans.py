@@ -39,7 +39,7 @@ TURNS = "kmeans", "spread", "k-means++"  # the kinds of "auto"; a single start e
 TRIES = 4  # draws of the first start of "auto", the likeliest of which is kept
 INITIALIZERS = "auto", *POWERS
 REST = 1e-6  # a shift of the centres, in the frame, below which they rest
-MANY, NEAR = 2**13, 1e-2  # among more rows a larger shift is rest: half the iterations, and EM ends as well
+MANY, NEAR = 2**12, 1e-2  # among more rows a larger shift is rest: half the iterations, and EM ends as well
 SPAN = 2**16  # points times starts that a thread looks at together
 
 
