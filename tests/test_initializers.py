@@ -10,7 +10,7 @@ from families import BY_NAME, CASES, DTYPES, ROUTED, WEIGHTS, K, N, assert_mixtu
 
 import jaxgmm
 from jaxgmm.data.arrays import Rows
-from jaxgmm.init import subsample
+from jaxgmm.init import kmeans, subsample
 
 FULL = BY_NAME["full"]
 TURNS = "kmeans", "spread", "k-means++"
@@ -110,6 +110,20 @@ def test_a_start_gives_every_row_to_its_nearest_centre():
         covariances = expected[1]["covariances"] if name == "tied" else expected[1]["covariances"][order]
         wanted = expected[0][order], {"means": expected[1]["means"][order], "covariances": covariances}
         assert_mixtures_close(actual.mixture, wanted, case.params, np.float64)
+
+
+@DTYPES
+def test_beside_a_far_group_every_row_still_goes_to_its_nearest_centre(dtype):
+    """The far group squeezes the others into a thousandth of the frame, where products of points lose their digits."""
+    rng = np.random.default_rng(0)
+    p = (rng.normal(size=(3, 500)) * 1e-3 - 0.3).astype(dtype)
+    p[:, :10] += 3
+    centres, active = p[:, [0, 20, 30, 40, 50, 60]].T, np.arange(6) < 5
+    squared = ((p.astype(np.float64)[None] - centres.astype(np.float64)[:5, :, None]) ** 2).sum(1)
+    origin = kmeans.middle(centres[None], active[None])
+    found = kmeans.nearest(p - origin[:, None], centres - origin[None], active)
+    np.testing.assert_array_equal(found.argmax(0), squared.argmin(0))
+    assert (found.sum(0) == 1).all() and len(np.unique(squared.argmin(0))) == 5
 
 
 def test_kmeans_ends_where_lloyd_stands_still():

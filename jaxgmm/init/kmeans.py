@@ -57,14 +57,20 @@ def lloyd(rows: Rows, points, centres, active):
     """Centres (l, k, p) of many lanes after Lloyd's iterations, each lane's until they rest; ``active`` (l, k).
     Cost: O(n·k·p) an iteration of a lane."""
     rest = NEAR if padded_rows(rows.n_everywhere) > MANY else REST
+    origin = middle(centres, active)
+    centres = centres - origin[None, None]
+
+    def around(x):
+        return points(x) - origin[:, None]
+
     if hosted():
-        centres, moving = centres.copy(), np.arange(len(centres))
+        moving = np.arange(len(centres))
         for _ in range(LLOYD_ITERATIONS):
-            centres[moving], shift = _moved(rows, points, centres[moving], active[moving])
+            centres[moving], shift = _moved(rows, around, centres[moving], active[moving])
             moving = moving[shift > rest]
             if not len(moving):
                 break
-        return centres
+        return centres + origin[None, None]
 
     def moving(state):
         _, shift, i = state
@@ -72,12 +78,19 @@ def lloyd(rows: Rows, points, centres, active):
 
     def step(state):
         centres, shift, i = state
-        new, now = jax.vmap(lambda *lane: _moved(rows, points, *lane))(centres, active)
+        new, now = jax.vmap(lambda *lane: _moved(rows, around, *lane))(centres, active)
         goes = shift > rest
         return jnp.where(goes[:, None, None], new, centres), jnp.where(goes, now, shift), i + 1
 
     infinite = np.full(len(centres), np.inf, centres.dtype)
-    return jax.lax.while_loop(moving, step, (centres, infinite, np.int32(0)))[0]
+    return jax.lax.while_loop(moving, step, (centres, infinite, np.int32(0)))[0] + origin[None, None]
+
+
+def middle(centres, active):
+    """A point (p,) among most of the active centres (l, k, p) of all lanes: their medians. Distances are measured from
+    there, because far from it a product of points loses the digits of what separates near ones."""
+    every = xp.where(active[..., None], centres, np.inf).reshape(-1, centres.shape[-1])
+    return xp.sort(every, axis=0)[(active.sum() - 1) // 2]
 
 
 def _moved(rows: Rows, points, old, active):
@@ -95,21 +108,22 @@ def _moved(rows: Rows, points, old, active):
 
 def closest(p, centres, active):
     """Points (p, b) with a constant 1 after their features, and which of the active centres (..., k, p) are as near to
-    each as any, up to rounding: (..., k, b) bool.
+    each as any, up to rounding: (..., k, b) bool. Both are measured from the `middle`.
 
     ½ ‖p‖² - ½ ‖p - c‖² is computed, by a product rather than differences.
     """
-    offset = (centres**2).sum(-1) / 2
-    farthest = xp.where(active, offset, 0).max(-1)
-    theta = xp.concatenate([centres, xp.where(active, -offset, LOG_ZERO)[..., None]], axis=-1)
+    offset = xp.where(active, -(centres**2).sum(-1) / 2, LOG_ZERO)
+    theta, square = xp.concatenate([centres, offset[..., None]], axis=-1), (p**2).sum(-2, keepdims=True)
     p = xp.concatenate([p, xp.ones_like(p[..., :1, :])], axis=-2)
     closeness = product(theta, p)
     top = closeness.max(-2, keepdims=True)
-    return p, closeness >= top - 16 * eps(p) * (xp.abs(top) + farthest[..., None, None])
+    size = xp.abs(top) + 2 * (square - top)  # at least ‖c‖² of a centre that is as near as the nearest
+    return p, closeness >= top - 16 * eps(p) * size
 
 
 def nearest(p, centres, active):
-    """One-hot (..., k, b) of the nearest active centre of every point (p, b); ties go to the lowest index."""
+    """One-hot (..., k, b) of the nearest active centre (..., k, p) of every point (p, b); ties go to the lowest index.
+    Points and centres are measured from the `middle`."""
     near = closest(p, centres, active)[1].astype(p.dtype)
     return (first_of_largest(near, -2)[..., None, :] == np.arange(centres.shape[-2])[:, None]).astype(p.dtype)
 

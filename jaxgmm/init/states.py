@@ -21,7 +21,7 @@ from ..numerics.compiling import compiled
 from ..numerics.host import each
 from ..records import Mixture, Statistics, record, static
 from .draws import Start, centres
-from .kmeans import nearest
+from .kmeans import middle, nearest
 from .tries import chosen, likelihoods
 
 
@@ -36,13 +36,14 @@ class Nearest:
     family: Family = static()
 
     def __call__(self, block):
-        points = self.family.points(block.x)
+        origin = middle(self.centres, self.active)
+        points = self.family.points(block.x) - origin[:, None]
 
         def lane(centres, active, prepared):
             resp = nearest(points, centres, active)
             return first_statistics(self.family.moments, about(prepared, self.reference), block, resp)
 
-        return each(lane)(self.centres, self.active, self.prepared)
+        return each(lane)(self.centres - origin[None, None], self.active, self.prepared)
 
 
 def begin(problem, start: Start):
