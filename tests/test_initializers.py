@@ -121,7 +121,8 @@ def test_beside_a_far_group_every_row_still_goes_to_its_nearest_centre(dtype):
     centres, active = p[:, [0, 20, 30, 40, 50, 60]].T, np.arange(6) < 5
     squared = ((p.astype(np.float64)[None] - centres.astype(np.float64)[:5, :, None]) ** 2).sum(1)
     origin = kmeans.middle(centres[None], active[None])
-    found = kmeans.nearest(p - origin[:, None], centres - origin[None], active)
+    seen = kmeans.Around(lambda x: x, origin).view(None, p)
+    found = kmeans.nearest(seen, centres - origin[None], active)
     np.testing.assert_array_equal(found.argmax(0), squared.argmin(0))
     assert (found.sum(0) == 1).all() and len(np.unique(squared.argmin(0))) == 5
 

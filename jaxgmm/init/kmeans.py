@@ -58,11 +58,7 @@ def lloyd(rows: Rows, points, centres, active):
     Cost: O(n·k·p) an iteration of a lane."""
     rest = NEAR if padded_rows(rows.n_everywhere) > MANY else REST
     origin = middle(centres, active)
-    centres = centres - origin[None, None]
-
-    def around(x):
-        return points(x) - origin[:, None]
-
+    centres, around = centres - origin[None, None], Around(points, origin)
     if hosted():
         moving = np.arange(len(centres))
         for _ in range(LLOYD_ITERATIONS):
@@ -93,39 +89,54 @@ def middle(centres, active):
     return xp.sort(every, axis=0)[(active.sum() - 1) // 2]
 
 
-def _moved(rows: Rows, points, old, active):
+class Around:
+    """Points measured from an origin (p,), as a view of a block, like that of a form."""
+
+    fixed_view = True
+
+    def __init__(self, points, origin):
+        self.points, self.origin = points, origin
+
+    def view(self, prepared, x):
+        """The points (..., p + 1, b), with a constant 1 after their features, and ‖p‖² (..., 1, b)."""
+        p = self.points(x) - self.origin[:, None]
+        return xp.concatenate([p, xp.ones_like(p[..., :1, :])], axis=-2), (p**2).sum(-2, keepdims=True)
+
+    def width(self, d, k):
+        return len(self.origin) + 2
+
+
+def _moved(rows: Rows, around: Around, old, active):
     """Centres (..., k, p) moved to the means of their rows, and the largest shift (...) of any. A row halfway between
     two centres counts for both."""
 
     def assign(block):
-        p, near = closest(points(block.x), old, active)
-        return over_rows(xp.where(near, block.weight[None], 0), p)
+        seen = block.seen(around, None)
+        return over_rows(xp.where(closest(seen, old, active), block.weight[None], 0), seen[0])
 
     [sums] = rows.sum(assign)
     new = keep_empty(sums[..., -1], divide(sums[..., :-1], sums[..., -1]), old)
     return new, xp.abs(new - old).max((-2, -1))
 
 
-def closest(p, centres, active):
-    """Points (p, b) with a constant 1 after their features, and which of the active centres (..., k, p) are as near to
-    each as any, up to rounding: (..., k, b) bool. Both are measured from the `middle`.
+def closest(seen, centres, active):
+    """Which of the active centres (..., k, p) are as near to each point as any, up to rounding: (..., k, b) bool.
+    Points, ``seen`` by `Around`, and centres are measured from the `middle`.
 
     ½ ‖p‖² - ½ ‖p - c‖² is computed, by a product rather than differences.
     """
+    p, square = seen
     offset = xp.where(active, -(centres**2).sum(-1) / 2, LOG_ZERO)
-    theta, square = xp.concatenate([centres, offset[..., None]], axis=-1), (p**2).sum(-2, keepdims=True)
-    p = xp.concatenate([p, xp.ones_like(p[..., :1, :])], axis=-2)
-    closeness = product(theta, p)
+    closeness = product(xp.concatenate([centres, offset[..., None]], axis=-1), p)
     top = closeness.max(-2, keepdims=True)
     size = xp.abs(top) + 2 * (square - top)  # at least ‖c‖² of a centre that is as near as the nearest
-    return p, closeness >= top - 16 * eps(p) * size
+    return closeness >= top - 16 * eps(p) * size
 
 
-def nearest(p, centres, active):
-    """One-hot (..., k, b) of the nearest active centre (..., k, p) of every point (p, b); ties go to the lowest index.
-    Points and centres are measured from the `middle`."""
-    near = closest(p, centres, active)[1].astype(p.dtype)
-    return (first_of_largest(near, -2)[..., None, :] == np.arange(centres.shape[-2])[:, None]).astype(p.dtype)
+def nearest(seen, centres, active):
+    """One-hot (..., k, b) of the nearest active centre of every point, as `closest`; ties go to the lowest index."""
+    near = closest(seen, centres, active).astype(centres.dtype)
+    return (first_of_largest(near, -2)[..., None, :] == np.arange(centres.shape[-2])[:, None]).astype(near.dtype)
 
 
 def distinct(centres):

@@ -21,7 +21,7 @@ from ..numerics.compiling import compiled
 from ..numerics.host import each
 from ..records import Mixture, Statistics, record, static
 from .draws import Start, centres
-from .kmeans import middle, nearest
+from .kmeans import Around, middle, nearest
 from .tries import chosen, likelihoods
 
 
@@ -37,10 +37,10 @@ class Nearest:
 
     def __call__(self, block):
         origin = middle(self.centres, self.active)
-        points = self.family.points(block.x) - origin[:, None]
+        seen = Around(self.family.points, origin).view(None, block.x)
 
         def lane(centres, active, prepared):
-            resp = nearest(points, centres, active)
+            resp = nearest(seen, centres, active)
             return first_statistics(self.family.moments, about(prepared, self.reference), block, resp)
 
         return each(lane)(self.centres - origin[None, None], self.active, self.prepared)
