@@ -32,18 +32,24 @@ def begin(problem, options: Options, rng) -> em.State:
         else:
             index = DRAWN[options.init](x, weight, k, rng)
             resp = index[:, None] == np.arange(rows.n) if alone else nearest(points, points[:, index])
-        mixtures.append(_first(problem, block, resp.astype(block.x.dtype), alone))
+        mixtures.append(_first(problem, resp.astype(block.x.dtype), alone))
     return em.initial_state(jax.tree.map(lambda *leaves: np.stack(leaves), *mixtures))
 
 
-def _first(problem, block, resp, alone: bool) -> Mixture:
+def _first(problem, resp, alone: bool) -> Mixture:
     """The first mixture, from responsibilities (k, n). Where every component has one row ``alone``, its width is
     reg_covar and its weight 1 / k, as in scikit-learn."""
     family, (k, _), prior = problem.family, resp.shape, problem.known.prior
     form, reference = family.accurate, problem.known.frame.reference
-    params = family.around(np.zeros((k, len(family.points(block.x[:, :1]))), resp.dtype), len(block.x))
+    rows = problem.rows.cut(form, k, 1)
+    width = len(family.points(rows.framed(rows.x[:1])))
+    params = family.around(np.zeros((k, width), resp.dtype), rows.d)
     prepared = form.prepare(params, reference)
-    statistics = states.first_statistics(form, prepared, block, resp)
+
+    def summarise(block):
+        return states.first_statistics(form, prepared, block, block.columns["resp"].T)
+
+    [statistics] = rows.sum(summarise, resp=resp.T)
     even = np.full(k, -np.log(k), resp.dtype)
     under = Mixture(even, params, family)
     if not alone:
