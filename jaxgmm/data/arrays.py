@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..numerics import platforms, two_sum
+from ..numerics.dtypes import compute_dtype, floats_in
 from ..numerics.host import each, entry, hosted
 from ..records import Block, record, static
 from .frame import Frame
@@ -29,8 +30,8 @@ class Rows:
     """Rows in a device's memory: x (n, d) of any real dtype, weights (n,), and the frame that blocks are moved into.
 
     ``block`` is the number of rows of a block, chosen by `cut` unless the caller asked for a ``block_size``. Blocks are
-    cast to ``dtype``. ``layout`` tells how the rows are divided over a mesh (see `mesh`), None without one; inside
-    ``shard_map``, x and weight are those of one device.
+    cast to ``dtype``, rows and weights. ``layout`` tells how the rows are divided over a mesh (see `mesh`), None
+    without one; inside ``shard_map``, x and weight are those of one device.
     """
 
     x: Any
@@ -65,6 +66,21 @@ class Rows:
     def n_blocks(self) -> int:
         return -(-self.n // self.block)
 
+    @property
+    def may_widen(self) -> bool:
+        """Whether rows of float32 may be computed on in float64, which is fast where they lie."""
+        return self.dtype == "float32" and platforms.have_fast_float64(self.x.devices())
+
+    @property
+    def in_float64(self) -> "Rows":
+        """The same rows, cast to float64 block by block."""
+        return dataclasses.replace(self, frame=floats_in(np.float64, self.frame), dtype="float64")
+
+    @property
+    def widened(self) -> bool:
+        """Whether rows of float32 are cast to float64."""
+        return compute_dtype(self.x) == np.float32 and self.dtype == "float64"
+
     def cut(self, form, k: int, lanes: int):
         """The rows in blocks that suit ``lanes`` mixtures of k components in flight."""
         block = self.block_size or block_rows(self.n, form.width(self.d, k * lanes), self.itemsize)
@@ -82,7 +98,7 @@ class Rows:
             return jax.lax.dynamic_slice_in_dim(values, start, self.block)
 
         fresh = start + jnp.arange(self.block) >= i * self.block
-        weight = jnp.where(fresh, some(self.weight), 0)
+        weight = jnp.where(fresh, some(self.weight), 0).astype(self.dtype)
         return Block(self.framed(some(self.x)), weight, {name: some(column) for name, column in columns.items()})
 
     def framed(self, x):

@@ -11,7 +11,6 @@ import functools
 import jax
 import numpy as np
 
-from ..numerics.dtypes import floats_in
 from ..numerics.threads import mapped
 from ..records import Block, record
 from .arrays import Rows
@@ -61,10 +60,8 @@ class HostRows(Rows):
         return {}
 
     @property
-    def in_float64(self) -> "HostRows":
-        """The same rows, cast to float64 block by block."""
-        weight, frame = floats_in(np.float64, (self.weight, self.frame))
-        return dataclasses.replace(self, weight=weight, frame=frame, dtype="float64")
+    def may_widen(self) -> bool:
+        return self.dtype == "float32"
 
     def cut(self, form, k: int, lanes: int):
         block = super().cut(form, k, lanes).block
@@ -76,7 +73,8 @@ class HostRows(Rows):
         held = self._kept.get(i)
         if held is None:
             x = np.ascontiguousarray(self.framed(self.x[..., some, :]))
-            held = KeptBlock(x, self.weight[..., some], MOST_KEPT // self.n_blocks)
+            weight = self.weight[..., some].astype(self.dtype, copy=False)
+            held = KeptBlock(x, weight, MOST_KEPT // self.n_blocks)
             if self.x.size <= MOST_KEPT:
                 self._kept[i] = held
         return Block(held.x, held.weight, {name: values[some] for name, values in columns.items()}) if columns else held

@@ -17,7 +17,9 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from ..distributed import agreed, everyones
+from ..numerics import platforms
 from ..numerics.compiling import compiled
+from ..numerics.dtypes import floats_in
 from .arrays import Rows, added, block_rows
 from .frame import Frame
 from .mesh import layout_of, over_shards
@@ -34,6 +36,7 @@ class Flow:
         mesh: the mesh that blocks are divided over, or None. If it spans processes, the stream holds this process's
             rows; rows are numbered through, process 0's first.
         width: numbers a row takes in a computation: how many rows of a block a device works on at a time.
+        widened: whether rows of float32 are cast to float64, block by block.
     """
 
     stream: Stream
@@ -41,16 +44,28 @@ class Flow:
     kept: dict[Any, Any]
     mesh: Mesh | None = None
     width: int = 1
+    widened: bool = False
 
     in_program = False
 
     @property
     def dtype(self) -> str:
-        return str(self.stream.dtype)
+        return "float64" if self.widened else str(self.stream.dtype)
 
     @property
     def itemsize(self) -> int:
-        return self.stream.dtype.itemsize
+        return np.dtype(self.dtype).itemsize
+
+    @property
+    def may_widen(self) -> bool:
+        """As of `Rows`."""
+        devices = [platforms.device()] if self.mesh is None else self.mesh.devices.flat
+        return self.dtype == "float32" and platforms.have_fast_float64(devices)
+
+    @property
+    def in_float64(self) -> "Flow":
+        """The same rows, cast to float64 block by block."""
+        return dataclasses.replace(self, frame=floats_in(np.float64, self.frame), widened=True)
 
     @property
     def d(self) -> int:
@@ -88,7 +103,7 @@ class Flow:
         if len(x) < size:
             index = np.minimum(np.arange(size), len(x) - 1)
             x, weight = x[index], np.concatenate([weight, np.zeros(size - len(x), weight.dtype)])
-        return Rows(x, weight, self.frame, min(block_rows(size, self.width, x.dtype.itemsize), size), self.dtype)
+        return Rows(x, weight, self.frame, min(block_rows(size, self.width, self.itemsize), size), self.dtype)
 
     def blocks(self):
         """Blocks of the stream as `Rows`, in order, each with the number of its first row."""

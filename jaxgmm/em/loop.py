@@ -55,6 +55,7 @@ class Packed:
 
 
 def pack(lanes) -> Packed:
+    """The lanes with all leaves of a dtype side by side."""
     leaves, structure = jax.tree.flatten(lanes)
     columns = {}
     for leaf in leaves:
@@ -64,6 +65,7 @@ def pack(lanes) -> Packed:
 
 
 def unpack(packed: Packed):
+    """The lanes, each leaf by itself."""
     ends, leaves = dict.fromkeys(packed.tables, 0), []
     for dtype, shape in packed.shapes:
         begin, ends[dtype] = ends[dtype], ends[dtype] + int(np.prod(shape))

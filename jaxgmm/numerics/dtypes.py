@@ -68,6 +68,16 @@ def floats_in(dtype, tree):
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype)[()] if np.asarray(leaf).dtype.kind == "f" else leaf, tree)
 
 
+def float_dtype(tree) -> np.dtype:
+    """The dtype of the floating-point leaves of a tree, which are all of one."""
+    return next(leaf.dtype for leaf in jax.tree.leaves(tree) if leaf.dtype.kind == "f")
+
+
+def in_precision(dtype):
+    """A context in which JAX computes in float64, if that is the dtype; in another dtype as the caller's flag says."""
+    return jax.enable_x64(jax.config.jax_enable_x64 or dtype == np.float64)
+
+
 def in_precision_of(*names: str, differentiable: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: run the function in float64 where any of these arguments (arrays, or records of arrays) is float64,
     and with JAX's debugging switches off (`switches`).

@@ -22,9 +22,10 @@ from ..em.loop import on_device, on_host, pack, unpack
 from ..families.base import Family
 from ..init import states, tries
 from ..init.draws import Start, centres
+from ..numerics import platforms
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
-from ..numerics.dtypes import floats_in
+from ..numerics.dtypes import compute_dtype, float_dtype, floats_in, in_precision
 from ..numerics.host import each, hosted, one_by_one, stacked, together
 from ..records import record, static
 from . import ranking
@@ -51,7 +52,7 @@ class DataSets:
 
     @property
     def dtype(self) -> str:
-        return str(self.weight.dtype)
+        return str((self.weight if self.known is None else self.known.frame.scale).dtype)
 
     rungs = (None,)  # all rows at once
 
@@ -60,15 +61,21 @@ class DataSets:
         return self if search.dtype == self.dtype else self.in_float64
 
     @property
+    def may_widen(self) -> bool:
+        """As in `Problem`."""
+        fast = hosted() or platforms.have_fast_float64(self.x.devices())
+        return self.dtype == "float32" and fast
+
+    @property
     def widened(self) -> bool:
         """As in `Problem`."""
-        return self.x.dtype == np.float32 and self.dtype == "float64"
+        return compute_dtype(self.x) == np.float32 and self.dtype == "float64"
 
     @functools.cached_property
     def in_float64(self) -> "DataSets":
         """As in `Problem`."""
-        weight, known, limits = floats_in(np.float64, (self.weight, self.known, self.limits))
-        return dataclasses.replace(self, weight=weight, known=known, limits=limits)
+        known, limits = floats_in(np.float64, (self.known, self.limits))
+        return dataclasses.replace(self, known=known, limits=limits)
 
     def until(self, pause, rung: int = 0) -> "DataSets":
         return dataclasses.replace(self, limits=dataclasses.replace(self.limits, pause=pause))
@@ -188,7 +195,10 @@ def in_pieces(function, count: int, most: int):
 
 
 def conclude(sets: DataSets, lanes, traced: bool):
-    """The result of every data set, (b, ...)."""
+    """The result of every data set, (b, ...), in the data's dtype."""
+    if not hosted() and float_dtype(lanes) != sets.dtype:
+        with in_precision(np.float64):
+            return floats_in(sets.dtype, conclude(sets.in_float64, lanes, traced))
     b = len(sets.x)
     if hosted():
         lanes = jax.tree.map(lambda leaf: leaf.reshape(b, -1, *leaf.shape[1:]), lanes)

@@ -69,9 +69,14 @@ class Problem:
         return self if search.dtype == self.known.frame.scale.dtype else self.in_float64
 
     @property
+    def may_widen(self) -> bool:
+        """Whether rows of float32 may be computed on in float64, which is fast where they lie."""
+        return self.rows.may_widen
+
+    @property
     def widened(self) -> bool:
         """Whether rows of float32 are computed on in float64."""
-        return not self.streams and self.rows.x.dtype == np.float32 and self.rows.dtype == "float64"
+        return self.rows.widened
 
     @functools.cached_property
     def in_float64(self) -> "Problem":

@@ -5,6 +5,7 @@ than a row.
 """
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -16,7 +17,7 @@ from ..families.base import parameters
 from ..numerics import eps, first_of_largest
 from ..numerics.backend import xp
 from ..numerics.compiling import compiled
-from ..numerics.dtypes import floats_in
+from ..numerics.dtypes import floats_in, in_precision
 from ..numerics.host import each, entries_of
 from ..records import FitResult, Mixture, Status
 from .pruning import Standing
@@ -25,6 +26,21 @@ RANKS = np.array([0, 0, 2, 1, 4, 4, 0, 3], np.int32)  # in the order of Status; 
 TIE = 8  # units of rounding within which the first of two starts wins: on any number of devices the same one
 
 
+def in_dtype_of_lanes(function):
+    """Decorator: results in the data's dtype, computed in that of the lanes, which may have gone on in float64."""
+
+    @functools.wraps(function)
+    def concluded(known: Known, lanes, *args, method=em.PLAIN, **options):
+        ours, theirs = known.frame.scale.dtype, method.state_of(lanes).gain.dtype
+        if ours == theirs:
+            return function(known, lanes, *args, method=method, **options)
+        with in_precision(theirs):
+            return floats_in(ours, function(floats_in(theirs, known), lanes, *args, method=method, **options))
+
+    return concluded
+
+
+@in_dtype_of_lanes
 @compiled("keep_order", "method")
 def conclude(known: Known, lanes, active, left=None, *, keep_order: bool = False, method=em.PLAIN):
     """Results (m,) of lanes (m·r,): the best start of every m, components by decreasing weight, in the data's units.
@@ -33,11 +49,6 @@ def conclude(known: Known, lanes, active, left=None, *, keep_order: bool = False
     better; one that failed only if there is nothing else. ``left`` (m·r,) are lanes that a stop left unfinished:
     they are judged as they stand, and what they are starts of is STOPPED if it is sound.
     """
-    dtype = known.frame.scale.dtype
-    if method.state_of(lanes).gain.dtype != dtype:  # lanes that went on in float64
-        known = floats_in(np.float64, known)
-        result = conclude(known, lanes, active, left, keep_order=keep_order, method=method)
-        return floats_in(dtype, result)
     m, count = active.shape[0], jax.tree.leaves(lanes)[0].shape[0]
     frame, measured = known.frame, known.measured
     left = np.zeros(count, bool) if left is None else left
@@ -70,6 +81,7 @@ def conclude(known: Known, lanes, active, left=None, *, keep_order: bool = False
     return each(choose)(*of_fits)
 
 
+@in_dtype_of_lanes
 @compiled("keep_order", "method")
 def conclude_one(known: Known, lanes, left=None, active=None, *, keep_order: bool = False, method=em.PLAIN):
     """The result of lanes (r,) that are starts of one fit, of all components or those in active (1, k)."""

@@ -18,11 +18,11 @@ import numpy as np
 
 from .. import em
 from ..checks import in_trace
-from ..em.loop import Queue, fresh_queue
+from ..em.loop import Packed, Queue, fresh_queue, pack, unpack
 from ..families.base import matrices
 from ..numerics import hold_in, platforms
 from ..numerics.compiling import compiled
-from ..numerics.dtypes import floats_in
+from ..numerics.dtypes import float_dtype, floats_in, in_precision
 from ..numerics.host import choose, each, hosted
 from ..numerics.threads import one_for_each_product
 from ..records import record
@@ -89,7 +89,7 @@ def begin(problem, lanes, active, iteration: int = -1) -> Search:
     alive."""
     traced, count = in_trace(problem, lanes), jax.tree.leaves(lanes)[0].shape[0]
     alive = np.ones(count, bool) if traced else _weighs(problem, active.shape[0], count)
-    infinite, unknown = np.full(count, np.inf, problem.known.frame.scale.dtype), np.full(count, -1, np.int32)
+    infinite, unknown = np.full(count, np.inf, float_dtype(lanes)), np.full(count, -1, np.int32)
     running, sound = np.full(count, em.RUNNING, np.int32), np.ones(count, bool)
     standing = Standing(np.nan * infinite, infinite, unknown, running, sound)
     form, pruned = 0, problem.search == "pruned" and count // active.shape[0] >= pruning.FEWEST
@@ -103,11 +103,12 @@ def advance(problem, search: Search, rounds) -> Search:
     """The search after at most so many rounds of E-steps; where they end the current run, before the next one."""
     problem = problem.suiting(search)
     rounds, pause = np.int32(rounds), np.int32(STOPS[int(search.stage)])
-    lanes, standing, queue, made = problem.until(pause, int(search.rung)).run(search, int(search.form), rounds)
-    made = np.int32(made)  # waits
-    iteration = np.int32(search.iteration + made)
-    search = dataclasses.replace(search, lanes=lanes, standing=standing, queue=queue, iteration=iteration)
-    return search if made == rounds else following(problem, search)
+    with in_precision(search.dtype):
+        lanes, standing, queue, made = problem.until(pause, int(search.rung)).run(search, int(search.form), rounds)
+        made = np.int32(made)  # waits
+        iteration = np.int32(search.iteration + made)
+        search = dataclasses.replace(search, lanes=lanes, standing=standing, queue=queue, iteration=iteration)
+        return search if made == rounds else following(problem, search)
 
 
 def following(problem, search: Search) -> Search:
@@ -120,8 +121,9 @@ def following(problem, search: Search) -> Search:
             back = in_another_dtype(problem, search, np.float32, search.alive & (lost | (status < 0)))
             return _next(problem, back, stage, search.alive, last)
     if form < last and (status == em.LOSSY).any():
-        if hosted() and search.dtype == np.float32:
-            return _next(problem, in_another_dtype(problem, search, np.float64, status < 0), stage, search.alive)
+        if problem.may_widen:
+            wide = in_another_dtype(problem, search, np.float64, status < 0)
+            return _next(problem.in_float64, wide, stage, search.alive)
         return _next(problem, search, stage, search.alive, form + 1)
     if stage == LAST:
         return _end(problem, search)
@@ -142,23 +144,35 @@ def in_another_dtype(problem, search: Search, dtype, again) -> Search:
     loses, in float32 by any amount."""
     lanes, firsts, standing = floats_in(dtype, (search.lanes, search.firsts, search.standing))
     doubt = em.LOSS_LIMIT if dtype == np.float64 else np.inf
+    with in_precision(dtype):
+        lanes = _resumed(problem.method, lanes, again, dtype(doubt))
+    lanes = jax.tree.map(np.asarray, lanes)  # on a mesh they go to all of its devices
+    return dataclasses.replace(search, lanes=lanes, firsts=firsts, standing=standing)
 
+
+@compiled("method", once=True)
+def _resumed(method, lanes, again, doubt):
     def resume(lane, again):
-        return em.resume_in_another_dtype(problem.method, lane, again, dtype(doubt))
+        return em.resume_in_another_dtype(method, lane, again, doubt)
 
-    return dataclasses.replace(search, lanes=each(resume)(lanes, again), firsts=firsts, standing=standing)
+    apart = unpack(lanes) if isinstance(lanes, Packed) else lanes
+    resumed = each(resume)(apart, again)
+    return pack(resumed) if isinstance(lanes, Packed) else resumed
 
 
 def _hold_in_float32(problem, lanes):
     """Which lanes (l,) have matrices that are not singular in float32, the dtype of results."""
-    family = problem.family
-    if not matrices(family.parameters):
+    if not matrices(problem.family.parameters):
         return np.ones(len(jax.tree.leaves(lanes)[0]), bool)
+    return np.asarray(_held(problem.method, problem.family, lanes))
 
+
+@compiled("method", "family", once=True)
+def _held(method, family, lanes):
     def holds(lane):
-        return hold_in(np.float32, family.covariance(problem.method.finish(lane).mixture.components)).all(-1)
+        return hold_in(np.float32, family.covariance(method.finish(lane).mixture.components)).all(-1)
 
-    return each(holds)(lanes)
+    return each(holds)(unpack(lanes) if isinstance(lanes, Packed) else lanes)
 
 
 def _called_back(problem, search: Search, back) -> Search:
@@ -181,7 +195,11 @@ def _end(problem, search: Search) -> Search:
 def climbed(problem, search: Search) -> Search:
     """The search on the next rung's rows. Finalists continue from their mixtures, and one start a fit begins anew; the
     others wait, in case none of those ends well."""
-    problem = problem.suiting(search)
+    with in_precision(search.dtype):
+        return _climbed(problem.suiting(search), search)
+
+
+def _climbed(problem, search: Search) -> Search:
     if int(search.rung) == 0 and problem.tries > 1:
         search = chosen(problem, search)
     goes_on, anew = finalists.of(problem, search)

@@ -16,7 +16,7 @@ from ..families.base import lookup
 from ..init import states
 from ..init.draws import Start
 from ..numerics.compiling import compiled
-from ..numerics.dtypes import compute_dtype, in_precision_of
+from ..numerics.dtypes import compute_dtype, floats_in, in_precision_of
 from ..numerics.host import on_host, one_by_one
 from ..numerics.keys import as_key
 from ..scoring import labels_of
@@ -55,6 +55,7 @@ def agreement(seed: int, x, weight, family: str, *, ks: list[int], n_init: int) 
         rows = problem.rows.cut(family.moments, active.size, n_init)
         lanes = states.begin(dataclasses.replace(problem, rows=rows), Start("auto", n_init, as_key(seed), active))
         ended = stages.to_its_end(problem, stages.begin(problem, lanes, active)).lanes
+        ended = floats_in(problem.rows.dtype, ended)
         labels = np.asarray(_labels(problem.rows, ended, problem.method))[:, :n].reshape(len(ks), n_init, n)
     pairs = list(itertools.combinations(range(n_init), 2))
     return np.array([[adjusted_rand_score(runs[i], runs[j]) for i, j in pairs] for runs in labels])

@@ -13,7 +13,7 @@ import numpy as np
 from .. import em
 from ..data.route import goes_to_host
 from ..numerics.compiling import compiled
-from ..numerics.dtypes import in_precision_of
+from ..numerics.dtypes import float_dtype, in_precision, in_precision_of
 from ..numerics.host import each, on_host
 from ..records import Mixture, Status
 from ..search import floors, loading, ranking, stages
@@ -151,8 +151,13 @@ def _started(states, method):
     return each(method.start)(states)
 
 
-@compiled("method")
 def _finished(lanes, method):
+    with in_precision(float_dtype(lanes)):
+        return _states(lanes, method)
+
+
+@compiled("method")
+def _states(lanes, method):
     return each(method.finish)(lanes)
 
 
