@@ -67,13 +67,14 @@ class Driver:
             except KeyboardInterrupt:
                 search = self._interrupted(problem, search)
             if self.stopped and int(search.rung) < len(problem.rungs) - 1:  # only a sample has judged them
-                search = stages.advance(problem, stages.climbed(problem, search), 1)
+                search = _judged(problem, stages.climbed(problem, search))
         self.iteration = int(search.iteration)
         return search.lanes, search.running if self.stopped else np.zeros(len(search.alive), bool)
 
     def _look(self, problem, search: Search, moved: bool, ends: bool):
-        """Callbacks and the checkpoint see the search, where it is time to, or as its last lane ends."""
-        due = moved and int(search.iteration) % self.every == 0
+        """Callbacks and the checkpoint see the search, where it is time to, or as its last lane ends. Callbacks wait
+        until a start has a log-likelihood: the first E-step may have lost its digits."""
+        due = moved and search.judged and int(search.iteration) % self.every == 0
         if self.callbacks and (due or ends):
             self.stopped = self._called(self._glance(problem, search))
         if self.in_processes:
@@ -86,8 +87,7 @@ class Driver:
         if self.in_processes:  # the others do not know where this one stopped
             raise KeyboardInterrupt
         self.stopped = True
-        if not search.judged:  # so that there is something to return
-            search = stages.advance(problem, search, 1)
+        search = _judged(problem, search)  # so that there is something to return
         if self.checkpoint is not None:
             self.checkpoint.look(search, True)
         return search
@@ -146,3 +146,10 @@ class Driver:
         with on_host(False):  # a callback may use JAX
             answers = [each(glance) for each in self.callbacks]
         return any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)
+
+
+def _judged(problem, search: Search) -> Search:
+    """The search from where a start has a log-likelihood: after one E-step, or two where the first lost its digits."""
+    while not (search.judged or search.ended):
+        search = stages.advance(problem, search, 1)
+    return search
