@@ -179,6 +179,29 @@ def rows_beyond_the_sample():
 
 
 @case("large")
+def float32_rows_that_go_on_in_float64():
+    """Correlated rows, of which the fast form loses the digits in float32."""
+    from jaxgmm.search.problem import Problem
+
+    rng, seen, task = np.random.default_rng(0), [], Problem.task
+    axes = np.linalg.qr(rng.normal(size=(4, 4)))[0] * np.geomspace(1, 1e-2, 4)
+    x = ((rng.normal(size=(601, 4)) + 3 * rng.integers(2, size=(601, 1))) @ axes.T).astype(np.float32)
+
+    def spy(self, form):
+        seen.append((form is self.family.moments, self.known.frame.scale.dtype.name))
+        return task(self, form)
+
+    given = {"tol": 0, "max_iter": 20, "prior": jaxgmm.GaussianPrior()}
+    expected = jaxgmm.fit(0, x, 2, **given)
+    Problem.task = spy
+    try:
+        same(jaxgmm.fit(0, x, 2, mesh=mesh_of(8), **given), expected, fields_of("full"))
+    finally:
+        Problem.task = task
+    assert (True, "float64") in seen and (False, "float32") not in seen
+
+
+@case("large")
 def a_rare_value_is_found():
     """Three distinct rows among many, one of them twice: the sample may miss it, the starts may not."""
     x = np.zeros((140_001, 1))
