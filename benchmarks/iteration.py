@@ -1,6 +1,6 @@
 """Seconds and memory of one EM iteration, of jaxgmm, scikit-learn and other libraries, from the same start.
 
-    python benchmarks/iteration.py [--sizes N,D,K[,FAMILY] ...] [--peers gmmx tgmm pomegranate] [--rounds 5]
+    python benchmarks/iteration.py [--sizes N,D,K[,FAMILY[,ROWS]] ...] [--peers gmmx tgmm pomegranate] [--rounds 5]
 
 The time of an iteration is the difference between a fit of 25 updates and one of 5, divided by 20: the loop itself,
 without compilation, checks or the start. Contenders take turns after a warm-up, and medians are compared. scikit-learn
@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,15 +28,35 @@ from common import CORES, machine, spread, timed, write
 from peers import CONTENDERS, installed, takes
 from threadpoolctl import threadpool_limits
 
+
+class Size(NamedTuple):
+    """Numbers of rows, features and components, the family, and what the rows are like: "well" conditioned; the
+    condition number of the components' covariances; or "dying", where a component holds few rows close together (not
+    for "tied").
+    """
+
+    n: int
+    d: int
+    k: int
+    family: str = "full"
+    rows: str = "well"
+
+
 SIZES = (
-    (200_000, 16, 32, "full"),
-    (50_000, 20, 16, "full"),
-    (200_000, 2, 8, "full"),
-    (200_000, 64, 256, "diag"),
+    Size(200_000, 16, 32),
+    Size(50_000, 20, 16),
+    Size(200_000, 2, 8),
+    Size(200_000, 64, 256, "diag"),
+    Size(50_000, 16, 16, "full", "10"),
+    Size(50_000, 16, 16, "full", "100"),
+    Size(50_000, 16, 16, "full", "1000"),
+    Size(50_000, 16, 16, "full", "dying"),
+    Size(50_000, 64, 64, "diag", "dying"),
 )
 DTYPES = ("float32", "float64")
 SHORT, LONG = 5, 25
 SQUARE = 2048
+NARROW = 1e-2  # axes of a component that is dying, beside those of the others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +74,25 @@ class Problem:
         return len(self.weights)
 
 
-def problem(n, d, k, family, dtype):
+def problem(size, dtype):
     """Rows from k overlapping normals, and a start: the first k rows with the covariance of the data.
 
-    The axes of a component are between 0.5 and 2 long, so that float32 needs no more than the fast form.
+    The axes of a component are between 0.5 and 2 long, so that float32 needs no more than the fast form; or as long as
+    a condition number says. A component that is dying has 4 d rows, and its axes are shorter by `NARROW`.
     """
+    n, d, k, family, rows_are = size
     rng = np.random.default_rng(0)
-    axes = np.linalg.qr(rng.normal(size=(k, d, d)))[0] * rng.uniform(0.5, 2, size=(k, d, 1))  # (k, d, d)
+    axes = np.linalg.qr(rng.normal(size=(k, d, d)))[0]  # (k, d, d)
+    if rows_are in ("well", "dying"):
+        axes *= rng.uniform(0.5, 2, size=(k, d, 1))
+    else:
+        axes *= np.geomspace(1, float(rows_are) ** -0.5, d)[:, None]
     means = rng.normal(size=(k, d)) * 1.5
     label = rng.integers(k, size=n)
+    if rows_are == "dying":
+        axes[0] *= NARROW
+        label[label == 0] = 1
+        label[-4 * d :] = 0
     x = np.empty((n, d))
     for component in range(k):
         rows = label == component
@@ -74,7 +105,11 @@ def problem(n, d, k, family, dtype):
         "diag": np.tile(np.diag(whole), (k, 1)),
         "spherical": np.full(k, np.trace(whole) / d),
     }[family]
-    return Problem(x, family, np.full(k, 1 / k, dtype), x[:k], covariances.astype(dtype))
+    centres = x[:k].copy()
+    if rows_are == "dying":  # it has its rows from the first update on
+        centres[0] = x[-1]
+        covariances[0] *= NARROW**2
+    return Problem(x, family, np.full(k, 1 / k, dtype), centres, covariances.astype(dtype))
 
 
 def features(d, family):
@@ -105,9 +140,10 @@ def square_product(dtype):
     return lambda: product(a).block_until_ready()
 
 
-def run_case(n, d, k, family, dtype, names, rounds):
+def run_case(size, dtype, names, rounds):
     """Times, log-likelihood and memory of every contender on one problem."""
-    data = problem(n, d, k, family, dtype)
+    n, d, k, family, _ = size
+    data = problem(size, dtype)
     names = [name for name in names if takes(name, family, dtype)]
     fits = {name: CONTENDERS[name](data) for name in names}
     product = square_product(dtype)
@@ -136,7 +172,7 @@ def run_case(n, d, k, family, dtype, names, rounds):
             "gflops": speed,
             "of_matmul": speed / matmul,
             "log_likelihood": ends[name](),
-            "peak_mib": peak_memory(name, n, d, k, family, dtype, limits[name]),
+            "peak_mib": peak_memory(name, size, dtype, limits[name]),
         }
     contenders["scikit-learn"] |= {"threads": threads, "seconds_by_threads": tried}
     ratio = {
@@ -144,19 +180,19 @@ def run_case(n, d, k, family, dtype, names, rounds):
         for name, one in contenders.items()
         if name != "jaxgmm"
     }
-    size = {"n": n, "d": d, "k": k, "family": family, "dtype": dtype}
-    return {**size, "matmul_gflops": matmul, "contenders": contenders, "ratio": ratio["scikit-learn"], "ratios": ratio}
+    about = {**size._asdict(), "dtype": dtype}
+    return {**about, "matmul_gflops": matmul, "contenders": contenders, "ratio": ratio["scikit-learn"], "ratios": ratio}
 
 
-def peak_memory(name, n, d, k, family, dtype, threads):
+def peak_memory(name, size, dtype, threads):
     """Peak MiB of a first and of a second fit, in a process of its own."""
-    command = [sys.executable, __file__, "--memory-of", name, "--sizes", f"{n},{d},{k},{family}", "--dtype", dtype]
+    command = [sys.executable, __file__, "--memory-of", name, "--sizes", ",".join(map(str, size)), "--dtype", dtype]
     done = subprocess.run([*command, "--threads", str(threads)], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
-def memory_of(name, n, d, k, family, dtype, threads):
-    fit = CONTENDERS[name](problem(n, d, k, family, dtype))
+def memory_of(name, size, dtype, threads):
+    fit = CONTENDERS[name](problem(size, dtype))
     peaks = {}
     for which in ("first", "second"):
         Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
@@ -174,7 +210,8 @@ def status_mib(field):
 
 def print_case(case):
     size = f"N={case['n']} D={case['d']} K={case['k']}"
-    print(f"\n{size}, {case['family']}, {case['dtype']}; matmul {case['matmul_gflops']:.0f} GFLOP/s")
+    print(f"\n{size}, {case['family']}, {case['dtype']}, rows {case['rows']}")
+    print(f"  a square product: {case['matmul_gflops']:.0f} GFLOP/s")
     for name, one in case["contenders"].items():
         time = one["seconds"]
         threads = f" ({one['threads']} threads)" if "threads" in one else ""
@@ -188,13 +225,13 @@ def print_case(case):
 
 
 def size(text):
-    n, d, k, *family = text.split(",")
-    return int(n), int(d), int(k), *(family or ["full"])
+    n, d, k, *rest = text.split(",")
+    return Size(int(n), int(d), int(k), *rest)
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=SIZES, type=size, metavar="N,D,K[,FAMILY]")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, type=size, metavar="N,D,K[,FAMILY[,ROWS]]")
     parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=DTYPES)
     parser.add_argument(
         "--peers",
@@ -213,7 +250,7 @@ def arguments():
 def main():
     args = arguments()
     if args.memory_of:
-        print(json.dumps(memory_of(args.memory_of, *args.sizes[0], args.dtype[0], args.threads)))
+        print(json.dumps(memory_of(args.memory_of, args.sizes[0], args.dtype[0], args.threads)))
         return
     names = ["jaxgmm", "scikit-learn", *filter(installed, args.peers)]
     about = machine()
@@ -221,7 +258,7 @@ def main():
     cases = []
     for size in args.sizes:
         for dtype in args.dtype:
-            cases.append(run_case(*size, dtype, names, args.rounds))
+            cases.append(run_case(size, dtype, names, args.rounds))
             print_case(cases[-1])
             write(args.output, about, cases)  # what is measured is kept, whatever happens later
 
