@@ -1,8 +1,8 @@
 """A search as a value: the state of many starts, which of them continue, in which form and up to which pause.
 
 A search is a sequence of runs. Each goes up to a pause: first all lanes that continue, in the moment form, then those
-that have lost their digits there, in the accurate form. At the pause, lanes that have fallen behind stop (`pruning`).
-If no lane ends well, a last run continues those that were stopped.
+that have lost their digits there, in float64 or in the accurate form. At the pause, lanes that have fallen behind stop
+(`pruning`). If no lane ends well, a last run continues those that were stopped.
 
 Many rows are searched in two rungs. All starts run to their ends on a sample; then the best of them continue on all
 rows, and one more begins there again, because a sample may not show a rare group (`finalists`).
