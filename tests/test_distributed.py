@@ -26,8 +26,11 @@ OPTIONS = {name: {"family": name, "tol": 0, "max_iter": 20} for name in KINDS} |
     "streaming": {"family": "full", "tol": 0, "max_iter": 20, "n_init": 3, "streams": True},
     "codes": {"family": "categorical", "tol": 0, "max_iter": 20, "streams": True},
     "many": {"family": "diag", "tol": 0, "max_iter": 5, "init": "kmeans", "streams": True},
+    "correlated": {"family": "full", "tol": 0, "max_iter": 20},  # float32 rows that go on in float64
+    "correlated_streaming": {"family": "full", "tol": 0, "max_iter": 20, "streams": True},
 }
-DTYPES = {name: np.float32 if name == "poisson" else np.float64 for name in OPTIONS}
+SINGLE = "poisson", "correlated", "correlated_streaming"
+DTYPES = {name: np.float32 if name in SINGLE else np.float64 for name in OPTIONS}
 N = {"many": 90_001}  # a sample of them stands for all
 
 
@@ -70,7 +73,10 @@ def given():
     data = {}
     for name, how in OPTIONS.items():
         n = N.get(name, 601)
-        data[f"{name}_x"] = families.BY_NAME[how["family"]].data(DTYPES[name], n)
+        rows = families.BY_NAME[how["family"]].data(n=n)
+        if name.startswith("correlated"):
+            rows = np.column_stack([rows, rows[:, 0] + 1e-2 * rows[:, 1] ** 2])
+        data[f"{name}_x"] = rows.astype(DTYPES[name])
         data[f"{name}_weight"] = np.arange(n) % 4
     return data
 
