@@ -52,6 +52,9 @@ JOBS = {
     "1,000,000 x 3, K = 5": Job(1_000_000, 3, 5),
     "10,000 x 50, K = 10, diag": Job(10_000, 50, 10, families=("diag",)),
     "5,000 x 5, K = 1..8": Job(5000, 5, 5, ks=tuple(range(1, 9))),
+    "20,000 x 10, K = 2..12, eight starts, float32": Job(
+        20_000, 10, 8, starts=8, ks=tuple(range(2, 13)), dtype="float32"
+    ),
     "500 x 3, K = 1..8, four structures, five starts": Job(
         500, 3, 4, starts=5, families=("full", "tied", "diag", "spherical"), ks=tuple(range(1, 9))
     ),

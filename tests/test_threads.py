@@ -159,7 +159,7 @@ def test_their_number_changes_no_bit(dtype, monkeypatch):
 @DTYPES
 @FAMILIES
 def test_a_fit_of_many_blocks_is_that_of_the_compiled_program(case, dtype):
-    x = np.tile(case.data(dtype, n=2000), (20, 1))
+    x = np.tile(case.data(dtype, n=2000), (40, 1))
     with host.on_host():
         assert block_rows(len(x), 3 * x.shape[1], np.dtype(dtype).itemsize) < len(x) / 2
     options = {"family": case.family, "tol": 0, "max_iter": 4}
