@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..numerics import LOG_2PI, diagonal, divide, eps, pooled, product, ridge, with_diagonal
+from ..numerics import LOG_2PI, diagonal, divide, eps, pooled, product, ridge, squared, with_diagonal
 from ..numerics.backend import linalg, xp
 from ..records import GaussianPrior, record
 from .base import Support
@@ -195,12 +195,14 @@ def residuals(prepared, x):
 
 def scaled_residuals(prepared, x):
     """y = (x - μ) / σ of every component, (k, d, b)."""
-    return (x[..., None, :, :] - prepared.means[..., None]) * prepared.inverses[..., None]
+    y = x[..., None, :, :] - prepared.means[..., None]
+    y *= prepared.inverses[..., None]
+    return y
 
 
 def log_prob(prepared, y):
     """Log densities (k, b) from residuals."""
-    return -0.5 * (y**2).sum(-2) - (prepared.half_log_dets + y.shape[-2] / 2 * LOG_2PI)[..., None]
+    return -0.5 * squared(y) - (prepared.half_log_dets + y.shape[-2] / 2 * LOG_2PI)[..., None]
 
 
 def draw(key, labels, d, dtype):

@@ -34,6 +34,7 @@ from .products import (
     over_rows,
     pooled,
     safe_log,
+    squared,
     two_sum,
     with_axes,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "product",
     "ridge",
     "safe_log",
+    "squared",
     "triangular_inverse",
     "two_sum",
     "unpack",

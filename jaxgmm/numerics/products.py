@@ -53,6 +53,11 @@ def _jvp(primals, tangents):
     return _over_rows(a, b), _narrow(da, b) + _narrow(a, db)
 
 
+def squared(y):
+    """Σ_d y², (..., d, b) -> (..., b). NumPy makes no array of the squares."""
+    return (y**2).sum(-2) if is_jax(y) else np.einsum("...db,...db->...b", y, y)
+
+
 def with_axes(value, ndim: int):
     """The array with new axes of length 1 at its end, so that it has ``ndim``."""
     return value if value.ndim == ndim else value.reshape(value.shape + (1,) * (ndim - value.ndim))
