@@ -12,7 +12,7 @@ from ..numerics.host import hosted
 from ..numerics.keys import here, row_noise
 
 SAMPLED = 2**15  # rows of a sample on which fits run: a thousand for each of 32 components
-DRAWN, A_NUMBER = 2**13, 40  # rows from which centres are drawn, at least; and for each number of the centres
+DRAWN, A_CENTRE, A_NUMBER = 2**13, 256, 40  # rows to draw from, at least: in all, for a centre, for its every number
 AT_ONCE = 2**18  # rows that are read together on the host
 A_PARAMETER = 8  # rows for each parameter, where whole fits run on the sample
 
@@ -84,7 +84,7 @@ def stretches(n: int, size: int) -> tuple[int, int]:
 
 def enough_to_draw(k: int, d: int) -> int:
     """Rows of a sample from which k centres of d features are drawn."""
-    wanted = max(DRAWN, _power_of_two(A_NUMBER * k * d))
+    wanted = max(DRAWN, _power_of_two(k * max(A_CENTRE, A_NUMBER * d)))
     return max(min(wanted, SAMPLED), 32 * _power_of_two(k))
 
 
