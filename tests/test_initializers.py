@@ -137,6 +137,29 @@ def test_kmeans_ends_where_lloyd_stands_still():
     np.testing.assert_allclose(again, means, rtol=1e-6, atol=1e-6)
 
 
+def test_kmeans_of_many_rows_ends_near_there(monkeypatch):
+    """Another iteration moves its centres by a hundredth of a standard deviation at most; they came there sooner."""
+    x = np.random.default_rng(0).normal(size=(10_000, 2))
+    calls, moved = [], kmeans._moved
+
+    def spy(*args):
+        calls.append(args)
+        return moved(*args)
+
+    monkeypatch.setattr(kmeans, "_moved", spy)
+    iterations = []
+    for many in (kmeans.MANY, 2 * len(x)):
+        monkeypatch.setattr(kmeans, "MANY", many)
+        calls.clear()
+        centres = np.asarray(start(1, x, 6, family="spherical", init="kmeans").mixture.components.means)
+        iterations.append(len(calls))
+        labels = np.argmin(((x[:, None, :] - centres[None]) ** 2).sum(axis=2), axis=1)
+        again = np.stack([x[labels == j].mean(axis=0) for j in range(6)])
+        assert np.abs(again - centres).max() < kmeans.NEAR * x.std()
+    until_near, until_still = iterations
+    assert 1 < until_near < until_still
+
+
 def test_k_means_plus_plus_spreads_its_centres():
     """Three far clusters, one of them small: plain draws miss it two times in three, k-means++ hardly ever."""
     rng = np.random.default_rng(0)

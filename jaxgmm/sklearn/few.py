@@ -11,7 +11,7 @@ from ..data import streamed_summary
 from ..data.sources import Stream
 from ..families.base import Family
 from ..numerics import platforms
-from ..numerics.dtypes import compute_dtype
+from ..numerics.dtypes import compute_dtype, floats_in
 from ..numerics.host import on_host
 from ..records import Mixture
 from . import arrays
@@ -66,18 +66,12 @@ def in_memory(x, weight, family: Family, k: int, n_init: int):
 def answer(function, mixture: Mixture, x):
     """As `predict`, `responsibilities` or `log_prob` of the core, which ``function`` is, for rows x (n, d) in NumPy."""
     with on_host():
-        return scoring.in_numpy_by_rows(BY_ROW[function], _in_dtype_of(x, mixture), x)
+        return scoring.in_numpy_by_rows(BY_ROW[function], floats_in(compute_dtype(x), mixture), x)
 
 
 def certainty(mixture: Mixture, x, weight) -> float:
     """As `criteria.certainty`."""
-    mixture, x = _in_dtype_of(x, mixture), np.asarray(x)
+    mixture, x = floats_in(compute_dtype(x), mixture), np.asarray(x)
     weight = np.ones(len(x), compute_dtype(x)) if weight is None else weight
     with on_host():
         return criteria.certainty_of(scoring.rows_for(mixture, x, weight, mixture.family.accurate, None), mixture)
-
-
-def _in_dtype_of(x, mixture: Mixture) -> Mixture:
-    """The mixture in NumPy, in the dtype that is computed in on rows x."""
-    dtype = compute_dtype(x)
-    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), mixture)
