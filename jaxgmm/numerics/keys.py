@@ -87,7 +87,7 @@ def _hash(key, first, second):
     first, second = first + keys[0], second + keys[1]
     high = np.empty_like(second)
     for i in range(5):
-        for turn in ROTATIONS[i % 2]:  # in place: arrays made anew take twice as long
+        for turn in ROTATIONS[i % 2]:  # in place: arrays made anew take a third longer
             first += second
             np.right_shift(second, np.uint32(32 - turn), out=high)
             second <<= np.uint32(turn)
